@@ -1,0 +1,11 @@
+"""Data sets: named ones as (train, test), a user's own as one Set; all resident in memory."""
+
+from probgen.data.catalogue import Entry, available
+from probgen.data.cifar import cifar10
+from probgen.data.classics import digits, fashion_mnist, mnist
+from probgen.data.files import root
+from probgen.data.folder import images
+from probgen.data.set import DataError, Set, Statistics, arrays
+
+__all__ = ["DataError", "Entry", "Set", "Statistics", "arrays", "available", "cifar10", "digits"]
+__all__ += ["fashion_mnist", "images", "mnist", "root"]

@@ -1,0 +1,594 @@
+import gzip
+import hashlib
+import http.client
+import io
+import os
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.distributions import constraints
+
+from probgen import data
+from probgen.data import cifar, classics, files
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """An empty data.root() and no network."""
+    monkeypatch.setenv("PROBGEN_DATA", str(tmp_path / "root"))
+    monkeypatch.setattr(files, "_open", _offline)
+    return tmp_path / "root"
+
+
+def _offline(url):
+    raise urllib.error.URLError("no network in tests")
+
+
+def _serving(content, headers=None):
+    def open_(url):
+        response = io.BytesIO(content)
+        response.headers = headers or {}
+        return response
+
+    return open_
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    pixels = torch.randint(0, 256, (50, 3, 4, 5), generator=torch.Generator().manual_seed(1))
+    return data.arrays(pixels.to(torch.uint8), torch.arange(50) % 3, name="pictures")
+
+
+class TestSet:
+    def test_batches_of_images_are_scaled(self, pictures):
+        index = torch.tensor([3, 1, 1])
+        x, y = pictures.batch(index)
+        assert x.dtype == torch.float32
+        assert torch.equal(x, pictures.x[index] / 255)
+        assert torch.equal(y, index % 3)
+        assert torch.equal(pictures.batch(slice(1, 4))[0], pictures.x[1:4] / 255)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+    def test_floats_pass_unscaled(self, dtype):
+        values = torch.tensor([[[[200.5]]]], dtype=dtype)
+        assert torch.equal(data.arrays(values).batch(slice(None))[0], values)
+
+    def test_integers_become_floats_unscaled(self):
+        counts = data.arrays(np.array([[0, 300], [7, 255]]))
+        x, y = counts.batch(torch.tensor([0, 1]))
+        assert y is None
+        assert x.dtype == torch.float32
+        assert x.tolist() == [[0, 300], [7, 255]]
+
+    def test_dynamic_binarisation_has_the_pixels_as_mean(self):
+        levels = torch.tensor([0, 51, 128, 255], dtype=torch.uint8).reshape(1, 1, 2, 2)
+        s = data.arrays(levels).binarized()
+        torch.manual_seed(0)
+        draws, _ = s.batch(torch.zeros(20_000, dtype=torch.int64))
+        assert set(draws.unique().tolist()) == {0.0, 1.0}
+        torch.testing.assert_close(draws.mean(0), levels[0] / 255, atol=0.015, rtol=0)
+        assert draws[:, 0, 0, 0].sum() == 0
+        assert draws[:, 0, 1, 1].all()
+
+    def test_binarisation_follows_the_global_generator(self, pictures):
+        s = pictures.binarized()
+        torch.manual_seed(3)
+        first, second = s.batch(slice(0, 9))[0], s.batch(slice(0, 9))[0]
+        torch.manual_seed(3)
+        assert torch.equal(first, s.batch(slice(0, 9))[0])
+        assert not torch.equal(first, second)
+
+    @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5, 0.99])
+    def test_split_is_a_partition(self, fraction):
+        whole = data.arrays(
+            torch.arange(200.0), torch.arange(200) % 7, factors=[[i] for i in range(200)]
+        )
+        rest, part = whole.split(fraction, seed=5)
+        assert len(part) == round(fraction * 200)
+        assert sorted([*rest.x.tolist(), *part.x.tolist()]) == whole.x.tolist()
+        for side in (rest, part):
+            assert torch.equal(side.y, side.x.long() % 7)
+            assert torch.equal(side.factors[:, 0], side.x.long())
+
+    def test_split_depends_on_the_seed_alone(self, pictures):
+        a, b, other = (pictures.split(0.3, seed=s)[1].x for s in (0, 0, 1))
+        assert torch.equal(a, b)
+        assert not torch.equal(a, other)
+
+    @pytest.mark.parametrize("fraction", [0.0, 0.001, 0.999, 1.0, -0.1, 2.0])
+    def test_split_leaves_no_side_empty(self, pictures, fraction):
+        with pytest.raises(data.DataError, match="both sides of 50; got"):
+            pictures.split(fraction)
+
+    def test_statistics_are_those_of_the_pixels(self, pictures):
+        mean, std = pictures.binarized().statistics()
+        pixels = pictures.x.double() / 255
+        torch.testing.assert_close(mean, pixels.mean((0, 2, 3)))
+        torch.testing.assert_close(std, pixels.std((0, 2, 3), correction=0))
+
+    def test_statistics_need_images(self):
+        with pytest.raises(data.DataError, match=r"expected images \(C, H, W\); got items \(2,\)"):
+            data.arrays([[1.0, 2.0]]).statistics()
+
+    def test_where_selects_by_factor(self):
+        grid = torch.cartesian_prod(torch.arange(3), torch.arange(4))
+        s = data.arrays(grid.float(), factors=grid, factor_names=("shape", "scale"))
+        assert s.where(shape=1, scale=[0, 3]).factors.tolist() == [[1, 0], [1, 3]]
+        with pytest.raises(data.DataError, match="one of the factors shape, scale; got 'colour'"):
+            s.where(colour=1)
+        with pytest.raises(data.DataError, match="at least one item"):
+            s.where(shape=9)
+
+
+class TestCheck:
+    def test_shape(self, pictures):
+        pictures.check(shape=(3, 4, 5))
+        with pytest.raises(
+            data.DataError, match=r"pictures: expected items \(1, 28, 28\); got \(3, 4, 5\)"
+        ):
+            pictures.check(shape=(1, 28, 28))
+
+    def test_images_are_known_to_be_in_the_unit_interval(self, pictures, monkeypatch):
+        monkeypatch.setattr(data.Set, "_chunks", None)
+        pictures.check(support=constraints.unit_interval)
+        pictures.check(support=constraints.real)
+        pictures.binarized().check(support=constraints.boolean)
+
+    def test_images_are_scanned_for_other_supports(self, pictures):
+        with pytest.raises(data.DataError, match=r"Boolean\(\); got 0\.\d+ in item 0"):
+            pictures.check(support=constraints.boolean)
+        binary = data.arrays((pictures.x > 99).to(torch.uint8) * 255)
+        binary.check(support=constraints.boolean)
+
+    def test_the_first_offending_item_and_value_are_named(self):
+        s = data.arrays(
+            torch.cat([torch.rand(40, 2, 3), torch.tensor([[[0.1, 9, 2], [7, 0, 0]]])])
+        )
+        with pytest.raises(data.DataError, match=r"got 9.0 in item 40"):
+            s.check(support=constraints.unit_interval)
+
+    def test_supports_over_events(self):
+        s = data.arrays([[0.5, 0.5], [0.5, 0.25]])
+        with pytest.raises(data.DataError, match=r"got \[0.5, 0.25\] in item 1"):
+            s.check(support=constraints.simplex)
+
+    def test_checking_draws_nothing(self, pictures):
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        with pytest.raises(data.DataError, match="expected values"):
+            pictures.binarized().check(support=constraints.greater_than(0.5))
+        assert torch.equal(before, torch.get_rng_state())
+
+
+GOOD = {"x": [[1.0], [2.0], [3.0]]}
+BAD = {
+    "nothing": (dict(x=np.empty((0, 4))), r"at least one item; got x float64 \(0, 4\)"),
+    "a scalar": (dict(x=1.0), "at least one item"),
+    "text": (dict(x=["a", "b"]), "x to be an array of numbers"),
+    "ragged": (dict(x=[[1.0], [2.0, 3.0]]), "x to be an array of numbers"),
+    "complex": (dict(x=[1j]), "real numbers"),
+    "nan": (dict(x=[[0.0], [1.0], [np.nan]]), "finite values; got nan in item 2"),
+    "inf": (dict(x=[[0.0, -np.inf]]), "finite values; got -inf in item 0"),
+    "few labels": (dict(**GOOD, y=[0, 1]), r"y int64 \(3,\); got int64 \(2,\)"),
+    "wide labels": (dict(**GOOD, y=[[0], [1], [2]]), r"y int64 \(3,\); got int64 \(3, 1\)"),
+    "float labels": (dict(**GOOD, y=[0.0, 1.0, 2.0]), "y to be integers; got float32"),
+    "negative label": (dict(**GOOD, y=[0, -1, 2]), "labels from 0 to 2; got -1 in item 1"),
+    "large label": (dict(**GOOD, y=[0, 1, 2], classes=("a", "b")), "labels from 0 to 1; got 2 in"),
+    "huge label": (dict(**GOOD, y=[0, 1, 1 << 40]), "got 1099511627776 in item 2"),
+    "few factors": (dict(**GOOD, factors=[[0], [1]]), r"factors int64 \(3, k\)"),
+    "negative factor": (dict(**GOOD, factors=[[0], [1], [-1]]), "from 0; got -1 in item 2"),
+    "odd factor names": (dict(**GOOD, factors=[[0]] * 3, factor_names="ab"), "names"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_arrays_are_refused(arguments, message):
+    with pytest.raises(data.DataError, match=message):
+        data.arrays(**arguments)
+
+
+def test_values_outside_the_unit_interval_are_not_binarised():
+    with pytest.raises(data.DataError, match="got 2.0 in item 1"):
+        data.arrays([[0.5], [2.0]]).binarized()
+
+
+def test_arrays_take_what_numpy_has():
+    backwards = np.arange(6, dtype=">f4").reshape(3, 2)[::-1]
+    backwards.flags.writeable = False
+    s = data.arrays(backwards, np.array([0, 1, 1], np.uint8))
+    assert s.x.tolist() == [[4, 5], [2, 3], [0, 1]]
+    assert s.classes == ("0", "1")
+
+
+def test_root_is_chosen_by_the_environment(monkeypatch):
+    monkeypatch.setenv("PROBGEN_DATA", "/a/b")
+    assert str(data.root()) == "/a/b"
+    monkeypatch.delenv("PROBGEN_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
+    assert str(data.root()) == "/c/probgen"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert str(data.root()).endswith("/.cache/probgen")
+
+
+def test_digits_are_split_in_proportion():
+    train, test = data.digits()
+    assert (len(train), len(test), train.shape, train.x.dtype) == (
+        1500,
+        297,
+        (1, 8, 8),
+        torch.uint8,
+    )
+    whole = train.y.bincount() + test.y.bincount()
+    assert whole.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert (test.y.bincount() - whole * 297 / 1797).abs().max() < 1
+    assert torch.equal(train.x, data.digits()[0].x)
+    assert train.x.max() == 255
+
+
+MNIST_COUNTS = (
+    [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+    [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+)
+OFFICIAL = {
+    "mnist": (MNIST_COUNTS, [5, 0, 4, 1, 9], [0.1307], [0.3081]),
+    "fashion_mnist": (([6000] * 10, [1000] * 10), [9, 0, 0, 3, 0], [0.2860], [0.3530]),
+    "cifar10": (
+        ([5000] * 10, [1000] * 10),
+        [0, 1, 2, 3, 4],
+        [0.49125, 0.48209, 0.44652],
+        [0.24523, 0.24278, 0.26063],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_sets(shared_data, name):
+    counts, labels, mean, std = OFFICIAL[name]
+    train, test = getattr(data, name)()
+    assert [s.y.bincount().tolist() for s in (train, test)] == list(counts)
+    assert train.y[:5].tolist() == labels
+    found = train.statistics()
+    np.testing.assert_allclose(found.mean, mean, atol=5e-5)
+    np.testing.assert_allclose(found.std, std, atol=5e-5)
+    entry = next(e for e in data.available() if e.name == name)
+    assert (entry.items, entry.shape, entry.where) == (
+        (len(train), len(test)),
+        train.shape,
+        "on disk",
+    )
+    assert train.name == ("cifar10 (lossy JPEG)" if name == "cifar10" else name)
+
+
+class TestFiles:
+    """MNIST-like files of a few bytes, with their checksums in place of the real ones."""
+
+    CONTENT = bytes([0, 0, 8, 1, 0, 0, 0, 4, 1, 2, 3, 4])
+    FILE = files.File(
+        "a/raw/x", 12, hashlib.sha256(CONTENT).hexdigest(), "https://example.org/x.gz"
+    )
+
+    @pytest.fixture
+    def place(self, root):
+        (root / "a" / "raw").mkdir(parents=True)
+        return root / "a" / "raw"
+
+    def test_extracted_and_zipped_files_are_the_same(self, place):
+        (place / "x.gz").write_bytes(gzip.compress(self.CONTENT))
+        assert files.read([self.FILE]) == [self.CONTENT]
+        (place / "x.gz").rename(place / "unused")
+        (place / "x").write_bytes(self.CONTENT)
+        assert files.read([self.FILE]) == [self.CONTENT]
+
+    @pytest.mark.parametrize(
+        ("name", "content", "got"),
+        [
+            ("x", CONTENT[:-1], "expected 12 bytes; got 11"),
+            ("x", CONTENT + b"5", "expected 12 bytes; got more"),
+            ("x", CONTENT[:-1] + b"5", "expected sha256 .*; got "),
+            ("x.gz", gzip.compress(CONTENT)[:-9], "end-of-stream"),
+            ("x.gz", gzip.compress(CONTENT)[:10] + b"\xff" * 20, "invalid block type"),
+            ("x.gz", gzip.compress(bytes(10**6)), "expected 12 bytes; got more"),
+            ("x.gz", b"", "got 0"),
+        ],
+        ids=["short", "long", "changed", "truncated", "garbage", "bomb", "empty"],
+    )
+    def test_damaged_files_are_named(self, place, name, content, got):
+        (place / name).write_bytes(content)
+        with pytest.raises(data.DataError, match=rf"{name} cannot be used: .*{got}") as caught:
+            files.read([self.FILE])
+        assert "Put an intact copy in its place" in str(caught.value)
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+    def test_a_bomb_is_not_unpacked(self, place):
+        (place / "x.gz").write_bytes(gzip.compress(bytes(2**28), 1))
+        with pytest.raises(data.DataError, match="got more"):
+            files.read([self.FILE])
+
+    def test_missing_files_are_downloaded_once(self, root, monkeypatch, capsys):
+        monkeypatch.setattr(files, "_open", _serving(gzip.compress(self.CONTENT)))
+        assert files.read([self.FILE]) == [self.CONTENT]
+        monkeypatch.setattr(files, "_open", _offline)
+        assert files.read([self.FILE]) == [self.CONTENT]
+        assert [p.name for p in (root / "a" / "raw").iterdir()] == ["x.gz"]
+        assert capsys.readouterr().out == ""
+
+    @pytest.mark.parametrize(
+        "content",
+        [gzip.compress(b"another one!"), gzip.compress(CONTENT)[:-9], b"", b"<html>" * 9],
+        ids=["other", "truncated", "empty", "page"],
+    )
+    def test_a_bad_download_leaves_nothing(self, place, monkeypatch, content):
+        monkeypatch.setattr(files, "_open", _serving(content))
+        with pytest.raises(data.DataError, match="x.gz"):
+            files.read([self.FILE])
+        assert list(place.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "error", [http.client.IncompleteRead(b""), TimeoutError(), KeyboardInterrupt()]
+    )
+    def test_an_interrupted_download_leaves_nothing(self, place, monkeypatch, error):
+        class Breaking(io.BytesIO):
+            headers = {"Content-Length": "12"}
+
+            def read(self, size=-1):
+                if self.tell():
+                    raise error
+                return super().read(4)
+
+        monkeypatch.setattr(files, "_open", lambda url: Breaking(self.CONTENT))
+        with pytest.raises((data.DataError, KeyboardInterrupt)):
+            files.read([self.FILE])
+        assert list(place.iterdir()) == []
+
+    def test_without_network_the_error_says_what_to_do(self, root):
+        with pytest.raises(data.DataError) as caught:
+            data.mnist()
+        message = str(caught.value)
+        for part in (*(f"{file.path}.gz" for file in classics.MNIST), str(root), "PROBGEN_DATA"):
+            assert part in message
+        assert caught.value.__suppress_context__
+
+    def test_a_root_that_cannot_be_written(self, tmp_path, monkeypatch):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("PROBGEN_DATA", str(tmp_path / "file"))
+        with pytest.raises(data.DataError, match="could not be downloaded .*Not a directory"):
+            data.fashion_mnist()
+
+    @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+    def test_a_root_without_permission(self, root):
+        root.mkdir(mode=0o500)
+        with pytest.raises(data.DataError, match="Permission denied"):
+            data.mnist()
+
+    def test_only_https(self):
+        with pytest.raises(urllib.error.URLError, match="not https"):
+            files._open("http://example.org/x")
+        request = urllib.request.Request("https://example.org/x")
+        redirect = files._SecureRedirects().redirect_request
+        with pytest.raises(urllib.error.URLError, match="redirect to http://"):
+            redirect(request, None, 302, "", http.client.HTTPMessage(), "http://example.org/x")
+        followed = redirect(request, None, 302, "", http.client.HTTPMessage(), "https://b.org/")
+        assert followed.full_url == "https://b.org/"
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"\0\0\x08\x03\0\0", CONTENT[:-1], b"\0\0\x0d" + CONTENT[3:]]
+    )
+    def test_idx_is_strict(self, content):
+        with pytest.raises(data.DataError, match="label.idx: expected an IDX file"):
+            classics.idx(content, "label.idx")
+
+    def test_a_truncated_copy_of_a_real_file(self, shared_data, root, monkeypatch):
+        raw = root / "MNIST" / "raw"
+        shutil.copytree(shared_data / "MNIST" / "raw", raw, copy_function=shutil.copyfile)
+        monkeypatch.setenv("PROBGEN_DATA", str(root))
+        with (raw / "t10k-labels-idx1-ubyte.gz").open("rb+") as file:
+            file.truncate(4000)
+        with pytest.raises(data.DataError, match="t10k-labels-idx1-ubyte.gz cannot be used"):
+            data.mnist()
+
+
+class TestCifar:
+    @pytest.fixture
+    def batches(self, monkeypatch):
+        """Six batches of 20 records, two of each class."""
+        monkeypatch.setattr(cifar, "BATCH", 20 * cifar.RECORD)
+        generator = np.random.default_rng(0)
+        records = generator.integers(0, 256, (6, 20, cifar.RECORD), dtype=np.uint8)
+        records[:, :, 0] = np.arange(20) % 10
+        return records
+
+    def place(self, root, batches):
+        (root / cifar.FOLDER).mkdir(parents=True)
+        for name, records in zip(cifar.BATCHES, batches, strict=True):
+            (root / cifar.FOLDER / name).write_bytes(records.tobytes())
+
+    def pack(self, root, batches, monkeypatch):
+        root.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(root / cifar.ARCHIVE, "w:gz") as archive:
+            for name, records in zip(cifar.BATCHES, batches, strict=True):
+                member = tarfile.TarInfo(f"{cifar.FOLDER}/{name}")
+                member.size = records.nbytes
+                archive.addfile(member, io.BytesIO(records.tobytes()))
+        content = (root / cifar.ARCHIVE).read_bytes()
+        monkeypatch.setattr(cifar, "ARCHIVE_MD5", hashlib.md5(content).hexdigest())
+        return content
+
+    def same(self, sets, batches):
+        train, test = sets
+        records = batches[:5].reshape(100, -1)
+        assert torch.equal(train.y, torch.from_numpy(records[:, 0]).long())
+        assert np.array_equal(train.x[7, 2].flatten(), records[7, 1 + 2 * 1024 :])
+        assert np.array_equal(test.x[3, 0].flatten(), batches[5, 3, 1:1025])
+        assert (len(test), train.name, train.classes[9]) == (20, "cifar10", "truck")
+
+    def test_folder(self, root, batches):
+        self.place(root, batches)
+        self.same(data.cifar10(), batches)
+
+    def test_archive(self, root, batches, monkeypatch):
+        self.pack(root, batches, monkeypatch)
+        self.same(data.cifar10(), batches)
+        assert [p.name for p in root.iterdir()] == [cifar.ARCHIVE]
+
+    def test_download(self, root, batches, monkeypatch):
+        content = self.pack(root, batches, monkeypatch)
+        (root / cifar.ARCHIVE).unlink()
+        monkeypatch.setattr(files, "_open", _serving(content))
+        self.same(data.cifar10(), batches)
+
+    def test_an_archive_with_another_checksum_is_not_opened(self, root, batches, monkeypatch):
+        self.pack(root, batches, monkeypatch)
+        monkeypatch.setattr(cifar, "ARCHIVE_MD5", "0" * 32)
+        monkeypatch.setattr(tarfile, "open", None)
+        with pytest.raises(data.DataError, match="expected md5 0000"):
+            data.cifar10()
+
+    def test_a_truncated_batch(self, root, batches):
+        self.place(root, batches)
+        with (root / cifar.FOLDER / "data_batch_3.bin").open("rb+") as file:
+            file.truncate(100)
+        with pytest.raises(data.DataError, match="data_batch_3.bin cannot be used: .*got 100"):
+            data.cifar10()
+
+    def test_a_missing_batch(self, root, batches):
+        self.place(root, batches)
+        (root / cifar.FOLDER / "test_batch.bin").unlink()
+        with pytest.raises(data.DataError, match="test_batch.bin.*No such file"):
+            data.cifar10()
+
+    def test_a_label_out_of_range(self, root, batches):
+        batches[1, 4, 0] = 10
+        self.place(root, batches)
+        with pytest.raises(data.DataError, match="labels from 0 to 9; got 10 in item 24"):
+            data.cifar10()
+
+    def jpegs(self, root, **changes):
+        encoded = []
+        for level in range(20):
+            stream = io.BytesIO()
+            Image.new("RGB", (32, 32), (level, 0, 0)).save(stream, "jpeg")
+            encoded.append(stream.getvalue())
+        pack = {
+            "bytes": np.frombuffer(b"".join(encoded), np.uint8),
+            "offsets": np.cumsum([0, *map(len, encoded)]),
+            "labels": np.arange(20, dtype=np.uint8) % 10,
+        }
+        for name in cifar.JPEG_PACKS:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            np.savez(root / name, **(pack | changes))
+        return pack
+
+    def test_jpegs_are_marked(self, root):
+        self.jpegs(root)
+        train, test = data.cifar10()
+        assert train.name == test.name == "cifar10 (lossy JPEG)"
+        assert train.x[19, 0, 0, 0] == pytest.approx(19, abs=2)
+
+    def test_the_original_wins(self, root, batches):
+        self.jpegs(root)
+        self.place(root, batches)
+        self.same(data.cifar10(), batches)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"offsets": np.arange(21)},
+            {"offsets": np.arange(21)[::-1].copy()},
+            {"offsets": np.arange(21.0)},
+            {"labels": np.zeros(3, np.uint8)},
+            {"labels": np.zeros(0, np.uint8), "offsets": np.zeros(1, np.int64)},
+            {"bytes": np.array([{}], dtype=object)},
+            {
+                "bytes": np.zeros(5, np.uint8),
+                "offsets": np.array([0, 5]),
+                "labels": np.zeros(1, np.uint8),
+            },
+            {"labels": np.zeros(2**18, np.uint8)},
+        ],
+    )
+    def test_damaged_packs(self, root, changes):
+        self.jpegs(root, **changes)
+        with pytest.raises(data.DataError, match="cifar10_jpeg_train.npz cannot be used"):
+            data.cifar10()
+
+    def test_a_pack_that_is_none(self, root):
+        self.jpegs(root)
+        for name in cifar.JPEG_PACKS:
+            (root / name).write_bytes(b"PK nothing")
+        with pytest.raises(data.DataError, match="cifar10_jpeg_train.npz cannot be used"):
+            data.cifar10()
+
+
+class TestImages:
+    def save(self, path, mode="RGB", size=(6, 4), **options):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new(mode, size, **options).save(path)
+
+    def test_subfolders_are_classes(self, tmp_path):
+        self.save(tmp_path / "b" / "2.png", color=(9, 0, 0))
+        self.save(tmp_path / "b" / "1.PNG", color=(8, 0, 0))
+        self.save(tmp_path / "a" / "3.jpeg")
+        (tmp_path / ".hidden").mkdir()
+        (tmp_path / "a" / "notes.txt").touch()
+        s = data.images(tmp_path)
+        assert (s.classes, s.y.tolist(), s.shape) == (("a", "b"), [0, 1, 1], (3, 4, 6))
+        assert s.x[:, 0, 0, 0].tolist() == [0, 8, 9]
+
+    def test_a_flat_folder_has_no_labels(self, tmp_path):
+        self.save(tmp_path / "1.png", "L", color=7)
+        s = data.images(tmp_path)
+        assert (s.y, s.classes, s.shape) == (None, (), (1, 4, 6))
+        assert s.x.unique().tolist() == [7]
+
+    @pytest.mark.parametrize(
+        ("mode", "channels", "color"),
+        [("1", 1, 1), ("LA", 1, (255, 0)), ("I;16", 1, 65535)]
+        + [("P", 3, None), ("RGBA", 3, (255, 255, 255, 0))],
+    )
+    def test_modes(self, tmp_path, mode, channels, color):
+        self.save(tmp_path / "1.png", mode, color=color)
+        assert data.images(tmp_path).shape[0] == channels
+        assert color is None or data.images(tmp_path).x.unique().tolist() == [255]
+
+    def test_sixteen_bits_are_scaled(self, tmp_path):
+        self.save(tmp_path / "1.png", "I;16", color=32768)
+        assert data.images(tmp_path).x.unique().tolist() == [128]
+
+    def test_grey_among_colour_becomes_colour(self, tmp_path):
+        self.save(tmp_path / "1.png", "L", color=7)
+        self.save(tmp_path / "2.png", color=(1, 2, 3))
+        assert data.images(tmp_path).x[:, :, 0, 0].tolist() == [[7, 7, 7], [1, 2, 3]]
+
+    def test_mixed_sizes_need_a_size(self, tmp_path):
+        self.save(tmp_path / "1.png")
+        self.save(tmp_path / "2.png", size=(5, 5))
+        with pytest.raises(data.DataError, match=r"\(4, 6\).*1.png and \(5, 5\).*2.png; size="):
+            data.images(tmp_path)
+        assert data.images(tmp_path, size=(3, 2)).shape == (3, 3, 2)
+
+    def test_a_broken_file_is_named(self, tmp_path):
+        self.save(tmp_path / "1.png")
+        (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes()[:-30])
+        with pytest.raises(data.DataError, match="2.png"):
+            data.images(tmp_path)
+
+    def test_a_bomb_is_refused(self, tmp_path):
+        self.save(tmp_path / "1.png", "1", (10_000, 10_000))
+        with pytest.raises(data.DataError, match="1.png.*bomb"):
+            data.images(tmp_path)
+
+    def test_folders_that_do_not_serve(self, tmp_path):
+        with pytest.raises(data.DataError, match="not a folder"):
+            data.images(tmp_path / "none")
+        with pytest.raises(data.DataError, match="got none"):
+            data.images(tmp_path)
+        self.save(tmp_path / "1.png")
+        (tmp_path / "a").mkdir()
+        with pytest.raises(data.DataError, match="got both"):
+            data.images(tmp_path)
