@@ -1,0 +1,198 @@
+"""Time per training step and per epoch against the peers, in paired runs on one machine.
+
+MLP VAE 784-400-32 with a Bernoulli likelihood on MNIST, Adam, all contenders with the same
+batches of the same images. Each round times every contender once, in turn; what counts is the
+median over the rounds of the ratio within a round.
+
+    python benchmarks/svi_step.py                # the step; add --pythae for the epoch
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyro
+import torch
+from pyro.infer import SVI, TraceMeanField_ELBO
+from torch.nn import functional
+
+from probgen import data, models, nets, objectives, training
+
+SHAPE, LATENT, HIDDEN, LR = (1, 28, 28), 32, (400,), 1e-3
+
+
+def vae():
+    torch.manual_seed(0)
+    return models.VAE(
+        nets.dense_encoder(SHAPE, LATENT, HIDDEN), nets.dense_decoder(LATENT, SHAPE, HIDDEN)
+    )
+
+
+def batches(train, batch_size, steps):
+    order = torch.randperm(len(train))
+    while len(order) < batch_size * steps:
+        order = torch.cat([order, torch.randperm(len(train))])
+    return order[: batch_size * steps].split(batch_size)
+
+
+def seconds_of(action):
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def by_hand(train, batch_size, steps):
+    """The loop that one would write without any library, with fused Adam."""
+    pair = vae()
+    optimizer = torch.optim.Adam(pair.parameters(), lr=LR, fused=True)
+
+    def loop():
+        for index in batches(train, batch_size, steps):
+            x = train.x[index].float().div_(255)
+            loc, log_scale = pair.encoder(x)
+            scale = log_scale.exp()
+            logits = pair.decoder(loc + scale * torch.randn_like(loc))
+            reconstruction = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+            kl = 0.5 * (loc.square() + scale.square() - 2 * log_scale - 1).sum()
+            ((reconstruction + kl) / len(x)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return loop
+
+
+def by_fit(train, batch_size, steps):
+    pair = vae()
+    return lambda: training.fit(
+        pair, objectives.ELBO(), train, steps=steps, batch_size=batch_size, lr=LR
+    )
+
+
+def by_pyro(train, batch_size, steps):
+    """``pyro.infer.SVI`` as its tutorials have it."""
+    pyro.clear_param_store()
+    pair = vae()
+    svi = SVI(pair.model, pair.guide, pyro.optim.Adam({"lr": LR}), TraceMeanField_ELBO())
+
+    def loop():
+        for index in batches(train, batch_size, steps):
+            svi.step(train.x[index].float().div_(255))
+
+    return loop
+
+
+def by_pythae(train, batch_size, epochs):
+    """Pythae's trainer on the same layers."""
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    pair = vae()
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.net = pair.encoder
+
+        def forward(self, x):
+            loc, log_scale = self.net(x)
+            return ModelOutput(embedding=loc, log_covariance=2 * log_scale)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.net = pair.decoder
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=torch.sigmoid(self.net(z)))
+
+    config = VAEConfig(input_dim=SHAPE, latent_dim=LATENT, reconstruction_loss="bce")
+    images = np.ascontiguousarray(train.x.numpy()).astype(np.float32) / 255
+
+    def loop():
+        from pythae.data.datasets import BaseDataset
+
+        with tempfile.TemporaryDirectory() as folder:
+            settings = BaseTrainerConfig(
+                output_dir=folder,
+                num_epochs=epochs,
+                per_device_train_batch_size=batch_size,
+                learning_rate=LR,
+                no_cuda=True,
+            )
+            labels = torch.zeros(len(images))
+            dataset = BaseDataset(torch.from_numpy(images), labels)
+            model = VAE(model_config=config, encoder=Encoder(), decoder=Decoder())
+            BaseTrainer(model=model, train_dataset=dataset, training_config=settings).train()
+
+    return loop
+
+
+def paired(contenders, rounds):
+    """Seconds per contender and round, in turn; the first round warms up and is dropped."""
+    times = {name: [] for name in contenders}
+    for _ in range(rounds + 1):
+        for name, action in contenders.items():
+            times[name].append(seconds_of(action))
+    return {name: values[1:] for name, values in times.items()}
+
+
+def ratio(times, a, b):
+    return statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))
+
+
+def machine():
+    return {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def report(title, times, against, scale, unit):
+    print(title)
+    row = {"title": title, "unit": unit, "medians": {}, "ratios": {}}
+    for name, values in times.items():
+        row["medians"][name] = round(statistics.median(values) * scale, 3)
+        print(f"  {name:12} {row['medians'][name]:9.3f} {unit}")
+    for name in against:
+        row["ratios"][f"fit / {name}"] = round(ratio(times, "fit", name), 3)
+        print(f"  fit / {name:6} {row['ratios'][f'fit / {name}']:9.3f}")
+    return row
+
+
+def main(steps, rounds, pythae, out):
+    train, _ = data.mnist()
+    rows = []
+    for batch_size in (128, 16):
+        make = {"fit": by_fit, "by hand": by_hand, "pyro": by_pyro}
+        contenders = {n: m(train, batch_size, steps) for n, m in make.items()}
+        times = paired(contenders, rounds)
+        title = f"step of an MLP VAE 784-400-32, batch {batch_size}"
+        rows.append(report(title, times, ("by hand", "pyro"), 1000 / steps, "ms"))
+    if pythae:
+        epoch = -(-len(train) // 128)
+        contenders = {"fit": by_fit(train, 128, epoch), "pythae": by_pythae(train, 128, 1)}
+        times = paired(contenders, 3)
+        rows.append(report("epoch of 60,000 MNIST images, batch 128", times, ("pythae",), 1, "s"))
+    if out:
+        Path(out).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=200, help="steps per round")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--pythae", action="store_true", help="needs pythae==0.1.2")
+    parser.add_argument("--out", help="write the numbers as JSON too")
+    main(**vars(parser.parse_args()))

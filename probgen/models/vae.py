@@ -1,0 +1,161 @@
+"""The variational autoencoder; beta-VAE and its kin are objectives on it."""
+
+from collections.abc import Sequence
+from itertools import count
+from weakref import WeakKeyDictionary
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+from probgen.models.likelihood import Bernoulli
+from probgen.nets import dry_run
+
+_names: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+_numbers = count()
+
+
+class ModelError(ValueError):
+    """Networks that do not fit together, or data of another shape than the model's."""
+
+
+class VAE(nn.Module):
+    """z ~ N(0, I), x ~ likelihood(decoder(z)); q(z | x) = N(loc, exp(log_scale)) by the encoder.
+
+    ``model`` and ``guide`` are a Pyro pair: they go into ``training.fit`` and into plain
+    ``pyro.infer.SVI``.
+
+    Args:
+        encoder: module from x ``(B, *shape)`` to (loc, log_scale), each ``(B, latent)``.
+        decoder: module from z ``(*batch, latent)`` to ``(*batch, *shape)``.
+        likelihood: ``Bernoulli()`` (the default), ``Gaussian(sigma)``, ``OptimalGaussian()``, or
+            any module from (decoder output, x or None) to an elementwise distribution.
+        shape: shape of one datum; the encoder's own where it has one.
+
+    Raises:
+        ModelError: encoder and decoder do not fit together (checked by a dry run).
+
+    Source: Kingma & Welling 2014, Auto-encoding variational Bayes.
+
+    >>> from probgen import models, nets
+    >>> shape = (1, 8, 8)
+    >>> vae = models.VAE(nets.dense_encoder(shape, 4), nets.dense_decoder(4, shape))
+    >>> vae.sample(3).shape
+    torch.Size([3, 1, 8, 8])
+    """
+
+    origin: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: nn.Module | None = None,
+        *,
+        shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        self.shape = _shape_of(encoder, shape)
+        self.latent = self._check_nets()
+        like = next(encoder.parameters(), torch.zeros(()))
+        self.register_buffer("origin", like.new_zeros(self.latent), persistent=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Values a datum may take."""
+        return getattr(self.likelihood, "support", constraints.real)
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """p(x, z) with ``x`` observed, one row per datum."""
+        self._check(x)
+        self._register("decoder", "likelihood")
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", self.prior())
+            return pyro.sample("x", self._decode(z, x), obs=x)
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """q(z | x)."""
+        self._check(x)
+        self._register("encoder")
+        with pyro.plate("data", len(x)):
+            return pyro.sample("z", self.encode(x))
+
+    def prior(self) -> dist.TorchDistribution:
+        """p(z), standard normal."""
+        return dist.Normal(self.origin, torch.ones_like(self.origin)).to_event(1)
+
+    def encode(self, x: Tensor) -> dist.TorchDistribution:
+        """q(z | x) for x ``(B, *shape)``."""
+        loc, log_scale = (parameter.to(x.dtype) for parameter in self.encoder(x))
+        return dist.Normal(loc, log_scale.exp()).to_event(1)
+
+    def decode(self, z: Tensor) -> dist.TorchDistribution:
+        """p(x | z) for z ``(*batch, latent)``."""
+        return self._decode(z)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Mean of p(x | z) at the mean of q(z | x), shape as ``x``."""
+        return self.decode(self.encode(x).mean).mean
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """Means of p(x | z) for n draws of z from the prior, ``(n, *shape)``.
+
+        For draws of the pixels too: ``vae.decode(vae.prior().sample((n,))).sample()``.
+        """
+        if n < 1:
+            raise ModelError(f"expected n >= 1 samples; got {n}")
+        return self.decode(self.prior().sample((n,))).mean
+
+    def _decode(self, z: Tensor, x: Tensor | None = None) -> dist.TorchDistribution:
+        output = self.decoder(z).to(z.dtype)
+        return self.likelihood(output, x).to_event(len(self.shape))
+
+    def _register(self, *parts: str) -> None:
+        """Show the parameters to Pyro's store, under a name no other object has ever had."""
+        name = _names.get(self) or _names.setdefault(self, f"vae{next(_numbers)}")
+        for part in parts:
+            pyro.module(f"{name}.{part}", getattr(self, part))
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[1:] != self.shape:
+            raise ModelError(f"expected data (B, {_text(self.shape)}); got {tuple(x.shape)}")
+
+    def _check_nets(self) -> int:
+        like = next(self.encoder.parameters(), torch.zeros(()))
+        loc, log_scale = dry_run(self.encoder, like.new_zeros(2, *self.shape))
+        if loc.dim() != 2 or loc.shape != log_scale.shape:
+            raise ModelError(
+                "expected the encoder to give (loc, log_scale), each (B, latent); got "
+                f"{tuple(loc.shape)} and {tuple(log_scale.shape)} for B = 2"
+            )
+        latent = loc.shape[1]
+        try:
+            output = dry_run(self.decoder, like.new_zeros(3, 2, latent))
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"the decoder does not take latents (3, 2, {latent}), what the encoder gives "
+                f"with one more batch dimension: {error}"
+            ) from error
+        if output.shape != (3, 2, *self.shape):
+            raise ModelError(
+                f"expected the decoder to give (*batch, {_text(self.shape)}); got "
+                f"{tuple(output.shape)} for latents (3, 2, {latent})"
+            )
+        return latent
+
+
+def _shape_of(encoder: nn.Module, shape: Sequence[int] | None) -> tuple[int, ...]:
+    found = shape if shape is not None else getattr(encoder, "shape", None)
+    if found is None:
+        raise ModelError("expected shape=, the shape of one datum: the encoder does not state it")
+    return tuple(found)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))

@@ -1,0 +1,52 @@
+"""What a run looks like: grids of images."""
+
+import io
+import math
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from probgen import checkpoint
+
+TILE = 64
+
+
+class ReportError(ValueError):
+    """What cannot be shown."""
+
+
+def save_grid(path: Path, images: Tensor, columns: int | None = None) -> Path:
+    """Write images as one PNG, row by row, small ones enlarged by whole pixels.
+
+    Args:
+        path: the file, replaced at once.
+        images: (n, 1 or 3, height, width), cut to [0, 1].
+        columns: images in a row; the square root of n when not given.
+
+    Raises:
+        ReportError: the tensor is no stack of grey or RGB images.
+    """
+    if images.dim() != 4 or images.shape[1] not in (1, 3) or not len(images):
+        raise ReportError(f"expected images (n, 1 or 3, H, W); got {tuple(images.shape)}")
+    factor = max(1, TILE // max(images.shape[2:]))
+    large = images.detach().cpu().clamp(0, 1).repeat_interleave(factor, 2)
+    large = large.repeat_interleave(factor, 3)
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    grid = make_grid(large, nrow=columns, padding=2, pad_value=1.0)
+    pixels = (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    checkpoint.write(path, png.getvalue())
+    return path
+
+
+def interleave(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """Each image followed by its reconstruction, for a grid of pairs.
+
+    >>> interleave(torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8))[:, 0, 0, 0]
+    tensor([0., 1., 0., 1.])
+    """
+    return torch.stack([originals, reconstructions], dim=1).flatten(0, 1)

@@ -1,0 +1,249 @@
+"""A run's folder: run.json, weights.safetensors, history.csv and the checkpoints of a run."""
+
+import hashlib
+import math
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+import probgen
+from probgen import checkpoint
+from probgen.checkpoint import CheckpointError, Expectation, Spec
+
+FORMAT = 1
+
+
+class RunError(ValueError):
+    """A folder that holds no run, or one that this version cannot read."""
+
+
+class Folder:
+    """Where a run leaves what it is made of; everything in it is checked when read.
+
+    Args:
+        path: the folder; made when something is written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+
+    def holds_run(self) -> bool:
+        """Whether a run has begun here."""
+        return (self.path / "run.json").exists() or bool(checkpoint.generations(self.checkpoints))
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json says: recipe, settings, data, environment, results.
+
+        Raises:
+            RunError: there is none, or it is from another version.
+        """
+        path = self.path / "run.json"
+        if not path.exists():
+            raise RunError(f"{self.path} holds no run: expected {path}")
+        facts = checkpoint.read_json(path)
+        if facts.get("format") != FORMAT:
+            raise RunError(f"expected format {FORMAT} in {path}; got {facts.get('format')!r}")
+        return facts
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Replace run.json."""
+        content = checkpoint.to_json({"format": FORMAT, **facts})
+        checkpoint.write(self.path / "run.json", content)
+
+    def last_step(self) -> int | None:
+        """Step of the newest checkpoint."""
+        saved = checkpoint.generations(self.checkpoints)
+        return int(saved[-1].name) if saved else None
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """One more checkpoint."""
+        checkpoint.save(self.checkpoints, step, tensors, state)
+
+    def restore(self, expected: Expectation) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The newest usable checkpoint, or None where none was ever saved."""
+        if not checkpoint.generations(self.checkpoints):
+            return None
+        return checkpoint.load(self.checkpoints, expected)
+
+    def finish(
+        self, weights: Mapping[str, Tensor], history: str, facts: Mapping[str, Any]
+    ) -> None:
+        """Write the results, run.json last, so that a finished run has them all."""
+        content = checkpoint.pack(weights)
+        checkpoint.write(self.path / "weights.safetensors", content)
+        checkpoint.write(self.path / "history.csv", history.encode())
+        self.write_facts({**facts, "weights_sha256": hashlib.sha256(content).hexdigest()})
+
+    def read_weights(self, module: nn.Module) -> dict[str, Tensor]:
+        """The finished run's weights, for a module of the same make (on the meta device, say).
+
+        Raises:
+            RunError: the run is not finished.
+            CheckpointError: the file is damaged, or of another model.
+        """
+        sha256 = self.facts().get("weights_sha256")
+        if sha256 is None:
+            raise RunError(f"the run in {self.path} is not finished: probgen resume {self.path}")
+        return checkpoint.read_tensors(self.path / "weights.safetensors", specs(module), sha256)
+
+
+class Best:
+    """The weights of the best validation, and how many worse ones followed it."""
+
+    def __init__(self) -> None:
+        self.loss = math.inf
+        self.stale = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def see(self, loss: float, module: nn.Module) -> None:
+        """One more validation loss."""
+        self.stale += 1
+        if loss < self.loss:
+            weights = {name: tensor.clone() for name, tensor in tensors_of(module).items()}
+            self.loss, self.stale, self.weights = loss, 0, weights
+
+
+class Snapshot:
+    """All tensors that the next step depends on, by name: out for saving, in for resuming.
+
+    Args:
+        module: the pair.
+        objective: its schedules and controllers.
+        optimizer: its moments, per parameter.
+        best: the best weights so far.
+        device: where they are; its generator belongs to the state.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        objective: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        best: Best,
+        device: torch.device,
+    ) -> None:
+        self.module, self.objective, self.optimizer = module, objective, optimizer
+        self.best, self.device = best, device
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as it is now."""
+        tensors = _prefixed("model", tensors_of(self.module))
+        tensors |= _prefixed("objective", tensors_of(self.objective))
+        tensors |= _prefixed("best", self.best.weights) | self._generators()
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= _prefixed(f"optimizer.{index}", _only_tensors(values))
+        return tensors
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Become the saved state, in place."""
+        missing = self._required().keys() - tensors.keys()
+        if missing:
+            raise CheckpointError(f"the checkpoint lacks {sorted(missing)}")
+        load_state(self.module, _without_prefix("model", tensors))
+        load_state(self.objective, _without_prefix("objective", tensors))
+        best = _without_prefix("best", tensors)
+        self.best.weights = {name: tensor.to(self.device) for name, tensor in best.items()}
+        state = {
+            i: _without_prefix(f"optimizer.{i}", tensors) for i in range(len(self.parameters))
+        }
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        torch.set_rng_state(tensors["generator.cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["generator.cuda"], self.device)
+
+    def expects(self, name: str, spec: Spec) -> bool:
+        """Whether a saved tensor is one that ``load`` can take."""
+        part, _, rest = name.partition(".")
+        if part == "best":
+            return spec == specs(self.module).get(rest)
+        if part == "optimizer":
+            index, _, key = rest.partition(".")
+            known = index.isdecimal() and int(index) < len(self.parameters) and key.isidentifier()
+            return known and spec.shape in ((), tuple(self.parameters[int(index)].shape))
+        return spec == self._required().get(name)
+
+    def _required(self) -> dict[str, Spec]:
+        generators = {name: Spec.of(state) for name, state in self._generators().items()}
+        model = _prefixed("model", specs(self.module))
+        return model | _prefixed("objective", specs(self.objective)) | generators
+
+    def _generators(self) -> dict[str, Tensor]:
+        states = {"generator.cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["generator.cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+
+def specs(module: nn.Module) -> dict[str, Spec]:
+    """Names, shapes and dtypes of a module's state."""
+    return {name: Spec.of(tensor) for name, tensor in tensors_of(module).items()}
+
+
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """A module's state, tensors all.
+
+    Raises:
+        CheckpointError: the module keeps state that is no tensor.
+    """
+    state = module.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointError(f"expected tensors in state_dict; got {name}: {type(value)}")
+    return state
+
+
+@torch.no_grad()
+def load_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into a module's state in place, so that an optimiser keeps its hold on it."""
+    for name, tensor in module.state_dict().items():
+        tensor.copy_(tensors[name])
+
+
+def environment() -> dict[str, Any]:
+    """What numbers depend on: versions, threads, build, device, commit."""
+    build = hashlib.sha256(torch.__config__.show().encode()).hexdigest()[:16]
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "probgen": probgen.__version__,
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "build": build,
+        "threads": torch.get_num_threads(),
+        "cuda": cuda,
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _only_tensors(values: Mapping[str, Any]) -> dict[str, Tensor]:
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointError(f"cannot save this optimiser: its {name} is a {type(value)}")
+    return dict(values)
+
+
+def _prefixed(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{part}.{name}": value for name, value in values.items()}
+
+
+def _without_prefix(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k.removeprefix(f"{part}."): v for k, v in values.items() if k.startswith(f"{part}.")}

@@ -1,0 +1,533 @@
+"""Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will."""
+
+import csv
+import io
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from probgen import progress
+from probgen.checkpoint import CheckpointError
+from probgen.data import Set
+from probgen.evaluation import likelihood
+from probgen.objectives import ELBO, Pair, Terms
+from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+Record = dict[str, float]
+Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+EPOCH_STRIDE = 1_000_003
+
+
+class TrainingError(ValueError):
+    """A run that cannot start as asked."""
+
+
+class NonFiniteError(TrainingError):
+    """A term or a weight became NaN or infinite; the run stopped and kept what was saved."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: the step was finished and saved."""
+
+
+@dataclass
+class History:
+    """What a run recorded: one dict of numbers per logging interval or validation.
+
+    Terms are means per datum over the interval's batches, in nats; ``seconds`` since the start.
+    """
+
+    records: list[Record] = field(default_factory=list)
+
+    def series(self, name: str) -> tuple[list[float], list[float]]:
+        """Steps and values of the records that have ``name``."""
+        found = [(r["step"], r[name]) for r in self.records if name in r]
+        return [step for step, _ in found], [value for _, value in found]
+
+    def to_csv(self) -> str:
+        """One row per record, an empty cell where a record has no such number."""
+        names = list(dict.fromkeys(name for record in self.records for name in record))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.records)
+        return text.getvalue()
+
+
+def fit(
+    pair: Pair,
+    objective: ELBO,
+    data: Set,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    clip_norm: float | None = None,
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    device: str | torch.device | None = None,
+    seed: int = 0,
+    precision: Precision = "float32",
+    validation: Set | None = None,
+    validate_every: int = 1,
+    patience: int | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 30.0,
+    resume: bool = False,
+    log: Callable[[Record], object] | None = None,
+    log_every: int = 50,
+    recipe: Mapping[str, Any] | None = None,
+    show: bool | None = None,
+) -> History:
+    """Minimise the objective's loss per datum over the pair's parameters, in place.
+
+    Deterministic for a seed. A run with a ``checkpoint`` folder can be killed at any moment and
+    resumed: on the CPU, at equal threads and build, to the same weights bit for bit.
+
+    Args:
+        pair: ``nn.Module`` with ``model(x, y=None)`` and ``guide(x, y=None)``; left in
+            evaluation mode, with the best weights if ``patience`` is given, else the last.
+        objective: what to minimise.
+        data: training set, kept on the device; batches are drawn without replacement.
+        epochs: passes over the data; or else
+        steps: updates.
+        batch_size: data per update; the last batch of an epoch may be smaller.
+        lr: learning rate of Adam, the default optimiser.
+        clip_norm: greatest norm of all gradients together.
+        optimizer: called with the parameters instead, e.g. ``partial(torch.optim.SGD, lr=0.1)``.
+        device: where to train; None for where the pair is.
+        seed: of the batches and the samples.
+        precision: "tf32" and "bfloat16" hold for matrix products and convolutions; densities
+            are float32 always.
+        validation: set for the validation terms.
+        validate_every: epochs between validations.
+        patience: stop after so many validations without a better validation loss (the
+            objective's; for ``ELBO`` the negative validation ELBO). Needs a constant objective.
+        checkpoint: the run's folder.
+        checkpoint_every: seconds between saves.
+        resume: continue the run in ``checkpoint``, from the start if it was never saved.
+        log: called with each record: the door to TensorBoard, W&B or MLflow.
+        log_every: steps between records.
+        recipe: what a reader needs to build the pair again, for ``run.json``.
+        show: a progress bar; None for only on a terminal.
+
+    Returns:
+        The run's history.
+
+    Raises:
+        TrainingError: settings that cannot work, named.
+        NonFiniteError: a NaN or an infinity, with its term and step.
+        Interrupted: Ctrl-C, once the step is finished and saved.
+        CheckpointError: a save failed, or the saved run is damaged or another one.
+
+    >>> from probgen import data, models, nets, objectives, training
+    >>> train, test = data.digits()
+    >>> vae = models.VAE(nets.dense_encoder(train.shape, 4), nets.dense_decoder(4, train.shape))
+    >>> history = training.fit(vae, objectives.ELBO(), train, steps=20)
+    >>> history.records[-1]["step"]
+    20
+    """
+    settings = _Settings(
+        epochs, steps, batch_size, lr, clip_norm, seed, precision, validate_every, patience,
+        checkpoint_every, log_every,
+    )  # fmt: skip
+    settings.check(objective, data, validation)
+    folder = None if checkpoint is None else Folder(checkpoint)
+    if folder and folder.holds_run() and not resume:
+        raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")
+    place = _place(device, pair)
+    module: Any = pair
+    module.to(place)
+    objective.to(place)
+    with _surroundings(place, seed, precision):
+        run = _Run(module, objective, data.to(place), settings, validation, folder, log)
+        run.prepare(optimizer, recipe)
+        if resume:
+            run.restore()
+        return run.train(show)
+
+
+def tensorboard(folder: str | Path) -> Callable[[Record], None]:
+    """A ``log`` for ``fit`` that writes TensorBoard events (the ``tensorboard`` extra)."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder))
+
+    def log(record: Record) -> None:
+        for name in record.keys() - {"step"}:
+            writer.add_scalar(name, record[name], int(record["step"]))
+        writer.flush()
+
+    return log
+
+
+@dataclass(frozen=True)
+class _Settings:
+    epochs: int | None
+    steps: int | None
+    batch_size: int
+    lr: float
+    clip_norm: float | None
+    seed: int
+    precision: str
+    validate_every: int
+    patience: int | None
+    checkpoint_every: float
+    log_every: int
+
+    def check(self, objective: ELBO, data: Set, validation: Set | None) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise TrainingError("expected epochs or steps, one of the two")
+        for name in ("epochs", "steps", "validate_every", "patience", "log_every"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise TrainingError(f"expected {name} >= 1; got {value}")
+        if not 1 <= self.batch_size <= len(data):
+            raise TrainingError(
+                f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
+                f"got {self.batch_size}"
+            )
+        for name in ("lr", "clip_norm"):
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
+                raise TrainingError(f"expected {name} > 0 and finite; got {value}")
+        if self.precision not in ("float32", "tf32", "bfloat16"):
+            raise TrainingError(
+                f"expected precision float32, tf32 or bfloat16; got {self.precision!r}"
+            )
+        if self.patience is not None and (validation is None or not objective.constant):
+            wanted = "validation data" if validation is None else "a constant objective"
+            raise TrainingError(f"patience needs {wanted}: two losses must be comparable")
+
+
+class _Meter:
+    """Terms of the steps since the last record, kept on the device until read once."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.rows: list[Tensor] = []
+
+    def add(self, loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> None:
+        named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
+        named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
+        self.names = list(named)
+        values = [value.detach().to(loss) for value in named.values()]
+        self.rows.append(torch.stack(values))
+
+    def read(self, step: int) -> Record:
+        """Means over the interval that ends with ``step``."""
+        rows = torch.stack(self.rows).double().cpu()
+        self.rows = []
+        if not rows.isfinite().all():
+            row, column = (~rows.isfinite()).nonzero()[0].tolist()
+            value = rows[row, column].item()
+            at = step - len(rows) + row + 1
+            raise NonFiniteError(f"{self.names[column]} is {value} at step {at}")
+        return dict(zip(self.names, rows.mean(0).tolist(), strict=True))
+
+
+class _Run:
+    """One call of ``fit``: the loop, and what is saved of it."""
+
+    def __init__(
+        self,
+        module: Any,
+        objective: ELBO,
+        data: Set,
+        settings: _Settings,
+        validation: Set | None,
+        folder: Folder | None,
+        log: Callable[[Record], object] | None,
+    ) -> None:
+        self.module, self.objective, self.data = module, objective, data
+        self.settings, self.validation, self.folder, self.log = settings, validation, folder, log
+        self.epoch_steps = math.ceil(len(data) / settings.batch_size)
+        self.total = settings.steps or self.epoch_steps * (settings.epochs or 0)
+        self.step, self.seconds = 0, 0.0
+        self.history, self.meter, self.best = History(), _Meter(), Best()
+        self.saved_at = time.monotonic()
+
+    def prepare(self, optimizer: Optimizer | None, recipe: Mapping[str, Any] | None) -> None:
+        """Everything that can be wrong before the first step, then the optimiser and run.json."""
+        for data in (self.data, self.validation):
+            if data is not None:
+                likelihood.check(self.module, data)
+        self.parameters = self._dry_run()
+        self.optimizer = (optimizer or self._adam)(self.parameters)
+        self.snapshot = Snapshot(
+            self.module, self.objective, self.optimizer, self.best, self.data.x.device
+        )
+        self.fixed = self._fixed()
+        self.environments = [environment()]
+        self.recipe = recipe
+
+    def restore(self) -> None:
+        """Go on where the newest usable checkpoint ends, if there is one."""
+        found = self.folder and self.folder.restore(self.snapshot.expects)
+        if not found:
+            return
+        tensors, state = found
+        self._take(state)
+        self.snapshot.load(tensors)
+
+    def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=self.settings.lr, fused=True)
+
+    def _fixed(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the saved one."""
+        settings = {name: getattr(self.settings, name) for name in _FIXED}
+        optimizer = f"{type(self.optimizer).__name__}(lr={self.optimizer.defaults.get('lr')})"
+        return settings | {
+            "objective": repr(self.objective),
+            "optimizer": optimizer,
+            "data": {"name": self.data.name, "n": len(self.data), "shape": [*self.data.shape]},
+        }
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        if state.get("run") != self.fixed:
+            before = state.get("run") or {}
+            changed = [name for name in self.fixed if before.get(name) != self.fixed[name]]
+            raise CheckpointError(
+                f"expected a run with the same {', '.join(changed)}; "
+                f"the saved one has { {name: before.get(name) for name in changed} }"
+            )
+        try:
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            best = state["best_loss"]
+            self.best.loss = math.inf if best is None else float(best)
+            self.best.stale = int(state["stale"])
+            self.environments = [e for e in state["environments"] if e != self.environments[0]]
+            self.environments += [environment()]
+            self.history.records = [
+                {name: float(value) for name, value in record.items()}
+                for record in state["records"]
+            ]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"the checkpoint's state is not a run's: {error!r}") from error
+
+    def train(self, show: bool | None) -> History:
+        """All remaining steps."""
+        if self.folder:
+            self.folder.write_facts(self._facts())
+        self.module.train()
+        self.started = time.monotonic() - self.seconds
+        description = f"{type(self.module).__name__} on {self.data.name}"
+        with progress.bar(description, self.total, show) as advance, _interrupts() as interrupted:
+            for index in self._batches():
+                self._update(index)
+                stop = interrupted() and self.step < self.total
+                if stop or self._at_boundary():
+                    advance(self.step, self._record())
+                    self._save_if_due(at_once=stop)
+                if stop:
+                    raise Interrupted(self._where_to_resume())
+        return self._finish()
+
+    def _batches(self) -> Iterator[Tensor]:
+        while self.step < self.total and not self._patience_is_out():
+            epoch, done = divmod(self.step, self.epoch_steps)
+            generator = torch.Generator().manual_seed(self.settings.seed + EPOCH_STRIDE * epoch)
+            order = torch.randperm(len(self.data), generator=generator).to(self.data.x.device)
+            remaining = order.split(self.settings.batch_size)[done:]
+            yield from remaining[: self.total - self.step]
+
+    def _update(self, index: Tensor) -> None:
+        x, y = self.data.batch(index)
+        arguments = (x,) if y is None else (x, y)
+        with _autocast(self.settings.precision, x.device):
+            loss, terms = self.objective.evaluate(self.module.model, self.module.guide, *arguments)
+        loss.backward()
+        if self.settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.meter.add(loss, terms, self.objective.weights())
+        self.step += 1
+
+    def _at_boundary(self) -> bool:
+        at_epoch = self.step % self.epoch_steps == 0
+        return at_epoch or self.step % self.settings.log_every == 0 or self.step == self.total
+
+    def _record(self) -> Record:
+        record = self._measured()
+        if self.validation is not None and self._is_validation_due():
+            record |= self._validate(self.validation)
+        self.history.records.append(record)
+        if self.log is not None:
+            self.log(record)
+        shown = {name: record[name] for name in _SHOWN if name in record}
+        return {name.replace("_", " "): value for name, value in shown.items()}
+
+    def _measured(self) -> Record:
+        steps, before = len(self.meter.rows), self.seconds
+        try:
+            terms = self.meter.read(self.step)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{error}; {self._what_is_kept()}") from None
+        self.seconds = time.monotonic() - self.started
+        rate = steps * self.settings.batch_size / max(self.seconds - before, 1e-9)
+        epoch = self.step / self.epoch_steps
+        return {"step": self.step, "epoch": epoch, **terms, "seconds": self.seconds,
+                "images_per_second": rate}  # fmt: skip
+
+    def _is_validation_due(self) -> bool:
+        epoch, rest = divmod(self.step, self.epoch_steps)
+        due = rest == 0 and epoch % self.settings.validate_every == 0
+        return due or self.step == self.total
+
+    def _validate(self, validation: Set) -> Record:
+        terms = likelihood.terms(self.module, validation, seed=self.settings.seed)
+        with torch.no_grad():
+            loss = self.objective.combine(terms).item()
+        if self.settings.patience is not None:
+            self.best.see(loss, self.module)
+        return {"validation_loss": loss, "validation_elbo": terms.elbo.mean().item(),
+                "validation_kl": terms.total_kl.mean().item()}  # fmt: skip
+
+    def _patience_is_out(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and self.best.stale >= patience
+
+    def _save_if_due(self, at_once: bool) -> None:
+        due = time.monotonic() - self.saved_at >= self.settings.checkpoint_every
+        if self.folder and (due or at_once):
+            self._check_weights()
+            self.folder.save(self.step, self.snapshot.tensors(), self._state())
+            self.saved_at = time.monotonic()
+
+    def _finish(self) -> History:
+        self._check_weights()
+        if self.folder:
+            self.folder.save(self.step, self.snapshot.tensors(), self._state())
+        if self.best.weights:
+            load_state(self.module, self.best.weights)
+        self.module.eval()
+        if self.folder:
+            results = {"steps": self.step, "seconds": self.seconds}
+            facts = {**self._facts(), "results": results}
+            self.folder.finish(tensors_of(self.module), self.history.to_csv(), facts)
+        return self.history
+
+    def _check_weights(self) -> None:
+        for name, tensor in tensors_of(self.module).items():
+            if not tensor.isfinite().all():
+                raise NonFiniteError(
+                    f"{name} is not finite at step {self.step}; {self._what_is_kept()}"
+                )
+
+    def _what_is_kept(self) -> str:
+        last = self.folder and self.folder.last_step()
+        if last is None or self.folder is None:
+            return "nothing was saved"
+        return f"the last finite checkpoint is step {last} in {self.folder.path}"
+
+    def _where_to_resume(self) -> str:
+        where = f"stopped at step {self.step}"
+        if self.folder is None:
+            return f"{where}, not saved: no checkpoint folder was given"
+        return f"{where} and saved; resume with: probgen resume {self.folder.path}"
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            "settings": asdict(self.settings),
+            "run": self.fixed,
+            "environments": self.environments,
+        }
+
+    def _state(self) -> dict[str, Any]:
+        best = None if math.isinf(self.best.loss) else self.best.loss
+        return {"run": self.fixed, "step": self.step, "seconds": self.seconds, "best_loss": best,
+                "stale": self.best.stale, "records": self.history.records,
+                "environments": self.environments}  # fmt: skip
+
+    def _dry_run(self) -> list[nn.Parameter]:
+        """One batch with validation on; what it leaves is the list of parameters."""
+        x, y = self.data.batch(slice(0, min(2, self.settings.batch_size)))
+        arguments = (x,) if y is None else (x, y)
+        with likelihood.at_rest(self.module, self.settings.seed), pyro.validation_enabled(True):
+            self.objective.terms(self.module.model, self.module.guide, *arguments)
+            registered = dict(pyro.get_param_store().named_parameters())
+        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        owned = {id(parameter) for parameter in self.module.parameters()}
+        for name, parameter in registered.items():
+            if id(parameter) not in owned:
+                raise TrainingError(
+                    f"pyro.param {name!r} is no parameter of {type(self.module).__name__}: make "
+                    "it an nn.Parameter or PyroParam there, so that it is trained and saved"
+                )
+        if not parameters:
+            raise TrainingError(f"{type(self.module).__name__} has no parameters to train")
+        return parameters
+
+
+_FIXED = ("batch_size", "clip_norm", "seed", "precision")
+_SHOWN = ("loss", "log_likelihood", "kl", "beta", "validation_elbo", "images_per_second")
+
+
+@contextmanager
+def _surroundings(place: torch.device, seed: int, precision: Precision) -> Iterator[None]:
+    """Own generators, parameter store and matrix precision; Pyro's validation off."""
+    matmul = torch.get_float32_matmul_precision()
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng([place] if place.type == "cuda" else []))
+        stack.enter_context(pyro.get_param_store().scope())
+        stack.enter_context(pyro.validation_enabled(False))
+        stack.callback(torch.set_float32_matmul_precision, matmul)
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else matmul)
+        torch.manual_seed(seed)
+        yield
+
+
+def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    if precision != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed since; a second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+
+def _place(device: str | torch.device | None, pair: Pair) -> torch.device:
+    if device is None:
+        return likelihood.device_of(pair)
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise TrainingError(f"expected a device such as cpu or cuda; got {device!r}") from error
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise TrainingError(f"{device} was asked for and there is no CUDA here: use device='cpu'")
+    return place
+
+
+def _means(name: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The sum over the sites, and each of them where there are several."""
+    means = {f"{name}.{site}": value.mean() for site, value in values.items()}
+    total = {name: sum(means.values(), torch.zeros(()))} if means else {}
+    return total | means if len(means) > 1 else total

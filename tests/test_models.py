@@ -1,0 +1,156 @@
+"""Nets and model/guide pairs."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from probgen import models, nets
+
+SHAPES = [(1, 8, 8), (3, 9, 15), (1, 28, 28), (2, 64, 33)]
+ENCODERS = {"dense": nets.dense_encoder, "conv": nets.conv_encoder}
+DECODERS = {"dense": nets.dense_decoder, "conv": nets.conv_decoder}
+LIKELIHOODS = {
+    "bernoulli": models.Bernoulli,
+    "fixed": lambda: models.Gaussian(0.5),
+    "learned": lambda: models.Gaussian(0.5, learned=True),
+    "optimal": models.OptimalGaussian,
+}
+
+
+def pair(net="dense", shape=(1, 8, 8), latent=3, likelihood=None):
+    torch.manual_seed(0)
+    return models.VAE(ENCODERS[net](shape, latent), DECODERS[net](latent, shape), likelihood)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("net", ENCODERS)
+def test_nets_take_any_shape_and_decoders_any_batch(net, shape):
+    encoder, decoder = ENCODERS[net](shape, 3), DECODERS[net](3, shape)
+    loc, log_scale = encoder(torch.zeros(5, *shape))
+    assert loc.shape == log_scale.shape == (5, 3)
+    for batch in [(), (5,), (2, 5), (2, 1, 5)]:
+        assert decoder(torch.zeros(*batch, 3)).shape == (*batch, *shape)
+
+
+@pytest.mark.parametrize("net", ENCODERS)
+def test_particles_are_decoded_as_one_by_one(net):
+    decoder, z = DECODERS[net](3, (1, 9, 8)), torch.randn(4, 2, 3)
+    torch.testing.assert_close(decoder(z), torch.stack([decoder(row) for row in z]))
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("net", ENCODERS)
+def test_gradients_reach_every_parameter(net, likelihood):
+    from probgen import objectives
+
+    vae = pair(net, likelihood=LIKELIHOODS[likelihood]())
+    objectives.ELBO().loss_and_grads(vae.model, vae.guide, torch.rand(4, 1, 8, 8))
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in vae.parameters())
+
+
+def test_samples_come_from_the_prior_through_the_decoder():
+    vae = pair()
+    torch.manual_seed(3)
+    images = vae.sample(5)
+    torch.manual_seed(3)
+    expected = vae.decode(torch.randn(5, 3)).mean
+    torch.testing.assert_close(images, expected)
+    assert vae.reconstruct(images).shape == images.shape
+
+
+def test_bernoulli_is_the_cross_entropy():
+    logits, x = torch.randn(4, 5), torch.rand(4, 5)
+    expected = -nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    torch.testing.assert_close(models.Bernoulli()(logits).log_prob(x), expected)
+
+
+def test_gaussian_of_half_variance_is_the_sum_of_squares():
+    mean, x = torch.randn(4, 5), torch.randn(4, 5)
+    log_prob = models.Gaussian(math.sqrt(0.5))(mean).log_prob(x).sum()
+    expected = -(x - mean).square().sum() - 10 * math.log(math.pi)
+    torch.testing.assert_close(log_prob, expected)
+
+
+def test_optimal_sigma_is_the_maximum_likelihood_one():
+    likelihood = models.OptimalGaussian(momentum=0.5)
+    mean, x = torch.zeros(1000), 3 * torch.randn(1000)
+    in_training = likelihood(mean, x)
+    torch.testing.assert_close(in_training.stddev[0], x.square().mean().sqrt())
+    for sigma in (0.9 * in_training.stddev, 1.1 * in_training.stddev):
+        other = torch.distributions.Normal(mean, sigma)
+        assert in_training.log_prob(x).sum() > other.log_prob(x).sum()
+    torch.testing.assert_close(likelihood.variance, x.square().mean())
+    likelihood.eval()
+    torch.testing.assert_close(likelihood(mean, 5 * x).stddev, in_training.stddev)
+
+
+def test_a_pair_survives_saving_and_loading(tmp_path):
+    from safetensors.torch import load_model, save_model
+
+    vae, other = pair(likelihood=models.OptimalGaussian()), pair(likelihood=models.OptimalGaussian())
+    nn.init.normal_(other.encoder.head.weight)
+    save_model(vae, str(tmp_path / "vae.safetensors"))
+    load_model(other, str(tmp_path / "vae.safetensors"))
+    x = torch.rand(2, 1, 8, 8)
+    torch.testing.assert_close(vae.reconstruct(x), other.reconstruct(x))
+
+
+class Bare(nn.Module):
+    """An encoder that does not state its shape."""
+
+    def forward(self, x):
+        return x.flatten(1)[:, :2], x.flatten(1)[:, 2:4]
+
+
+def test_any_encoder_serves_once_its_shape_is_given():
+    vae = models.VAE(Bare(), nets.dense_decoder(2, (4,)), shape=(4,))
+    assert vae.sample(3).shape == (3, 4)
+    with pytest.raises(models.ModelError, match="shape="):
+        models.VAE(Bare(), nets.dense_decoder(2, (4,)))
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: nets.dense_encoder((1, 8, 8), 0), "latent >= 1; got 0"),
+        (lambda: nets.dense_decoder(3, (1, 0, 8)), "shape of positive sizes"),
+        (lambda: nets.dense_encoder((4,), 2, hidden=(-1,)), "hidden of positive sizes"),
+        (lambda: nets.conv_encoder((1, 7, 8), 2), "sides >= 8; got .1, 7, 8."),
+        (lambda: nets.conv_encoder((8, 8), 2), "channels, height, width"),
+        (lambda: nets.conv_decoder(2, (1, 8, 8), channels=(4, 4, 4, 4)), "1 to 3 channels"),
+        (lambda: nets.conv_encoder((1, 8, 8), 2, channels=()), "1 to 3 channels; got 0"),
+        (lambda: nets.Encoder((4,), 2, nn.Unflatten(1, (2, 2))), "features"),
+        (lambda: nets.Decoder(2, (5,), nn.Linear(2, 4)), r"got \(2, 4\)"),
+        (lambda: nets.dense_encoder((4,), 2)(torch.zeros(3, 5)), r"got \(3, 5\)"),
+        (lambda: nets.dense_decoder(2, (4,))(torch.zeros(3, 5)), r"got \(3, 5\)"),
+    ],
+)
+def test_impossible_nets_are_refused(make, match):
+    with pytest.raises(nets.NetError, match=match):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (
+            lambda: models.VAE(nets.dense_encoder((4,), 2), nets.dense_decoder(3, (4,))),
+            models.ModelError,
+            r"does not take latents \(3, 2, 2\)",
+        ),
+        (
+            lambda: models.VAE(nets.dense_encoder((4,), 2), nets.dense_decoder(2, (5,))),
+            models.ModelError,
+            r"to give \(\*batch, 4\); got \(3, 2, 5\)",
+        ),
+        (lambda: pair().model(torch.zeros(2, 1, 8, 9)), models.ModelError, r"got \(2, 1, 8, 9\)"),
+        (lambda: pair().sample(0), models.ModelError, "n >= 1"),
+        (lambda: models.Gaussian(-1.0), ValueError, "sigma > 0"),
+        (lambda: models.OptimalGaussian(momentum=0.0), ValueError, "momentum"),
+    ],
+)
+def test_what_does_not_fit_is_named(make, error, match):
+    with pytest.raises(error, match=match):
+        make()

@@ -1,0 +1,397 @@
+"""Objectives against Pyro's own, exact answers and each other."""
+
+import copy
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro import poutine
+from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
+from pyro.infer.autoguide import AutoNormal
+from torch import nn
+
+from probgen import control, models, nets, objectives
+
+SHAPE = (1, 8, 8)
+X = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(3))
+
+
+def vae(seed=0):
+    torch.manual_seed(seed)
+    return models.VAE(nets.dense_encoder(SHAPE, 3, (16,)), nets.dense_decoder(3, SHAPE, (16,)))
+
+
+class Toy(nn.Module):
+    """q(z) = N(loc, scale) per datum, however ``model`` and ``guide`` use it."""
+
+    def __init__(self, n=6, d=2):
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.loc = nn.Parameter(torch.randn(n, d, generator=generator))
+        self.log_scale = nn.Parameter(0.3 * torch.randn(n, d, generator=generator))
+        self.weight = nn.Parameter(torch.randn(d, generator=generator))
+
+    def register(self):
+        pyro.module(f"toy{id(self)}", self)
+
+    def q(self, rows=slice(None)):
+        return dist.Normal(self.loc[rows], self.log_scale[rows].exp()).to_event(1)
+
+    def prior(self):
+        return dist.Normal(0.0, 1.0).expand([self.loc.shape[1]]).to_event(1)
+
+
+class Plain(Toy):
+    def model(self, x):
+        self.register()
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", self.prior())
+            pyro.sample("x", dist.Normal(z @ self.weight, 0.5), obs=x)
+            self.more(x)
+
+    def guide(self, x):
+        self.register()
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", self.q())
+
+    def more(self, x):
+        """What else a datum observes."""
+
+
+class Subsampled(Toy):
+    """Rows drawn from a plate of 60."""
+
+    def model(self, x):
+        self.register()
+        with pyro.plate("data", 60, subsample_size=len(x)):
+            z = pyro.sample("z", self.prior())
+            pyro.sample("x", dist.Normal(z @ self.weight, 0.5), obs=x)
+
+    def guide(self, x):
+        self.register()
+        with pyro.plate("data", 60, subsample_size=len(x)):
+            pyro.sample("z", self.q())
+
+
+class Masked(Plain):
+    """The first row does not count."""
+
+    def masked(self, program, x):
+        with poutine.mask(mask=torch.arange(len(x)) > 0):
+            program(x)
+
+    def model(self, x):
+        self.masked(super().model, x)
+
+    def guide(self, x):
+        self.masked(super().guide, x)
+
+
+class Scaled(Plain):
+    def model(self, x):
+        with poutine.scale(scale=0.3):
+            super().model(x)
+
+    def guide(self, x):
+        with poutine.scale(scale=0.3):
+            super().guide(x)
+
+
+class Mixture(Plain):
+    """A prior without analytic KL."""
+
+    def prior(self):
+        parts = dist.Normal(torch.tensor([[-1.0, 0.0], [1.0, 0.5]]), 0.7).to_event(1)
+        return dist.MixtureSameFamily(dist.Categorical(torch.tensor([0.3, 0.7])), parts)
+
+
+class Nested(Toy):
+    """Pixels in a plate of their own; the datum is a row."""
+
+    def model(self, x):
+        self.register()
+        with pyro.plate("data", 60, subsample_size=len(x), dim=-2):
+            z = pyro.sample("z", dist.Normal(torch.zeros(len(x), 1), 1.0))
+            with pyro.plate("pixels", 3, dim=-1):
+                pyro.sample("x", dist.Normal(z * self.weight[0], 1.0), obs=x[:, None].expand(-1, 3))
+
+    def guide(self, x):
+        self.register()
+        with pyro.plate("data", 60, subsample_size=len(x), dim=-2):
+            pyro.sample("z", dist.Normal(self.loc[:, :1], self.log_scale[:, :1].exp()))
+
+
+class Global(Toy):
+    """One global latent, one per datum, and a deterministic site."""
+
+    def model(self, x):
+        self.register()
+        w = pyro.sample("w", dist.Normal(0.0, 1.0))
+        with pyro.plate("data", 60, subsample_size=len(x)):
+            z = pyro.sample("z", self.prior())
+            mean = pyro.deterministic("mean", w + z @ self.weight)
+            pyro.sample("x", dist.Normal(mean, 0.5), obs=x)
+
+    def guide(self, x):
+        self.register()
+        pyro.sample("w", dist.Normal(self.weight[0], self.log_scale[0, 0].exp()))
+        with pyro.plate("data", 60, subsample_size=len(x)):
+            pyro.sample("z", self.q())
+
+
+class Factor(Plain):
+    """A term that is no likelihood."""
+
+    def more(self, x):
+        pyro.factor("extra", -self.loc.sum(-1).square())
+
+
+PAIRS = [Plain, Subsampled, Masked, Scaled, Mixture, Nested, Global, Factor]
+PARTICLES = [
+    {},
+    {"num_particles": 3},
+    {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 2},
+]
+
+
+def gradients(loss, pair, x, seed=5):
+    pyro.clear_param_store()
+    torch.manual_seed(seed)
+    pair.zero_grad()
+    value = loss.loss_and_grads(pair.model, pair.guide, x)
+    zero = torch.zeros(())
+    return float(value), [zero if p.grad is None else p.grad.clone() for p in pair.parameters()]
+
+
+@pytest.mark.parametrize("particles", PARTICLES, ids=["one", "loop", "vectorized"])
+@pytest.mark.parametrize("kind", PAIRS, ids=lambda k: k.__name__)
+def test_elbo_is_pyros_in_value_and_gradient(kind, particles):
+    pair, x = kind().double(), torch.linspace(-1, 1, 6).double()
+    theirs, their_gradients = gradients(TraceMeanField_ELBO(**particles), pair, x)
+    for ours in (objectives.ELBO(**particles), objectives.BetaELBO(1.0, **particles)):
+        value, our_gradients = gradients(ours, pair, x)
+        assert value == pytest.approx(theirs, rel=1e-6)
+        for a, b in zip(our_gradients, their_gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_elbo_of_a_vae_is_pyros_exactly():
+    pair = vae()
+    theirs, their_gradients = gradients(TraceMeanField_ELBO(), pair, X)
+    value, our_gradients = gradients(objectives.ELBO(), pair, X)
+    assert value == pytest.approx(theirs, rel=1e-6)
+    for a, b in zip(our_gradients, their_gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", PAIRS, ids=lambda k: k.__name__)
+def test_terms_are_per_datum_and_sum_to_the_loss(kind):
+    pair, x = kind(), torch.linspace(-1, 1, 6)
+    torch.manual_seed(2)
+    terms = objectives.terms(pair.model, pair.guide, x)
+    torch.manual_seed(2)
+    loss = objectives.ELBO().loss(pair.model, pair.guide, x)
+    assert terms.log_likelihood.shape == (6,)
+    assert all(value.shape == (6,) for value in terms.kl.values())
+    assert all(value.shape[:1] == (6,) for value in terms.kl_per_dim.values())
+    for name, per_dim in terms.kl_per_dim.items():
+        torch.testing.assert_close(per_dim.sum(-1), terms.kl[name])
+    assert loss.item() == pytest.approx(-terms.size * terms.elbo.mean().item(), rel=1e-5)
+    assert terms.size == (60 if kind in (Subsampled, Nested, Global) else 6)
+
+
+def test_terms_are_free_of_the_plate_scale():
+    torch.manual_seed(0)
+    plain, subsampled = Plain(), Subsampled()
+    x = torch.linspace(-1, 1, 6)
+    a = objectives.terms(plain.model, plain.guide, x)
+    b = objectives.terms(subsampled.model, subsampled.guide, x)
+    torch.testing.assert_close(a.kl["z"], b.kl["z"])
+    assert (a.scale, b.scale) == (1.0, 10.0)
+
+
+def test_a_penalty_stands_apart_from_the_likelihood():
+    class Penalised(Plain):
+        def more(self, x):
+            unit = dist.Unit(-self.loc.square().sum(-1))
+            pyro.sample("commitment", unit, obs=x.new_empty(len(x), 0), infer={"penalty": True})
+
+    x = torch.linspace(-1, 1, 6)
+    torch.manual_seed(0)
+    with_penalty = objectives.terms(Penalised().model, Penalised().guide, x)
+    torch.manual_seed(0)
+    without = objectives.terms(Plain().model, Plain().guide, x)
+    torch.testing.assert_close(with_penalty.log_likelihood, without.log_likelihood)
+    expected = Plain().loc.square().sum(-1)
+    torch.testing.assert_close(with_penalty.penalty["commitment"], expected)
+    difference = objectives.ELBO().combine(with_penalty) - objectives.ELBO().combine(without)
+    torch.testing.assert_close(difference, expected.mean())
+
+
+class Interleaved(Toy):
+    """Model z1 -> z2, guide z2 -> z1: an analytic KL of z2 would be wrong."""
+
+    def model(self):
+        z1 = pyro.sample("z1", dist.Normal(0.0, 1.0))
+        z2 = pyro.sample("z2", dist.Normal(z1, 1.0))
+        pyro.sample("x", dist.Normal(z2, 1.0), obs=torch.tensor(1.0))
+
+    def guide(self):
+        z2 = pyro.sample("z2", dist.Normal(0.5, 0.8))
+        pyro.sample("z1", dist.Normal(0.9 * z2, 0.6))
+
+
+def test_kl_is_sampled_where_the_analytic_one_would_be_wrong():
+    """ELBO in closed form: z2 ~ N(0.5, 0.8^2), z1 | z2 ~ N(0.9 z2, 0.6^2)."""
+    m2, v2, m1, v1 = 0.5, 0.64, 0.45, 0.81 * 0.64 + 0.36
+    half_log = 0.5 * math.log(2 * math.pi)
+    between = (m2 - m1) ** 2 + v2 + v1 - 2 * 0.9 * v2  # E (z2 - z1)^2
+    energy = -3 * half_log - 0.5 * (m1**2 + v1 + between + (1 - m2) ** 2 + v2)
+    exact = energy + 2 * half_log + 1 + math.log(0.8) + math.log(0.6)
+    pair, particles = Interleaved(), {"num_particles": 400_000, "vectorize_particles": True}
+    torch.manual_seed(0)
+    with pyro.validation_enabled(False):
+        ours = -objectives.ELBO(max_plate_nesting=0, **particles).loss(pair.model, pair.guide)
+        theirs = -TraceMeanField_ELBO(max_plate_nesting=0, **particles).loss(
+            pair.model, pair.guide
+        )
+    assert ours.item() == pytest.approx(exact, abs=0.01)
+    assert abs(theirs / particles["num_particles"] - exact) > 0.05
+
+
+def test_an_autoguide_keeps_its_jacobian():
+    """Pyro's KL of a Delta drops log_density, so its analytic ELBO is off for sigma > 0."""
+
+    def model():
+        scale = pyro.sample("scale", dist.LogNormal(0.3, 0.5))
+        pyro.sample("x", dist.Normal(0.0, scale), obs=torch.tensor(1.0))
+
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    guide = AutoNormal(model, init_scale=0.5)
+    guide()
+    n = 20_000
+    reference = -Trace_ELBO(n, vectorize_particles=True, max_plate_nesting=0).loss(model, guide)
+    ours = -objectives.ELBO(num_particles=n, vectorize_particles=True, max_plate_nesting=0).loss(
+        model, guide
+    )
+    assert ours.item() == pytest.approx(reference, abs=0.03)
+
+
+def test_beta_weights_the_kl_alone():
+    pair = vae()
+    torch.manual_seed(1)
+    terms = objectives.terms(pair.model, pair.guide, X)
+    for beta in (0.0, 0.5, 4.0):
+        loss = objectives.BetaELBO(beta).combine(terms)
+        expected = beta * terms.total_kl.mean() - terms.log_likelihood.mean()
+        torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("beta", [4.0, control.Linear(0.0, 4.0, steps=3)], ids=["constant", "ramp"])
+def test_the_three_losses_agree(beta):
+    pair = vae()
+    losses = []
+    for method in ("loss", "differentiable_loss", "loss_and_grads"):
+        torch.manual_seed(1)
+        loss = getattr(objectives.BetaELBO(beta), method)(pair.model, pair.guide, X)
+        losses.append(loss.item())
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_a_schedule_moves_only_where_gradients_are_taken():
+    pair, objective = vae(), objectives.BetaELBO(control.Linear(0.0, 1.0, steps=4))
+    svi = SVI(pair.model, pair.guide, pyro.optim.Adam({"lr": 1e-3}), objective)
+    svi.evaluate_loss(X)
+    assert objective.weights()["beta"] == 0.0
+    svi.step(X)
+    svi.step(X)
+    assert objective.weights()["beta"] == 0.5
+    restored = objectives.BetaELBO(control.Linear(0.0, 1.0, steps=4))
+    restored.load_state_dict(objective.state_dict())
+    assert restored.weights()["beta"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("schedule", "start", "end"),
+    [
+        (control.Linear(0.0, 2.0, steps=10), 0.0, 2.0),
+        (control.Cyclic(0.0, 2.0, period=10), 0.0, 2.0),
+        (control.Sigmoid(0.0, 2.0, middle=5, width=1), 0.0133857, 1.9820137),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+def test_schedules_rise_from_start_to_end(schedule, start, end):
+    steps = torch.arange(10)
+    values = torch.stack([schedule(step) for step in steps])
+    assert values[0].item() == pytest.approx(start, abs=1e-5)
+    assert values.max().item() == pytest.approx(end, abs=0.3)
+    assert (values.diff() >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: control.Linear(0, 1, steps=0),
+        lambda: control.Cyclic(0, 1, period=0),
+        lambda: control.Cyclic(0, 1, period=3, rise=0.0),
+        lambda: control.Sigmoid(0, 1, middle=0, width=0),
+    ],
+)
+def test_impossible_schedules_are_refused(make):
+    with pytest.raises(control.ControlError, match="expected"):
+        make()
+
+
+@pytest.mark.parametrize("beta", [-1.0, math.nan, math.inf])
+def test_impossible_betas_are_refused(beta):
+    with pytest.raises(objectives.ObjectiveError, match="beta"):
+        objectives.BetaELBO(beta)
+
+
+def test_particles_are_counted():
+    with pytest.raises(objectives.ObjectiveError, match="num_particles >= 1; got 0"):
+        objectives.ELBO(num_particles=0)
+
+
+def discrete():
+    pyro.sample("k", dist.Bernoulli(torch.tensor(0.4)))
+
+
+def test_a_site_without_reparameterised_samples_is_named():
+    with pytest.raises(objectives.ObjectiveError, match="site 'k'; got Bernoulli"):
+        objectives.ELBO().loss_and_grads(discrete, discrete)
+
+
+def test_sites_that_do_not_match_are_named():
+    def other():
+        pyro.sample("j", dist.Normal(0.0, 1.0))
+
+    def model():
+        pyro.sample("z", dist.Normal(0.0, 1.0))
+
+    with pyro.validation_enabled(False):
+        with pytest.raises(objectives.ObjectiveError, match="'j' is not in the model"):
+            objectives.terms(model, other)
+        with pytest.raises(objectives.ObjectiveError, match=r"no site for .* \['z'\]"):
+            objectives.terms(model, lambda: None)
+
+
+def moved(pair, before):
+    return [not torch.equal(a, b) for a, b in zip(pair.parameters(), before, strict=True)]
+
+
+def test_two_vaes_and_a_copy_train_under_plain_svi_in_one_process():
+    pyro.clear_param_store()
+    first, second = vae(0), vae(1)
+    third = copy.deepcopy(first)
+    objectives.terms(first.model, first.guide, X)
+    for pair in (first, second, third, copy.deepcopy(first)):
+        before = [p.detach().clone() for p in pair.parameters()]
+        svi = SVI(pair.model, pair.guide, pyro.optim.Adam({"lr": 1e-2}), TraceMeanField_ELBO())
+        first_loss = svi.step(X)
+        last = [svi.step(X) for _ in range(50)][-1]
+        assert all(moved(pair, before))
+        assert last < first_loss

@@ -1,0 +1,357 @@
+"""Training: right numbers, nothing lost, nothing touched that is not its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import nn
+
+from probgen import checkpoint, control, data, evaluation, models, nets, objectives, training
+from probgen.run import Folder
+
+DIGITS, TEST = data.digits()
+ELBO = objectives.ELBO
+
+
+def vae(seed=0, latent=4, likelihood=None):
+    torch.manual_seed(seed)
+    encoder = nets.dense_encoder(DIGITS.shape, latent, (32,))
+    return models.VAE(encoder, nets.dense_decoder(latent, DIGITS.shape, (32,)), likelihood)
+
+
+def weights(pair):
+    return [parameter.detach().clone() for parameter in pair.parameters()]
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_training_raises_the_elbo_and_leaves_the_pair_at_rest():
+    pair = vae()
+    before = evaluation.likelihood.terms(pair, TEST).elbo.mean()
+    history = training.fit(pair, ELBO(), DIGITS, epochs=5, validation=TEST)
+    after = evaluation.likelihood.terms(pair, TEST)
+    assert after.elbo.mean() > before + 10
+    assert not pair.training
+    assert history.series("validation_elbo")[1][-1] == pytest.approx(after.elbo.mean().item())
+    assert history.series("epoch")[1] == pytest.approx([1, 2, 3, 4, 50 / 12, 5])
+    for record in history.records:
+        assert record["loss"] == pytest.approx(record["kl"] - record["log_likelihood"], rel=1e-5)
+
+
+def test_a_run_is_deterministic_for_a_seed_and_disturbs_nobody():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    pyro.param("mine", torch.tensor(1.0))
+    pairs = [vae(), vae(), vae()]
+    torch.manual_seed(5)
+    for pair, seed in zip(pairs, (0, 0, 1), strict=True):
+        training.fit(pair, ELBO(), DIGITS, steps=15, seed=seed)
+    assert torch.equal(torch.rand(3), expected)
+    assert pyro.settings.get("validate_poutine")
+    assert set(pyro.get_param_store()) == {"mine"}
+    assert same(weights(pairs[0]), weights(pairs[1]))
+    assert not same(weights(pairs[0]), weights(pairs[2]))
+    pyro.clear_param_store()
+
+
+def test_the_loss_does_not_depend_on_the_plate_scale():
+    """A pair that says 'these are B of N rows' trains the same as one that does not."""
+
+    class Scaled(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def in_plate(self, program, x):
+            with pyro.poutine.scale(scale=1.0):
+                return program(x)
+
+        def model(self, x, y=None):
+            with pyro.plate("data", 1500, subsample_size=len(x)):
+                z = pyro.sample("z", self.inner.prior())
+                pyro.sample("x", self.inner.decode(z), obs=x)
+
+        def guide(self, x, y=None):
+            with pyro.plate("data", 1500, subsample_size=len(x)):
+                pyro.sample("z", self.inner.encode(x))
+
+    plain, scaled = vae(), Scaled(vae())
+    settings = {"steps": 10, "clip_norm": 5.0}
+    a = training.fit(plain, ELBO(), DIGITS, **settings)
+    b = training.fit(scaled, ELBO(), DIGITS, **settings)
+    assert a.records[-1]["loss"] == pytest.approx(b.records[-1]["loss"], rel=0.05)
+
+
+def test_probabilistic_pca_meets_its_analytic_evidence():
+    """A linear VAE's optimum is pPCA [Tipping & Bishop 1999; Lucas et al. 2019, theorem 1]."""
+    latent, rows = 4, DIGITS.x.flatten(1).double().div(255)
+    evidence = PCA(latent).fit(rows.numpy()).score(rows.numpy())
+    torch.manual_seed(0)
+    pair = models.VAE(
+        nets.dense_encoder(DIGITS.shape, latent, hidden=()),
+        nets.dense_decoder(latent, DIGITS.shape, hidden=()),
+        models.Gaussian(sigma=0.3, learned=True),
+    )
+    for lr, epochs in ((1e-2, 60), (1e-3, 40), (1e-4, 20)):
+        training.fit(pair, ELBO(), DIGITS, epochs=epochs, batch_size=100, lr=lr)
+    elbo = evaluation.likelihood.terms(pair, DIGITS, num_particles=20).elbo.mean().item()
+    assert evidence - 0.1 < elbo < evidence + 0.05
+
+
+@pytest.mark.parametrize("objective", [ELBO(), objectives.BetaELBO(control.Linear(0, 1, 40))])
+@pytest.mark.parametrize("steps", [7, 12, 20], ids=["mid-epoch", "epoch's end", "second epoch"])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, objective, steps):
+    import copy
+
+    def run(pair, steps, **where):
+        goal = copy.deepcopy(objective)
+        return training.fit(pair, goal, DIGITS, steps=steps, validation=TEST, log_every=5, **where)
+
+    whole, parts = vae(), vae()
+    reference = run(whole, 30)
+    run(parts, steps, checkpoint=tmp_path)
+    fresh = vae(seed=9)
+    history = run(fresh, 30, checkpoint=tmp_path, resume=True)
+    assert same(weights(whole), weights(fresh))
+    assert history.records[-1]["validation_elbo"] == reference.records[-1]["validation_elbo"]
+    facts = Folder(tmp_path).facts()
+    assert facts["results"]["steps"] == 30
+    assert facts["environments"][0]["threads"] == torch.get_num_threads()
+
+
+def test_early_stopping_keeps_the_best_weights_also_when_resumed(tmp_path):
+    few = DIGITS.take(slice(0, 100))
+    settings = {"epochs": 400, "batch_size": 50, "lr": 1e-2, "patience": 3, "validation": TEST}
+    pair = vae(latent=16)
+    history = training.fit(pair, ELBO(), few, **settings)
+    losses = history.series("validation_loss")[1]
+    assert len(losses) < 400
+    assert min(losses) == losses[-4]
+    loss = -evaluation.likelihood.terms(pair, TEST).elbo.mean().item()
+    assert loss == pytest.approx(min(losses))
+    other = vae(latent=16)
+    for epochs in (len(losses) - 2, 400):
+        settings["epochs"] = epochs
+        training.fit(other, ELBO(), few, **settings, checkpoint=tmp_path, resume=True)
+    assert same(weights(pair), weights(other))
+
+
+def test_resuming_with_other_settings_is_refused(tmp_path):
+    training.fit(vae(), ELBO(), DIGITS, steps=2, checkpoint=tmp_path)
+    with pytest.raises(training.TrainingError, match="already holds a run"):
+        training.fit(vae(), ELBO(), DIGITS, steps=2, checkpoint=tmp_path)
+    for change, name in [({"batch_size": 64}, "batch_size"), ({"lr": 0.1}, "optimizer")]:
+        with pytest.raises(checkpoint.CheckpointError, match=f"the same {name}"):
+            training.fit(
+                vae(), ELBO(), DIGITS, steps=3, checkpoint=tmp_path, resume=True, **change
+            )
+    with pytest.raises(checkpoint.CheckpointError, match="another model"):
+        training.fit(vae(latent=5), ELBO(), DIGITS, steps=3, checkpoint=tmp_path, resume=True)
+
+
+def test_a_state_that_is_no_state_is_refused(tmp_path):
+    training.fit(vae(), ELBO(), DIGITS, steps=2, checkpoint=tmp_path)
+    folder = Folder(tmp_path)
+    tensors, state = folder.restore(lambda name, spec: True)
+    for broken in ({**state, "step": "two"}, {**state, "records": [1]}, {"run": state["run"]}):
+        folder.save(2, tensors, broken)
+        with pytest.raises(checkpoint.CheckpointError, match="state is not a run's"):
+            training.fit(vae(), ELBO(), DIGITS, steps=3, checkpoint=tmp_path, resume=True)
+
+
+def test_the_run_folder_holds_what_a_reader_needs(tmp_path):
+    records = []
+    history = training.fit(
+        vae(), ELBO(), DIGITS, steps=5, checkpoint=tmp_path, recipe={"mine": 1}, log=records.append
+    )
+    facts = Folder(tmp_path).facts()
+    assert facts["recipe"] == {"mine": 1}
+    assert facts["run"]["data"] == {"name": DIGITS.name, "n": 1500, "shape": [1, 8, 8]}
+    assert records == history.records
+    assert (tmp_path / "history.csv").read_text() == history.to_csv()
+    other = vae(seed=1)
+    other.load_state_dict(Folder(tmp_path).read_weights(other))
+    flipped = bytearray((tmp_path / "weights.safetensors").read_bytes())
+    flipped[-1] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(flipped)
+    with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
+        Folder(tmp_path).read_weights(other)
+
+
+class Exploding(models.Gaussian):
+    """Turns NaN or refuses after some steps."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.calls = at, 0
+
+    def forward(self, mean, x=None):
+        if self.training:
+            self.calls += 1
+        return super().forward(mean * float("nan") if self.calls == self.at else mean, x)
+
+
+def test_a_non_finite_term_is_named_and_the_last_checkpoint_kept(tmp_path):
+    pair = vae(likelihood=Exploding(at=17))
+    with pytest.raises(training.NonFiniteError) as caught:
+        training.fit(
+            pair, ELBO(), DIGITS, steps=40, log_every=5, checkpoint=tmp_path, checkpoint_every=0
+        )
+    assert "log_likelihood is nan at step 17" in str(caught.value)
+    assert "the last finite checkpoint is step 15" in str(caught.value)
+    healthy = vae(likelihood=models.Gaussian())
+    training.fit(healthy, ELBO(), DIGITS, steps=40, checkpoint=tmp_path, resume=True)
+    assert all(parameter.isfinite().all() for parameter in healthy.parameters())
+
+
+class Overflowing(torch.optim.SGD):
+    """Finite losses, infinite weights."""
+
+    def step(self):
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(torch.inf)
+
+
+def test_weights_that_overflow_are_never_saved(tmp_path):
+    with pytest.raises(training.NonFiniteError, match="is not finite at step 1; nothing was saved"):
+        training.fit(vae(), ELBO(), DIGITS, steps=1, optimizer=Overflowing, checkpoint=tmp_path)
+    assert not checkpoint.generations(tmp_path / "checkpoints")
+
+
+def test_a_full_disk_while_saving_is_one_error_and_loses_nothing(tmp_path, monkeypatch):
+    training.fit(vae(), ELBO(), DIGITS, steps=4, checkpoint=tmp_path)
+    write = checkpoint._write
+
+    def full(path, content):
+        if path.name == "state.safetensors":
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_write", full)
+        with pytest.raises(checkpoint.CheckpointError, match="step 4 is kept"):
+            training.fit(vae(), ELBO(), DIGITS, steps=9, checkpoint=tmp_path, resume=True)
+    history = training.fit(vae(), ELBO(), DIGITS, steps=9, checkpoint=tmp_path, resume=True)
+    assert history.records[-1]["step"] == 9
+
+
+def test_ctrl_c_finishes_the_step_saves_and_says_how_to_resume(tmp_path):
+    whole, pair = vae(), vae()
+    training.fit(whole, ELBO(), DIGITS, steps=20, log_every=3)
+
+    def press(record):
+        if record["step"] == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    settings = {"steps": 20, "log_every": 3, "checkpoint": tmp_path}
+    with pytest.raises(training.Interrupted, match="step 10 and saved; resume with: probgen"):
+        training.fit(pair, ELBO(), DIGITS, log=press, **settings)
+    other = vae(seed=3)
+    training.fit(other, ELBO(), DIGITS, resume=True, **settings)
+    assert same(weights(whole), weights(other))
+
+
+class Lazy(nn.Module):
+    """Its parameter lives in Pyro's store alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = vae()
+
+    def model(self, x, y=None):
+        self.inner.model(x)
+
+    def guide(self, x, y=None):
+        pyro.param("lost", torch.zeros(()))
+        self.inner.guide(x)
+
+
+NAN = data.arrays(torch.rand(40, 1, 8, 8)).x
+WRONG = [
+    ({}, "epochs or steps"),
+    ({"epochs": 1, "steps": 1}, "epochs or steps"),
+    ({"epochs": 0}, "epochs >= 1; got 0"),
+    ({"steps": 1, "batch_size": 1501}, "batch_size from 1 to 1500.*got 1501"),
+    ({"steps": 1, "batch_size": 0}, "batch_size"),
+    ({"steps": 1, "lr": -1.0}, "lr > 0"),
+    ({"steps": 1, "clip_norm": 0.0}, "clip_norm > 0"),
+    ({"steps": 1, "precision": "int8"}, "precision"),
+    ({"steps": 1, "patience": 2}, "validation data"),
+    ({"steps": 1, "device": "gpu"}, "device such as cpu or cuda; got 'gpu'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "match"), WRONG)
+def test_settings_that_cannot_work_are_named(settings, match):
+    with pytest.raises(training.TrainingError, match=match):
+        training.fit(vae(), ELBO(), DIGITS, **settings)
+
+
+def test_patience_needs_a_constant_objective():
+    moving = objectives.BetaELBO(control.Linear(0, 1, 10))
+    with pytest.raises(training.TrainingError, match="constant objective"):
+        training.fit(vae(), moving, DIGITS, steps=1, patience=1, validation=TEST)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_absent_cuda_is_said():
+    with pytest.raises(training.TrainingError, match="no CUDA here"):
+        training.fit(vae(), ELBO(), DIGITS, steps=1, device="cuda")
+
+
+def test_data_that_the_pair_cannot_take_are_named():
+    small = data.arrays(torch.rand(200, 1, 8, 9))
+    with pytest.raises(data.DataError, match=r"8, 8.*8, 9"):
+        training.fit(vae(), ELBO(), small, steps=1)
+    x = torch.rand(200, 1, 8, 8)
+    x[150, 0, 3, 3] = 1.5
+    with pytest.raises(data.DataError, match=r"1\.5"):
+        training.fit(vae(), ELBO(), data.arrays(x), steps=1)
+
+
+def test_a_parameter_outside_the_pair_is_named():
+    with pytest.raises(training.TrainingError, match="'lost' is no parameter of Lazy"):
+        training.fit(Lazy(), ELBO(), DIGITS, steps=1)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_lower_precision_trains(precision):
+    pair = vae()
+    history = training.fit(pair, ELBO(), DIGITS, epochs=3, precision=precision)
+    losses = history.series("loss")[1]
+    assert losses[-1] < losses[0]
+    assert next(pair.parameters()).dtype == torch.float32
+
+
+def test_a_progress_bar_shows_the_terms(capsys):
+    training.fit(vae(), ELBO(), DIGITS, steps=3, show=True)
+    shown = capsys.readouterr().err
+    assert "VAE on digits" in shown
+    assert "3/3" in shown
+
+
+def test_tensorboard_gets_each_record(tmp_path):
+    pytest.importorskip("tensorboard")
+    training.fit(vae(), ELBO(), DIGITS, steps=3, log=training.tensorboard(tmp_path))
+    assert list(tmp_path.glob("events*"))
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
+    script = Path(__file__).parent / "kill_points.py"
+    command = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout)
+    assert len(results) == 20
+    assert all(result["killed"] and result["same"] for result in results), results
