@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	rm -rf runs/demo
-	$(BIN)/probgen train vae --data digits --latent 8 --epochs 150 --out runs/demo
+	$(BIN)/probgen train vae --data digits --likelihood gaussian-optimal --epochs 150 --out runs/demo
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest

@@ -58,7 +58,9 @@ def by_hand(train, batch_size, steps):
             loc, log_scale = pair.encoder(x)
             scale = log_scale.exp()
             logits = pair.decoder(loc + scale * torch.randn_like(loc))
-            reconstruction = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+            reconstruction = functional.binary_cross_entropy_with_logits(
+                logits, x, reduction="sum"
+            )
             kl = 0.5 * (loc.square() + scale.square() - 2 * log_scale - 1).sum()
             ((reconstruction + kl) / len(x)).backward()
             optimizer.step()

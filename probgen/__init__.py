@@ -4,8 +4,8 @@ from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["checkpoint", "control", "data", "dsep", "evaluation", "graph", "markov", "models"]
-__all__ += ["nets", "objectives", "report", "training"]
+__all__ = ["checkpoint", "control", "data", "dsep", "evaluation", "graph", "history", "markov"]
+__all__ += ["models", "nets", "objectives", "report", "run", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

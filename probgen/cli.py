@@ -1,6 +1,5 @@
 """The command line: words to classes, and the flow from data to numbers and pictures."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,16 +10,17 @@ if TYPE_CHECKING:
     from probgen.data import Set
     from probgen.models import VAE
     from probgen.objectives import ELBO
-    from probgen.run import Folder
 
 DATA = ("digits", "mnist", "fashion-mnist", "cifar10")
+LARGEST = 10**9
 Recipe = dict[str, Any]
 
 app = typer.Typer(
     help="Probabilistic graphs and deep generative models on Pyro.",
-    epilog="Start with: probgen train vae --data digits --epochs 100 --out runs/first",
+    epilog="Start with: `probgen train vae --data digits --epochs 100 --out runs/first`",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     add_completion=False,
 )
 data_app = typer.Typer(help="The data sets: what there is, and fetching it.", no_args_is_help=True)
@@ -29,11 +29,28 @@ app.add_typer(data_app, name="data")
 RunFolder = Annotated[Path, typer.Argument(help="A run's folder, as given to train --out.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA if there is any), cpu, cuda, cuda:1 ...")]
 DataOption = Annotated[
-    str, typer.Option(help=f"{', '.join(DATA)}, or a folder of images (subfolders: classes).")
+    str,
+    typer.Option(
+        help=f"{', '.join(DATA)}, or a folder of images (subfolders: classes).",
+        rich_help_panel="Data",
+    ),
 ]
 OtherData = Annotated[
     Path | None, typer.Option("--data", help="The images, where a run was trained on a folder.")
 ]
+
+
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Also write TensorBoard events into the folder.")
+]
+
+
+def _option(panel: str) -> Any:
+    return lambda text: typer.Option(help=text, rich_help_panel=panel)
+
+
+_data_option, _model_option = _option("Data"), _option("Model")
+_objective_option, _training_option = _option("Objective"), _option("Training")
 
 
 class CommandError(ValueError):
@@ -44,36 +61,42 @@ class CommandError(ValueError):
 def train(
     model: Annotated[Literal["vae"], typer.Argument(help="What to train.")],
     data: DataOption = "digits",
-    net: Annotated[Literal["dense", "conv"], typer.Option(help="Encoder and decoder.")] = "dense",
-    latent: Annotated[int, typer.Option(help="Dimensions of the latent.")] = 16,
-    hidden: Annotated[int, typer.Option(help="Width of the hidden dense layer.")] = 400,
+    binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
+    validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
+    net: Annotated[Literal["dense", "conv"], _model_option("Encoder and decoder.")] = "dense",
+    latent: Annotated[int, _model_option("Dimensions of the latent.")] = 16,
+    hidden: Annotated[int, _model_option("Width of the hidden dense layer.")] = 400,
     likelihood: Annotated[
         Literal["bernoulli", "gaussian", "gaussian-learned", "gaussian-optimal"],
-        typer.Option(help="p(x | z): Bernoulli, or Gaussian with sigma fixed, learned, optimal."),
+        _model_option("p(x | z); the Gaussian's sigma is fixed, learned, or each batch's best."),
     ] = "bernoulli",
-    sigma: Annotated[float, typer.Option(help="Sigma of the Gaussian, or where it starts.")] = 1.0,
-    binarize: Annotated[bool, typer.Option(help="Draw each pixel as 0 or 1, anew each time.")] = False,
-    objective: Annotated[Literal["elbo", "beta"], typer.Option(help="What to maximise.")] = "elbo",
-    beta: Annotated[float, typer.Option(help="Weight of the KL in the beta objective.")] = 1.0,
-    warmup: Annotated[int, typer.Option(help="Steps over which beta rises from 0.")] = 0,
-    epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 20,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
-    lr: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
-    clip_norm: Annotated[float | None, typer.Option(help="Greatest gradient norm.")] = None,
-    validation: Annotated[float, typer.Option(help="Share of the training set held out.")] = 0.0,
-    patience: Annotated[int | None, typer.Option(help="Epochs without progress to stop.")] = None,
+    sigma: Annotated[float, _model_option("Sigma of the Gaussian, or where it starts.")] = 1.0,
+    objective: Annotated[Literal["elbo", "beta"], _objective_option("What to maximise.")] = "elbo",
+    beta: Annotated[float, _objective_option("Weight of the KL in the beta objective.")] = 1.0,
+    warmup: Annotated[int, _objective_option("Steps over which beta rises from 0.")] = 0,
+    epochs: Annotated[int, _training_option("Passes over the training set.")] = 20,
+    batch_size: Annotated[int, _training_option("Images per step.")] = 128,
+    lr: Annotated[float, _training_option("Adam's learning rate.")] = 1e-3,
+    clip_norm: Annotated[float | None, _training_option("Greatest gradient norm.")] = None,
+    patience: Annotated[
+        int | None, _training_option("Stop after so many epochs without a better validation.")
+    ] = None,
     precision: Annotated[
-        Literal["float32", "tf32", "bfloat16"], typer.Option(help="Of matrix products.")
+        Literal["float32", "tf32", "bfloat16"], _training_option("Of matrix products.")
     ] = "float32",
+    seed: Annotated[int, _training_option("Of the split, weights, batches and samples.")] = 0,
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(help="Of the split, weights, batches and samples.")] = 0,
-    tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard events.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
+    tensorboard: TensorBoard = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder.", show_default="runs/MODEL-DATA")
+    ] = None,
 ) -> None:
-    """Train a model and show its test ELBO, samples and reconstructions.
+    """Train a model; show its test ELBO, samples and reconstructions.
 
-    A run can be stopped with Ctrl-C, or killed, and goes on with ``probgen resume``.
-    Example: probgen train vae --data fashion-mnist --net conv --latent 64 --objective beta --beta 4
+    A run that is stopped with Ctrl-C, or killed, goes on with `probgen resume`.
+
+    Example: `probgen train vae --data fashion-mnist --net conv --latent 64 --objective beta
+    --beta 4 --epochs 20 --out runs/x`
     """
     given = locals()
     recipe = {name: given[name] for name in _RECIPE}
@@ -87,7 +110,7 @@ def resume(
     epochs: Annotated[int | None, typer.Option(help="A new total of epochs.")] = None,
     data: OtherData = None,
     device: Device = "auto",
-    tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard events.")] = False,
+    tensorboard: TensorBoard = False,
 ) -> None:
     """Go on with a run that was stopped, or train a finished one for more epochs."""
     recipe = _recipe(folder)
@@ -170,7 +193,7 @@ _OPTIONAL = ("clip_norm", "patience")
 def _train(
     recipe: Recipe, data_name: str, folder: Path, device: str, tensorboard: bool, resume: bool
 ) -> None:
-    from probgen import training
+    from probgen import history, training
 
     training_set, validation, test = _data(recipe, data_name)
     pair = _pair(recipe, training_set.shape)
@@ -182,11 +205,11 @@ def _train(
             training_set,
             **{name: recipe[name] for name in names},
             validation=validation,
-            device=_device(device),
+            device=device,
             checkpoint=folder,
             resume=resume,
             recipe=recipe | {"shape": list(training_set.shape)},
-            log=training.tensorboard(folder / "tensorboard") if tensorboard else None,
+            log=history.tensorboard(folder / "tensorboard") if tensorboard else None,
         )
     except training.Interrupted as stop:
         print(f"probgen: {stop}", file=sys.stderr)
@@ -240,43 +263,58 @@ def _named_data(name: str) -> "tuple[Set, Set]":
         raise CommandError(
             f"expected a data set ({', '.join(DATA)}) or a folder of images; got {name!r}"
         )
-    sets = {
-        "digits": data.digits,
-        "mnist": data.mnist,
-        "fashion-mnist": data.fashion_mnist,
-        "cifar10": data.cifar10,
-    }
-    return sets[name]()
+    return getattr(data, name.replace("-", "_"))()
 
 
 def _pair(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
     import torch
 
+    _sketch(recipe, shape)
+    torch.manual_seed(recipe["seed"])
+    return _built(recipe, shape)
+
+
+def _sketch(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
+    """The pair without memory for its weights, refused if it would need too much."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            sketch = _built(recipe, shape)
+    except RuntimeError as error:
+        raise CommandError(f"these sizes make no network: {error}") from error
+    size = sum(parameter.numel() for parameter in sketch.parameters())
+    if size > LARGEST:
+        raise CommandError(f"expected at most {LARGEST:,} parameters; got {size:,}")
+    return sketch
+
+
+def _built(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
     from probgen import models, nets
 
-    encoders = {"dense": _dense(nets.dense_encoder), "conv": nets.conv_encoder}
-    decoders = {"dense": _dense(nets.dense_decoder), "conv": nets.conv_decoder}
-    likelihoods = {
+    latent, hidden = recipe["latent"], recipe["hidden"]
+    coders: dict[str, Any] = {
+        "dense": lambda: (
+            nets.dense_encoder(shape, latent, (hidden,)),
+            nets.dense_decoder(latent, shape, (hidden,)),
+        ),
+        "conv": lambda: (
+            nets.conv_encoder(shape, latent, hidden=hidden),
+            nets.conv_decoder(latent, shape, hidden=hidden),
+        ),
+    }
+    likelihoods: dict[str, Any] = {
         "bernoulli": models.Bernoulli,
         "gaussian": lambda: models.Gaussian(recipe["sigma"]),
         "gaussian-learned": lambda: models.Gaussian(recipe["sigma"], learned=True),
         "gaussian-optimal": models.OptimalGaussian,
     }
-    known = {"net": encoders, "likelihood": likelihoods, "model": {"vae": models.VAE}}
+    known = {"net": coders, "likelihood": likelihoods, "model": {"vae": models.VAE}}
     for option, table in known.items():
         if recipe[option] not in table:
             raise CommandError(f"expected {option} {', '.join(table)}; got {recipe[option]!r}")
-    latent, hidden = recipe["latent"], recipe["hidden"]
-    torch.manual_seed(recipe["seed"])
-    return models.VAE(
-        encoders[recipe["net"]](shape, latent, hidden=hidden),
-        decoders[recipe["net"]](latent, shape, hidden=hidden),
-        likelihoods[recipe["likelihood"]](),
-    )
-
-
-def _dense(build: Any) -> Any:
-    return lambda *sizes, hidden: build(*sizes, hidden=(hidden,))
+    encoder, decoder = coders[recipe["net"]]()
+    return models.VAE(encoder, decoder, likelihoods[recipe["likelihood"]]())
 
 
 def _objective(recipe: Recipe) -> "ELBO":
@@ -295,23 +333,14 @@ def _objective(recipe: Recipe) -> "ELBO":
 
 def _trained(recipe: Recipe, folder: Path, device: str) -> "VAE":
     """The pair with its weights; sizes are compared with the file before memory is taken."""
-    import torch
-
+    from probgen import training
     from probgen.run import Folder
 
     shape = tuple(recipe["shape"])
-    with torch.device("meta"):
-        sketch = _pair(recipe, shape)
-    weights = Folder(folder).read_weights(sketch)
+    weights = Folder(folder).read_weights(_sketch(recipe, shape))
     pair = _pair(recipe, shape)
     pair.load_state_dict(weights)
-    return pair.to(_device(device)).eval()
-
-
-def _device(name: str) -> str:
-    import torch
-
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return pair.to(training.place(device)).eval()
 
 
 def _show_scores(folder: Path, pair: "VAE", test: "Set", particles: int, seed: int) -> None:
@@ -334,12 +363,11 @@ def _show_scores(folder: Path, pair: "VAE", test: "Set", particles: int, seed: i
 
 
 def _mean_and_error(values: Any) -> dict[str, float]:
-    error = values.std() / len(values) ** 0.5
+    error = values.std(correction=min(1, len(values) - 1)) / len(values) ** 0.5
     return {"mean": values.mean().item(), "standard_error": error.item()}
 
 
 def _save_samples(path: Path, pair: "VAE", n: int, seed: int) -> Path:
-    import torch
 
     from probgen import report
     from probgen.evaluation.likelihood import at_rest

@@ -40,6 +40,7 @@ class Linear:
         _at_least_one(self.steps, "steps")
 
     def __call__(self, step: Tensor) -> Tensor:
+        """Weight at a 0-d step count."""
         return self.start + (self.end - self.start) * (step / self.steps).clamp(max=1.0)
 
 
@@ -66,6 +67,7 @@ class Cyclic:
             raise ControlError(f"expected rise in (0, 1], the rising share; got {self.rise}")
 
     def __call__(self, step: Tensor) -> Tensor:
+        """Weight at a 0-d step count."""
         phase = (step % self.period) / (self.rise * self.period)
         return self.start + (self.end - self.start) * phase.clamp(max=1.0)
 
@@ -91,5 +93,6 @@ class Sigmoid:
         _at_least_one(self.width, "width")
 
     def __call__(self, step: Tensor) -> Tensor:
+        """Weight at a 0-d step count."""
         ramp = torch.sigmoid((step - self.middle) / self.width)
         return self.start + (self.end - self.start) * ramp

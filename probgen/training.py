@@ -1,14 +1,12 @@
 """Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will."""
 
-import csv
-import io
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +18,11 @@ from probgen import progress
 from probgen.checkpoint import CheckpointError
 from probgen.data import Set
 from probgen.evaluation import likelihood
-from probgen.objectives import ELBO, Pair, Terms
+from probgen.history import History, Meter, NonFiniteError, Record
+from probgen.objectives import ELBO, Pair
 from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-Record = dict[str, float]
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 EPOCH_STRIDE = 1_000_003
 
@@ -33,36 +31,8 @@ class TrainingError(ValueError):
     """A run that cannot start as asked."""
 
 
-class NonFiniteError(TrainingError):
-    """A term or a weight became NaN or infinite; the run stopped and kept what was saved."""
-
-
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C: the step was finished and saved."""
-
-
-@dataclass
-class History:
-    """What a run recorded: one dict of numbers per logging interval or validation.
-
-    Terms are means per datum over the interval's batches, in nats; ``seconds`` since the start.
-    """
-
-    records: list[Record] = field(default_factory=list)
-
-    def series(self, name: str) -> tuple[list[float], list[float]]:
-        """Steps and values of the records that have ``name``."""
-        found = [(r["step"], r[name]) for r in self.records if name in r]
-        return [step for step, _ in found], [value for _, value in found]
-
-    def to_csv(self) -> str:
-        """One row per record, an empty cell where a record has no such number."""
-        names = list(dict.fromkeys(name for record in self.records for name in record))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.records)
-        return text.getvalue()
 
 
 def fit(
@@ -106,7 +76,7 @@ def fit(
         lr: learning rate of Adam, the default optimiser.
         clip_norm: greatest norm of all gradients together.
         optimizer: called with the parameters instead, e.g. ``partial(torch.optim.SGD, lr=0.1)``.
-        device: where to train; None for where the pair is.
+        device: where to train, as for ``place``; None for where the pair is.
         seed: of the batches and the samples.
         precision: "tf32" and "bfloat16" hold for matrix products and convolutions; densities
             are float32 always.
@@ -146,30 +116,33 @@ def fit(
     folder = None if checkpoint is None else Folder(checkpoint)
     if folder and folder.holds_run() and not resume:
         raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")
-    place = _place(device, pair)
+    where = likelihood.device_of(pair) if device is None else place(device)
     module: Any = pair
-    module.to(place)
-    objective.to(place)
-    with _surroundings(place, seed, precision):
-        run = _Run(module, objective, data.to(place), settings, validation, folder, log)
+    module.to(where)
+    objective.to(where)
+    with _surroundings(where, seed, precision):
+        run = _Run(module, objective, data.to(where), settings, validation, folder, log)
         run.prepare(optimizer, recipe)
         if resume:
             run.restore()
         return run.train(show)
 
 
-def tensorboard(folder: str | Path) -> Callable[[Record], None]:
-    """A ``log`` for ``fit`` that writes TensorBoard events (the ``tensorboard`` extra)."""
-    from torch.utils.tensorboard import SummaryWriter
+def place(device: str | torch.device) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is any, else the CPU.
 
-    writer = SummaryWriter(str(folder))
-
-    def log(record: Record) -> None:
-        for name in record.keys() - {"step"}:
-            writer.add_scalar(name, record[name], int(record["step"]))
-        writer.flush()
-
-    return log
+    Raises:
+        TrainingError: no such device, or not here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise TrainingError(f"expected a device such as cpu or cuda; got {device!r}") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise TrainingError(f"{device} was asked for and there is no CUDA here: use device='cpu'")
+    return found
 
 
 @dataclass(frozen=True)
@@ -209,32 +182,6 @@ class _Settings:
             raise TrainingError(f"patience needs {wanted}: two losses must be comparable")
 
 
-class _Meter:
-    """Terms of the steps since the last record, kept on the device until read once."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.rows: list[Tensor] = []
-
-    def add(self, loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> None:
-        named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
-        named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
-        self.names = list(named)
-        values = [value.detach().to(loss) for value in named.values()]
-        self.rows.append(torch.stack(values))
-
-    def read(self, step: int) -> Record:
-        """Means over the interval that ends with ``step``."""
-        rows = torch.stack(self.rows).double().cpu()
-        self.rows = []
-        if not rows.isfinite().all():
-            row, column = (~rows.isfinite()).nonzero()[0].tolist()
-            value = rows[row, column].item()
-            at = step - len(rows) + row + 1
-            raise NonFiniteError(f"{self.names[column]} is {value} at step {at}")
-        return dict(zip(self.names, rows.mean(0).tolist(), strict=True))
-
-
 class _Run:
     """One call of ``fit``: the loop, and what is saved of it."""
 
@@ -253,7 +200,7 @@ class _Run:
         self.epoch_steps = math.ceil(len(data) / settings.batch_size)
         self.total = settings.steps or self.epoch_steps * (settings.epochs or 0)
         self.step, self.seconds = 0, 0.0
-        self.history, self.meter, self.best = History(), _Meter(), Best()
+        self.history, self.meter, self.best = History(), Meter(), Best()
         self.saved_at = time.monotonic()
 
     def prepare(self, optimizer: Optimizer | None, recipe: Mapping[str, Any] | None) -> None:
@@ -475,11 +422,11 @@ _SHOWN = ("loss", "log_likelihood", "kl", "beta", "validation_elbo", "images_per
 
 
 @contextmanager
-def _surroundings(place: torch.device, seed: int, precision: Precision) -> Iterator[None]:
+def _surroundings(device: torch.device, seed: int, precision: Precision) -> Iterator[None]:
     """Own generators, parameter store and matrix precision; Pyro's validation off."""
     matmul = torch.get_float32_matmul_precision()
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng([place] if place.type == "cuda" else []))
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(pyro.get_param_store().scope())
         stack.enter_context(pyro.validation_enabled(False))
         stack.callback(torch.set_float32_matmul_precision, matmul)
@@ -512,22 +459,3 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(asked)
     finally:
         signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-
-
-def _place(device: str | torch.device | None, pair: Pair) -> torch.device:
-    if device is None:
-        return likelihood.device_of(pair)
-    try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise TrainingError(f"expected a device such as cpu or cuda; got {device!r}") from error
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(f"{device} was asked for and there is no CUDA here: use device='cpu'")
-    return place
-
-
-def _means(name: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The sum over the sites, and each of them where there are several."""
-    means = {f"{name}.{site}": value.mean() for site, value in values.items()}
-    total = {name: sum(means.values(), torch.zeros(()))} if means else {}
-    return total | means if len(means) > 1 else total

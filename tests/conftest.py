@@ -1,9 +1,20 @@
 import os
+import sys
 from pathlib import Path
 
+import pyro
 import pytest
+import torch
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+torch.set_num_threads(1)  # small tensors gain nothing from more, and busy machines lose much
+
+
+@pytest.fixture(autouse=True)
+def _empty_parameter_store():
+    pyro.clear_param_store()
 
 
 @pytest.fixture
@@ -14,3 +25,18 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip(f"no real data in {folder}; PROBGEN_DATA names their folder")
     monkeypatch.setenv("PROBGEN_DATA", str(folder))
     return folder
+
+
+@pytest.fixture
+def probgen(monkeypatch, capsys):
+    """The command ``probgen`` in this process: words in; exit status, stdout and stderr out."""
+    from probgen import cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["probgen", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return run

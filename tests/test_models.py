@@ -89,7 +89,10 @@ def test_optimal_sigma_is_the_maximum_likelihood_one():
 def test_a_pair_survives_saving_and_loading(tmp_path):
     from safetensors.torch import load_model, save_model
 
-    vae, other = pair(likelihood=models.OptimalGaussian()), pair(likelihood=models.OptimalGaussian())
+    vae, other = (
+        pair(likelihood=models.OptimalGaussian()),
+        pair(likelihood=models.OptimalGaussian()),
+    )
     nn.init.normal_(other.encoder.head.weight)
     save_model(vae, str(tmp_path / "vae.safetensors"))
     load_model(other, str(tmp_path / "vae.safetensors"))

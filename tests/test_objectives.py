@@ -115,7 +115,9 @@ class Nested(Toy):
         with pyro.plate("data", 60, subsample_size=len(x), dim=-2):
             z = pyro.sample("z", dist.Normal(torch.zeros(len(x), 1), 1.0))
             with pyro.plate("pixels", 3, dim=-1):
-                pyro.sample("x", dist.Normal(z * self.weight[0], 1.0), obs=x[:, None].expand(-1, 3))
+                pyro.sample(
+                    "x", dist.Normal(z * self.weight[0], 1.0), obs=x[:, None].expand(-1, 3)
+                )
 
     def guide(self, x):
         self.register()
@@ -290,7 +292,9 @@ def test_beta_weights_the_kl_alone():
         torch.testing.assert_close(loss, expected)
 
 
-@pytest.mark.parametrize("beta", [4.0, control.Linear(0.0, 4.0, steps=3)], ids=["constant", "ramp"])
+@pytest.mark.parametrize(
+    "beta", [4.0, control.Linear(0.0, 4.0, steps=3)], ids=["constant", "ramp"]
+)
 def test_the_three_losses_agree(beta):
     pair = vae()
     losses = []

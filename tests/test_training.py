@@ -8,13 +8,22 @@ import sys
 from pathlib import Path
 
 import pyro
-import pyro.distributions as dist
 import pytest
 import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from probgen import checkpoint, control, data, evaluation, models, nets, objectives, training
+from probgen import (
+    checkpoint,
+    control,
+    data,
+    evaluation,
+    models,
+    nets,
+    objectives,
+    training,
+)
+from probgen.history import NonFiniteError, tensorboard
 from probgen.run import Folder
 
 DIGITS, TEST = data.digits()
@@ -204,7 +213,7 @@ class Exploding(models.Gaussian):
 
 def test_a_non_finite_term_is_named_and_the_last_checkpoint_kept(tmp_path):
     pair = vae(likelihood=Exploding(at=17))
-    with pytest.raises(training.NonFiniteError) as caught:
+    with pytest.raises(NonFiniteError) as caught:
         training.fit(
             pair, ELBO(), DIGITS, steps=40, log_every=5, checkpoint=tmp_path, checkpoint_every=0
         )
@@ -224,7 +233,7 @@ class Overflowing(torch.optim.SGD):
 
 
 def test_weights_that_overflow_are_never_saved(tmp_path):
-    with pytest.raises(training.NonFiniteError, match="is not finite at step 1; nothing was saved"):
+    with pytest.raises(NonFiniteError, match="is not finite at step 1; nothing was saved"):
         training.fit(vae(), ELBO(), DIGITS, steps=1, optimizer=Overflowing, checkpoint=tmp_path)
     assert not checkpoint.generations(tmp_path / "checkpoints")
 
@@ -343,7 +352,7 @@ def test_a_progress_bar_shows_the_terms(capsys):
 
 def test_tensorboard_gets_each_record(tmp_path):
     pytest.importorskip("tensorboard")
-    training.fit(vae(), ELBO(), DIGITS, steps=3, log=training.tensorboard(tmp_path))
+    training.fit(vae(), ELBO(), DIGITS, steps=3, log=tensorboard(tmp_path))
     assert list(tmp_path.glob("events*"))
 
 

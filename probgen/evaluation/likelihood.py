@@ -1,7 +1,7 @@
 """The likelihood of data under a pair, and the terms it splits into."""
 
-from contextlib import ExitStack, contextmanager
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pyro
 import torch

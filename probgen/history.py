@@ -1,0 +1,90 @@
+"""What a run records: terms on the device step by step, read once per interval."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from probgen.objectives import Terms
+
+Record = dict[str, float]
+
+
+class NonFiniteError(ValueError):
+    """A term or a weight became NaN or infinite; the run stopped and kept what was saved."""
+
+
+@dataclass
+class History:
+    """What a run recorded: one dict of numbers per logging interval or validation.
+
+    Terms are means per datum over the interval's batches, in nats; ``seconds`` since the start.
+    """
+
+    records: list[Record] = field(default_factory=list)
+
+    def series(self, name: str) -> tuple[list[float], list[float]]:
+        """Steps and values of the records that have ``name``."""
+        found = [(r["step"], r[name]) for r in self.records if name in r]
+        return [step for step, _ in found], [value for _, value in found]
+
+    def to_csv(self) -> str:
+        """One row per record, an empty cell where a record has no such number."""
+        names = list(dict.fromkeys(name for record in self.records for name in record))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.records)
+        return text.getvalue()
+
+
+class Meter:
+    """Terms of the steps since the last record, kept on the device until read once."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.rows: list[Tensor] = []
+
+    def add(self, loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> None:
+        """Terms of one more step; nothing is asked of the device."""
+        named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
+        named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
+        self.names = list(named)
+        values = [value.detach().to(loss) for value in named.values()]
+        self.rows.append(torch.stack(values))
+
+    def read(self, step: int) -> Record:
+        """Means over the interval that ends with ``step``."""
+        rows = torch.stack(self.rows).double().cpu()
+        self.rows = []
+        if not rows.isfinite().all():
+            row, column = (~rows.isfinite()).nonzero()[0].tolist()
+            value = rows[row, column].item()
+            at = step - len(rows) + row + 1
+            raise NonFiniteError(f"{self.names[column]} is {value} at step {at}")
+        return dict(zip(self.names, rows.mean(0).tolist(), strict=True))
+
+
+def tensorboard(folder: str | Path) -> Callable[[Record], None]:
+    """A ``log`` for ``fit`` that writes TensorBoard events (the ``tensorboard`` extra)."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder))
+
+    def log(record: Record) -> None:
+        for name in record.keys() - {"step"}:
+            writer.add_scalar(name, record[name], int(record["step"]))
+        writer.flush()
+
+    return log
+
+
+def _means(name: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The sum over the sites, and each of them where there are several."""
+    means = {f"{name}.{site}": value.mean() for site, value in values.items()}
+    total = {name: sum(means.values(), torch.zeros(()))} if means else {}
+    return total | means if len(means) > 1 else total

@@ -1,0 +1,215 @@
+"""The command line, in this process and as a user starts it."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from probgen import checkpoint
+
+QUICK = ("train", "vae", "--latent", 3, "--hidden", 16)
+
+
+@pytest.fixture
+def run(probgen, tmp_path):
+    """A small finished run."""
+    folder = tmp_path / "run"
+    status, out, err = probgen(*QUICK, "--epochs", 1, "--out", folder)
+    assert status == 0, err
+    return folder
+
+
+def rewrite(folder, **changes):
+    facts = json.loads((folder / "run.json").read_text())
+    facts["recipe"] |= changes
+    (folder / "run.json").write_text(json.dumps(facts))
+
+
+def test_train_shows_the_elbo_and_pictures(probgen, tmp_path):
+    folder = tmp_path / "run"
+    options = ("--net", "conv", "--likelihood", "gaussian-optimal", "--objective", "beta")
+    more = ("--beta", 2, "--warmup", 3, "--validation", 0.1, "--binarize", "--epochs", 1)
+    status, out, _ = probgen(*QUICK, *options, *more, "--out", folder)
+    assert status == 0
+    assert "ELBO" in out
+    assert "297 images of digits" in out
+    for name in ("samples.png", "reconstructions.png"):
+        assert name in out
+        with Image.open(folder / name) as picture:
+            assert picture.size[0] > 500
+    facts = checkpoint.read_json(folder / "run.json")
+    assert facts["run"]["objective"].startswith("BetaELBO(beta=Linear(start=0.0, end=2.0, steps=3")
+    scores = checkpoint.read_json(folder / "scores.json")
+    assert scores["protocol"]["n"] == 297
+
+
+def test_evaluate_agrees_with_train_and_sample_draws(probgen, run):
+    trained = checkpoint.read_json(run / "scores.json")
+    (run / "scores.json").unlink()
+    assert probgen("evaluate", run)[0] == 0
+    assert checkpoint.read_json(run / "scores.json") == trained
+    status, out, _ = probgen("sample", run, "-n", 5, "--out", run / "five.png")
+    assert (status, (run / "five.png").exists()) == (0, True)
+    assert "5 samples" in out
+
+
+def test_resume_trains_for_more_epochs_as_if_in_one_go(probgen, run, tmp_path):
+    assert probgen("resume", run, "--epochs", 3)[0] == 0
+    assert probgen(*QUICK, "--epochs", 3, "--out", tmp_path / "whole")[0] == 0
+    parts, whole = (checkpoint.read_json(f / "run.json") for f in (run, tmp_path / "whole"))
+    assert parts["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_folder_of_images_is_a_data_set(probgen, tmp_path):
+    pixels = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(20):
+            image = Image.fromarray(pixels.integers(0, 256, (8, 8), dtype=np.uint8))
+            image.save(tmp_path / "pictures" / name / f"{i}.png")
+    pictures, folder = tmp_path / "pictures", tmp_path / "run"
+    small = ("--epochs", 1, "--batch-size", 8, "--out", folder)
+    assert probgen(*QUICK, "--data", pictures, *small)[0] == 0
+    status, _, err = probgen("evaluate", folder)
+    assert (status, "name it with --data" in err) == (2, True)
+    assert probgen("evaluate", folder, "--data", pictures)[0] == 0
+
+
+def test_data_list_and_get(probgen):
+    status, out, _ = probgen("data", "list")
+    assert status == 0
+    assert all(name in out for name in ("digits", "mnist", "fashion-mnist", "cifar10"))
+    assert "1,500 items" in probgen("data", "get", "digits")[1]
+
+
+def test_real_fashion_mnist_trains(probgen, shared_data, tmp_path):
+    """Two thousand steps would take minutes; the data path is the same for one epoch's start."""
+    status, out, err = probgen(
+        *QUICK, "--data", "fashion-mnist", "--epochs", 1, "--batch-size", 5000, "--out", tmp_path
+    )
+    assert status == 0, err
+    assert "10,000 images of fashion_mnist" in out
+
+
+WRONG = [
+    (("train", "vae", "--data", "nope"), "expected a data set .* got 'nope'"),
+    (("train", "gan"), "Invalid value for"),
+    (("train", "vae", "--beta", 4), "--objective beta"),
+    (("train", "vae", "--objective", "beta", "--beta", -1), "beta a finite number >= 0"),
+    (("train", "vae", "--batch-size", 2000), "batch_size from 1 to 1500"),
+    (("train", "vae", "--latent", 0), "latent >= 1; got 0"),
+    (("train", "vae", "--validation", 2), "fraction"),
+    (("train", "vae", "--patience", 2), "patience needs validation data"),
+    (("evaluate", "nowhere"), "holds no run"),
+    (("resume", "nowhere"), "holds no run"),
+    (("sample", "nowhere"), "holds no run"),
+    (("data", "get", "nope"), "expected a data set"),
+]
+
+
+@pytest.mark.parametrize(("words", "match"), WRONG)
+def test_what_is_wrong_is_one_line(probgen, tmp_path, monkeypatch, words, match):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    status, _, err = probgen(*words)
+    assert status == 2
+    assert re.search(match, err)
+    if not err.startswith("Usage"):
+        assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_absent_cuda_is_one_line(probgen, run):
+    for words in (("evaluate", run), (*QUICK, "--out", run.parent / "other")):
+        status, _, err = probgen(*words, "--device", "cuda")
+        assert (status, err.count("\n")) == (2, 1)
+        assert "no CUDA" in err
+
+
+def test_missing_data_say_what_to_do(probgen, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROBGEN_DATA", str(tmp_path / "empty"))
+    monkeypatch.setattr("probgen.data.files.urlopen", _no_network, raising=False)
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", _no_network)
+    status, _, err = probgen("data", "get", "mnist")
+    assert status == 2
+    assert "PROBGEN_DATA" in err
+
+
+def _no_network(*args, **kwargs):
+    raise OSError("no network in the tests")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+def test_a_run_folder_is_not_trusted(probgen, run):
+    weights = (run / "weights.safetensors").read_bytes()
+    flipped = bytearray(weights)
+    flipped[-1] ^= 1
+    for content in (pickle.dumps(Bomb()), bytes(flipped), weights[:100], b""):
+        (run / "weights.safetensors").write_bytes(content)
+        for command in ("evaluate", "sample"):
+            status, out, err = probgen(command, run)
+            assert (status, err.count("\n")) == (2, 1), err
+            assert "executed" not in out + err
+    (run / "weights.safetensors").write_bytes(weights)
+    facts = (run / "run.json").read_text()
+    for content in (pickle.dumps(Bomb()), b'{"format": 1}', b'{"format": 99}', b"[" * 10_000):
+        (run / "run.json").write_bytes(content)
+        assert probgen("evaluate", run)[0] == 2
+    (run / "run.json").write_text(facts)
+    assert probgen("evaluate", run)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"latent": 10**9},
+        {"latent": 4},
+        {"latent": "3"},
+        {"latent": True},
+        {"net": "../../etc"},
+        {"data": "../../etc"},
+        {"shape": [1, 8]},
+        {"shape": [10**6, 10**6, 10**6]},
+        {"shape": "all"},
+        {"likelihood": "__class__"},
+        {"sigma": None},
+        {"hidden": -1},
+    ],
+    ids=str,
+)
+def test_a_recipe_is_not_trusted(probgen, run, change):
+    rewrite(run, **change)
+    status, _, err = probgen("evaluate", run)
+    assert (status, err.count("\n")) == (2, 1), err
+
+
+def test_a_finished_run_is_not_overwritten(probgen, run):
+    status, _, err = probgen(*QUICK, "--epochs", 1, "--out", run)
+    assert status == 2
+    assert "already holds a run" in err
+
+
+def test_help_teaches_and_loads_no_torch():
+    code = (
+        "import sys; from probgen import cli; sys.argv = ['probgen', 'train', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: assert 'torch' not in sys.modules and 'pyro' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Example" in done.stdout
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "probgen", "data", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "digits" in done.stdout

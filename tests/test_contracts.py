@@ -1,0 +1,105 @@
+"""Who may import whom, what the documents promise, and that the examples run."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import probgen
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "probgen"
+REASONING = ("graph", "dsep", "markov", "readers", "separation")
+HEAVY = {"torch", "pyro", "pgmpy", "matplotlib"}
+
+FORBIDDEN = {
+    **{name: {"torch", "pyro", "matplotlib"} for name in REASONING},
+    "data": {"pyro", "probgen"},
+    "nets": {"pyro", "probgen"},
+    "control": {"pyro", "probgen"},
+    "objectives": {"probgen.models", "probgen.training", "probgen.evaluation", "probgen.data"},
+    "models": {"probgen.objectives", "probgen.training", "probgen.evaluation", "probgen.data"},
+    "evaluation": {"probgen.training", "probgen.report", "probgen.cli"},
+    "checkpoint": {"pyro", "probgen"},
+}
+
+
+def files_of(name):
+    return [*PACKAGE.glob(f"{name}.py"), *(PACKAGE / name).glob("**/*.py")]
+
+
+def imports_of(path, top_level=False):
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("name", [n for n in FORBIDDEN if files_of(n)])
+def test_modules_import_only_what_their_contract_allows(name):
+    for path in files_of(name):
+        for imported in imports_of(path, top_level=name in REASONING):
+            own = imported == "probgen" or imported.startswith(f"probgen.{name}")
+            banned = [b for b in FORBIDDEN[name] if f"{imported}.".startswith(f"{b}.")]
+            assert own or not banned, f"{path.name} imports {imported}"
+
+
+def loaded_by(code):
+    report = f"{code}; import sys; print(*(m.partition('.')[0] for m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_probgen_loads_nothing_heavy():
+    assert not loaded_by("import probgen") & (HEAVY | {"networkx", "numpy"})
+
+
+def test_submodules_load_on_first_use():
+    assert probgen.nets.dense_encoder
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        probgen.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", probgen.__all__)
+def test_every_named_submodule_exists(name):
+    assert importlib.util.find_spec(f"probgen.{name}")
+
+
+def test_the_readme_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks[0].strip().splitlines()) <= 12
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_example_svi_vae_trains():
+    assert example("svi_vae").main(epochs=2, beta=1.0, device="cpu") > -35
+
+
+def test_no_machine_path_is_committed():
+    files = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False
+    )
+    words = ["/" + "work/", "/" + "root/", "/" + "home/"]
+    for name in files.stdout.split():
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".json", ".cff", ""} and path.is_file():
+            text = path.read_text(errors="ignore")
+            assert not [word for word in words if word in text], name
