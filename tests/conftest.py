@@ -1,7 +1,10 @@
 import os
+import urllib.error
 from pathlib import Path
 
 import pytest
+
+from probgen.data import files
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -14,3 +17,15 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip(f"no real data in {folder}; PROBGEN_DATA names their folder")
     monkeypatch.setenv("PROBGEN_DATA", str(folder))
     return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data.root() that doesn't exist yet, and no network to fill it from."""
+
+    def offline(url: str) -> None:
+        raise urllib.error.URLError("no network in tests")
+
+    monkeypatch.setenv("PROBGEN_DATA", str(tmp_path / "root"))
+    monkeypatch.setattr(files, "_open", offline)
+    return tmp_path / "root"
