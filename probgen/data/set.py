@@ -170,7 +170,7 @@ class Set:
         Raises:
             DataError: for values outside [0, 1], naming the first.
 
-        Source: Burda, Grosse and Salakhutdinov, arXiv:1509.00519, section 5.
+        Source: Burda, Grosse and Salakhutdinov, arXiv:1509.00519.
 
         Example:
             >>> draws, _ = arrays([0.3] * 1000).binarized().batch(slice(None))
