@@ -1,13 +1,16 @@
 import os
 import sys
+import urllib.error
 from pathlib import Path
 
 import pyro
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
+from probgen import cli
+from probgen.data import files
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # small tensors gain nothing from more, and busy machines lose much
 
@@ -28,9 +31,20 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data.root() that doesn't exist yet, and no network to fill it from."""
+
+    def offline(url: str) -> None:
+        raise urllib.error.URLError("no network in tests")
+
+    monkeypatch.setenv("PROBGEN_DATA", str(tmp_path / "root"))
+    monkeypatch.setattr(files, "_open", offline)
+    return tmp_path / "root"
+
+
+@pytest.fixture
 def probgen(monkeypatch, capsys):
     """The command ``probgen`` in this process: words in; exit status, stdout and stderr out."""
-    from probgen import cli
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["probgen", *map(str, words)])

@@ -6,6 +6,7 @@ from probgen.data.classics import digits, fashion_mnist, mnist
 from probgen.data.files import root
 from probgen.data.folder import images
 from probgen.data.set import DataError, Set, Statistics, arrays
+from probgen.data.sprites import dsprites, render_dsprites
 
 __all__ = ["DataError", "Entry", "Set", "Statistics", "arrays", "available", "cifar10", "digits"]
-__all__ += ["fashion_mnist", "images", "mnist", "root"]
+__all__ += ["dsprites", "fashion_mnist", "images", "mnist", "render_dsprites", "root"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from probgen.data.files import download, exactly, expect, intact, npz, root
+from probgen.data.files import Mismatch, download, exactly, expect, intact, npz, root
 from probgen.data.set import Set
 
 CLASSES = (
@@ -41,6 +41,11 @@ def cifar10() -> tuple[Set, Set]:
 
     Raises:
         DataError: if a file is damaged, or missing and not to be downloaded.
+
+    Example:
+        >>> train, test = cifar10()  # doctest: +SKIP
+        >>> len(train), len(test), train.shape  # doctest: +SKIP
+        (50000, 10000, (3, 32, 32))
     """
     if not has_original() and has_jpegs():
         train, test = (_jpeg_set(root() / pack) for pack in JPEG_PACKS)
@@ -109,7 +114,8 @@ def _jpeg_set(path: Path) -> Set:
         expect([1, 1, 1], [joined.ndim, offsets.ndim, labels.ndim])
         expect(f"{len(labels) + 1} offsets", f"{len(offsets)} offsets")
         expect([0, len(joined)], offsets[[0, -1]].tolist())
-        expect("growing offsets", "growing offsets" if (np.diff(offsets) > 0).all() else "others")
+        if (np.diff(offsets) <= 0).any():
+            raise Mismatch("the offsets do not grow")
         x = torch.from_numpy(_decode(joined.tobytes(), offsets.tolist()))
     y = torch.from_numpy(labels.astype(np.int64))
     return Set(x.permute(0, 3, 1, 2).contiguous(), y, classes=CLASSES, name="cifar10 (lossy JPEG)")

@@ -82,6 +82,11 @@ def mnist() -> tuple[Set, Set]:
 
     Raises:
         DataError: if a file is damaged, or missing and not to be downloaded.
+
+    Example:
+        >>> train, test = mnist()  # doctest: +SKIP
+        >>> len(train), len(test), train.shape  # doctest: +SKIP
+        (60000, 10000, (1, 28, 28))
     """
     return _idx_sets(MNIST, DIGITS, "mnist")
 
@@ -95,6 +100,11 @@ def fashion_mnist() -> tuple[Set, Set]:
 
     Raises:
         DataError: if a file is damaged, or missing and not to be downloaded.
+
+    Example:
+        >>> train, test = fashion_mnist()  # doctest: +SKIP
+        >>> len(train), len(test), train.shape  # doctest: +SKIP
+        (60000, 10000, (1, 28, 28))
     """
     return _idx_sets(FASHION_MNIST, CLOTHES, "fashion_mnist")
 

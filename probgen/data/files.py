@@ -104,8 +104,7 @@ def intact(path: Path) -> Iterator[None]:
         yield
     except UNUSABLE as error:
         raise DataError(
-            f"{path} cannot be used: {error}. Put an intact copy in its place, "
-            "or delete it to have it downloaded again."
+            f"{path} cannot be used: {error}. Put an intact copy in its place, or delete it."
         ) from None
 
 

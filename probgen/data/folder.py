@@ -28,6 +28,14 @@ def images(folder: str | Path, size: tuple[int, int] | None = None) -> Set:
     Raises:
         DataError: for a folder without images, images of different sizes, an unreadable file or
             one of more than 89 million pixels, naming the files.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (6, 4)).save(Path(folder) / "a.png")
+        ...     images(folder).shape
+        (3, 4, 6)
     """
     top = Path(folder)
     if not top.is_dir():

@@ -1,7 +1,7 @@
 """The Set that every other part of the library takes its batches from."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ class Statistics(NamedTuple):
     std: Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Set:
     """Items, and what is known of each: a label, the factors that made it.
 
@@ -34,12 +34,15 @@ class Set:
 
     Args:
         x: (N, ...) items. uint8 of shape (N, C, H, W) are images; anything else is an array.
+            Of binary images with ``packed`` it holds the bits, uint8 (N, C * H * W / 8).
         y: int64 (N,) labels, each an index into ``classes``.
         factors: int64 (N, k) generative factors, each a class number from 0.
         classes: the name of each label; empty if the labels have none.
         name: what tables and figures call the set.
         dynamic: draw every pixel anew from a Bernoulli in each batch (dynamic binarisation).
         factor_names: the name of each column of ``factors``.
+        packed: shape (C, H, W) of binary images in ``x``, as from ``numpy.packbits``; only
+            the images of a batch are unpacked.
 
     Example:
         >>> import torch
@@ -57,6 +60,7 @@ class Set:
     name: str = "arrays"
     dynamic: bool = False
     factor_names: tuple[str, ...] = ()
+    packed: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim == 0 or len(self.x) == 0:
@@ -66,6 +70,7 @@ class Set:
         self._check_aligned("y", self.y, 1)
         self._check_aligned("factors", self.factors, 2)
         self._check_labels()
+        self._check_packed()
         if self.x.is_floating_point():
             self._scan(self.x.isfinite(), "finite values")
         if self.dynamic:
@@ -74,10 +79,13 @@ class Set:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __repr__(self) -> str:
+        return f"<{self.name}: {len(self):,} items {self.shape}, {len(self.classes)} classes>"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one item."""
-        return tuple(self.x.shape[1:])
+        return self.packed or tuple(self.x.shape[1:])
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor | None]:
         """Items and labels at ``index``, as a model takes them.
@@ -92,9 +100,11 @@ class Set:
             x (B, *shape) and y (B,), None for a set without labels.
         """
         x = _rows(self.x, index)
-        if self._pixels:
+        if self.packed:
+            x = _unpack(x, self.packed)
+        elif self._pixels:
             x = x / 255
-        elif not x.is_floating_point():
+        if not x.is_floating_point():
             x = x.to(torch.get_default_dtype())
         if self.dynamic:
             x = torch.rand_like(x).lt_(x)  # four times as fast as torch.bernoulli on a CPU
@@ -103,7 +113,7 @@ class Set:
     def take(self, index: Tensor | slice | Sequence[int]) -> "Set":
         """The subset at ``index``: integers in any order, a boolean mask (N,), or a slice."""
         if not isinstance(index, slice):
-            index = torch.as_tensor(index, device=self.x.device)
+            index = torch.as_tensor(index, device=self.x.device).flatten()
         return self._map(lambda t: t[index])
 
     def where(self, **factors: int | Sequence[int]) -> "Set":
@@ -155,20 +165,55 @@ class Set:
         return self._map(lambda t: t.to(device))
 
     def binarized(self) -> "Set":
-        """The same set with dynamic binarisation; its values have to lie in [0, 1]."""
+        """The same set with dynamic binarisation: every batch draws each pixel anew.
+
+        Raises:
+            DataError: for values outside [0, 1], naming the first.
+
+        Source: Burda, Grosse and Salakhutdinov, arXiv:1509.00519.
+
+        Example:
+            >>> draws, _ = arrays([0.3] * 1000).binarized().batch(slice(None))
+            >>> draws.unique()
+            tensor([0., 1.])
+        """
         return replace(self, dynamic=True)
 
+    def histogram(self) -> Tensor:
+        """How often each of the levels 0 to 255 occurs in each channel, int64 (C, 256).
+
+        Raises:
+            DataError: for a set that isn't one of images.
+        """
+        if not (self._pixels or self.packed):
+            raise DataError(
+                f"{self.name}: expected uint8 images (N, C, H, W); got {_kind(self.x)}"
+            )
+        channels = self.x.reshape(len(self), self.shape[0], -1).unbind(1)
+        counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in channels])
+        if not self.packed:
+            return counts
+        bits_set = torch.tensor([byte.bit_count() for byte in range(256)], device=counts.device)
+        ones = (counts * bits_set).sum(1)
+        zeros = 8 * counts.sum(1) - ones
+        return torch.stack([zeros, *torch.zeros_like(counts.T[:254]), ones], 1)
+
     def statistics(self) -> Statistics:
-        """Mean and (population) standard deviation of each channel over all items and pixels."""
-        if len(self.shape) != 3:
-            raise DataError(f"{self.name}: expected images (C, H, W); got items {self.shape}")
-        total = square = torch.zeros(self.shape[0], dtype=torch.float64, device=self.x.device)
-        for _, part in replace(self, dynamic=False)._chunks():
-            total = total + part.sum((0, 2, 3), dtype=torch.float64)
-            square = square + part.double().square().sum((0, 2, 3))
-        count = len(self) * self.shape[1] * self.shape[2]
-        mean = total / count
-        return Statistics(mean, (square / count - mean**2).clamp(min=0).sqrt())
+        """Mean and (population) standard deviation of each channel over all images and pixels.
+
+        Raises:
+            DataError: for a set that isn't one of images.
+
+        Example:
+            >>> s = arrays(torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 1, 2))
+            >>> s.statistics().mean, s.statistics().std
+            (tensor([0.5000], dtype=torch.float64), tensor([0.5000], dtype=torch.float64))
+        """
+        levels = torch.arange(256, dtype=torch.float64, device=self.x.device) / 255
+        counts = self.histogram().double()
+        share = counts / counts.sum(1, keepdim=True)
+        mean = share @ levels
+        return Statistics(mean, (share * (levels - mean[:, None]) ** 2).sum(1).sqrt())
 
     def check(
         self,
@@ -193,6 +238,8 @@ class Set:
         """
         if shape is not None and tuple(shape) != self.shape:
             raise DataError(f"{self.name}: expected items {tuple(shape)}; got {self.shape}")
+        while isinstance(support, constraints.independent):
+            support = support.base_constraint
         if support is None or self._always_in(support):
             return
         devices = [self.x.device] if self.x.is_cuda else []
@@ -206,16 +253,20 @@ class Set:
 
     def _always_in(self, support: constraints.Constraint) -> bool:
         """Whether images lie in ``support`` whatever they show: no scan is needed."""
-        values = torch.arange(2.0) if self.dynamic else torch.arange(256) / 255
-        known = self._pixels or self.dynamic
-        return known and support.event_dim == 0 and bool(support.check(values).all())
+        binary = self.dynamic or self.packed is not None
+        values = torch.arange(0, 256, 255 if binary else 1, device=self.x.device) / 255
+        return (
+            (self._pixels or binary)
+            and support.event_dim == 0
+            and bool(support.check(values).all())
+        )
 
     def _chunks(self) -> Iterator[tuple[int, Tensor]]:
         rows = max(1, CHUNK // max(1, math.prod(self.shape)))
         for start in range(0, len(self), rows):
             yield start, self.batch(slice(start, start + rows))[0]
 
-    def _map(self, function: Any) -> "Set":
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Set":
         y = None if self.y is None else function(self.y)
         factors = None if self.factors is None else function(self.factors)
         return replace(self, x=function(self.x), y=y, factors=factors)
@@ -233,6 +284,13 @@ class Set:
         if t is not None and (t.dtype != torch.int64 or t.ndim != ndim or len(t) != len(self)):
             wanted = f"({len(self)},)" if ndim == 1 else f"({len(self)}, k)"
             raise DataError(f"{self.name}: expected {field} int64 {wanted}; got {_kind(t)}")
+
+    def _check_packed(self) -> None:
+        bits = 8 * self.x.numel() // len(self)
+        if self.packed and (self.x.dtype != torch.uint8 or bits != math.prod(self.packed)):
+            raise DataError(
+                f"{self.name}: expected the bits of {self.packed} images; got {_kind(self.x)}"
+            )
 
     def _check_labels(self) -> None:
         if self.y is not None:
@@ -287,6 +345,11 @@ def arrays(
 def _rows(t: Tensor, index: Tensor | slice) -> Tensor:
     """``t[index]``; index_select is faster than indexing on a CPU."""
     return t[index] if isinstance(index, slice) else t.index_select(0, index)
+
+
+def _unpack(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=x.device)
+    return (x.unsqueeze(-1) >> shifts & 1).reshape(len(x), *shape)
 
 
 def _tensor(values: Any, field: str) -> Tensor:
