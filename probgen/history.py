@@ -14,6 +14,10 @@ from probgen.objectives import Terms
 Record = dict[str, float]
 
 
+class HistoryError(ValueError):
+    """A history that cannot be written as asked."""
+
+
 class NonFiniteError(ValueError):
     """A term or a weight became NaN or infinite; the run stopped and kept what was saved."""
 
@@ -70,9 +74,15 @@ class Meter:
 
 
 def tensorboard(folder: str | Path) -> Callable[[Record], None]:
-    """A ``log`` for ``fit`` that writes TensorBoard events (the ``tensorboard`` extra)."""
-    from torch.utils.tensorboard import SummaryWriter
+    """A ``log`` for ``fit`` that writes TensorBoard events (the ``tensorboard`` extra).
 
+    Raises:
+        HistoryError: the extra is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise HistoryError("TensorBoard is missing: pip install 'probgen[tensorboard]'") from None
     writer = SummaryWriter(str(folder))
 
     def log(record: Record) -> None:
