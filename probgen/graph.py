@@ -79,9 +79,7 @@ def load(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
     'drug chosen'
     """
     graph = read(source, names)
-    _require_simple(graph)
-    if graph.is_directed():
-        _require_acyclic(graph)
+    (_require_acyclic if graph.is_directed() else _require_simple)(graph)
     return graph
 
 
@@ -167,9 +165,7 @@ def _read_file(path: Path) -> nx.Graph:
 def _require_simple(graph: nx.Graph) -> None:
     for u, neighbours in graph._adj.items():
         if u in neighbours:
-            raise GraphError(
-                f"expected a graph without self-loops; got the edge {shown(u)} to itself: drop it"
-            )
+            raise GraphError(f"expected no self-loop; got {shown(u)} - {shown(u)}: drop it")
 
 
 def _require_acyclic(graph: nx.DiGraph) -> None:
@@ -188,6 +184,8 @@ def _require_acyclic(graph: nx.DiGraph) -> None:
 
 def _cycle_message(graph: nx.DiGraph) -> str:
     cycle = [u for u, _ in nx.find_cycle(graph)]
+    if len(cycle) == 1:
+        return f"expected no self-loop; got {shown(cycle[0])} -> {shown(cycle[0])}: drop it"
     if len(cycle) == 2:
         a, b = map(shown, cycle)
         return (

@@ -2,111 +2,138 @@
 
 from collections.abc import Callable, Collection, Mapping
 from itertools import chain
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numba import njit
 
 from probgen.graph import Node
 
-OBSERVED, TARGET, ANCESTRAL, REACHED, OPENED = 1, 2, 4, 8, 16
+Rows: TypeAlias = Mapping[Node, Collection[Node]]
+Set: TypeAlias = frozenset[Node]
+
+OBSERVED, TARGET, ANCESTRAL, REACHED, OPENED, ABOVE_X, ABOVE_Y = (1 << i for i in range(7))
 
 
-def reaches(
-    parents: Mapping[Node, Collection[Node]], children: Mapping[Node, Collection[Node]]
-) -> Callable[[frozenset[Node], frozenset[Node], frozenset[Node]], bool]:
+class Work(NamedTuple):
+    """The graph as rows of neighbours, and scratch space of one entry per node."""
+
+    ups: np.ndarray
+    up: np.ndarray
+    downs: np.ndarray
+    down: np.ndarray
+    flags: np.ndarray
+    stack: np.ndarray
+    queue: np.ndarray
+
+
+def reaches(parents: Rows, children: Rows) -> Callable[[Set, Set, Set], bool]:
     """The query function of a directed graph: (x, y, given) -> whether a trail is open."""
     position = {v: i for i, v in enumerate(children)}
-    up, down = _rows(parents, position), _rows(children, position)
-    flags = np.zeros(len(position), dtype=np.uint8)
-    queue, stack = np.empty((2, len(position)), dtype=np.int32)
+    size = len(position)
+    scratch = np.zeros(size, np.uint8), np.empty(2 * size, np.int32), np.empty(size, np.int32)
+    work = Work(*_rows(parents, position), *_rows(children, position), *scratch)
+    known = position.__getitem__
 
-    def query(x: frozenset[Node], y: frozenset[Node], given: frozenset[Node]) -> bool:
-        nodes = np.array([position[v] for v in chain(x, y, given)], dtype=np.int32)
-        return _query(*up, *down, nodes, len(x), len(y), flags, stack, queue)
+    def query(x: Set, y: Set, given: Set) -> bool:
+        nodes = np.array([*map(known, x), *map(known, y), *map(known, given)], dtype=np.int32)
+        return bool(_query(work, nodes, len(x), len(y)))
 
     query(frozenset(), frozenset(), frozenset())
     return query
 
 
-def _rows(rows: Mapping[Node, Collection[Node]], position: Mapping[Node, int]) -> tuple[np.ndarray, np.ndarray]:
+def _rows(rows: Rows, position: Mapping[Node, int]) -> tuple[np.ndarray, np.ndarray]:
     ends = np.cumsum([0, *map(len, rows.values())], dtype=np.int32)
     flat = chain.from_iterable(rows.values())
     return ends, np.fromiter(map(position.__getitem__, flat), np.int32, int(ends[-1]))
 
 
 @njit(cache=True)
-def _ancestors(ups, up, nodes, n_x, n_y, flags, stack):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    size = 0
-    for i in range(nodes.size):
-        v = nodes[i]
-        role = 0 if i < n_x else (TARGET if i < n_x + n_y else OBSERVED)
-        flags[v] = ANCESTRAL | role
+def _query(work: Work, nodes: np.ndarray, n_x: int, n_y: int) -> bool:
+    flags, stack = work.flags, work.stack
+    x, y, given = nodes[:n_x], nodes[n_x : n_x + n_y], nodes[n_x + n_y :]
+    for v in given:
+        flags[v] = OBSERVED
+    size, met = _climb(work, x, 0, ABOVE_X, OBSERVED | ABOVE_X, 0)
+    if not met:
+        size, met = _climb(work, y, size, ABOVE_Y, OBSERVED | ABOVE_Y, ABOVE_X)
+    if not met:
+        size, _ = _climb(work, nodes, size, ANCESTRAL, ANCESTRAL, 0)
+        met = _flood(work, x, y)
+    for v in stack[:size]:
+        flags[v] = 0
+    for v in given:
+        flags[v] = 0
+    return met
+
+
+@njit(cache=True)
+def _climb(
+    work: Work, starts: np.ndarray, at: int, own: int, skip: int, stop: int
+) -> tuple[int, bool]:
+    """Flag what lies upstream with `own`, around `skip`; true on meeting `stop`."""
+    ups, up, flags, stack = work.ups, work.up, work.flags, work.stack
+    size = at
+    for v in starts:
+        flags[v] |= own
         stack[size] = v
         size += 1
-    at = 0
     while at < size:
         v = stack[at]
         at += 1
-        for p in up[ups[v] : ups[v + 1]]:
-            if not flags[p]:
-                flags[p] = ANCESTRAL
+        for i in range(ups[v], ups[v + 1]):
+            p = up[i]
+            if flags[p] & stop:
+                return size, True
+            if not flags[p] & skip:
+                flags[p] |= own
                 stack[size] = p
                 size += 1
-    return size
+    return size, False
 
 
 @njit(cache=True)
-def _enter(v, flags, queue, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Reach v unless it is observed or reached; the new size of the queue, -1 at the target."""
-    if flags[v] & TARGET:
-        return -1
-    if not flags[v] & (OBSERVED | REACHED):
+def _flood(work: Work, x: np.ndarray, y: np.ndarray) -> bool:
+    """Flood the moral graph of the ancestors from x, around the observed, until y."""
+    downs, down, flags, queue = work.downs, work.down, work.flags, work.queue
+    for v in y:
+        flags[v] |= TARGET
+    for i, v in enumerate(x):
         flags[v] |= REACHED
-        queue[size] = v
-        size += 1
-    return size
-
-
-@njit(cache=True)
-def _open(v, ups, up, flags, queue, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Reach the parents of v, which are married in the moral graph."""
-    if flags[v] & OPENED:
-        return size
-    flags[v] |= OPENED
-    for p in up[ups[v] : ups[v + 1]]:
-        size = _enter(p, flags, queue, size)
-        if size < 0:
-            break
-    return size
-
-
-@njit(cache=True)
-def _flood(ups, up, downs, down, flags, queue, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    at = 0
+        queue[i] = v
+    at, size = 0, len(x)
     while at < size:
         v = queue[at]
         at += 1
-        size = _open(v, ups, up, flags, queue, size)
+        size = _marry(work, v, size)
+        for i in range(downs[v], downs[v + 1]):
+            if flags[down[i]] & ANCESTRAL:
+                size = _marry(work, down[i], _enter(work, down[i], size))
         if size < 0:
             return True
-        for c in down[downs[v] : downs[v + 1]]:
-            if flags[c] & ANCESTRAL:
-                size = _enter(c, flags, queue, size)
-                if size < 0:
-                    return True
-                size = _open(c, ups, up, flags, queue, size)
-                if size < 0:
-                    return True
     return False
 
 
 @njit(cache=True)
-def _query(ups, up, downs, down, nodes, n_x, n_y, flags, stack, queue):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    touched = _ancestors(ups, up, nodes, n_x, n_y, flags, stack)
-    for i in range(n_x):
-        flags[nodes[i]] |= REACHED
-        queue[i] = nodes[i]
-    answer = _flood(ups, up, downs, down, flags, queue, n_x)
-    for i in range(touched):
-        flags[stack[i]] = 0
-    return answer
+def _marry(work: Work, v: int, size: int) -> int:
+    """Reach the parents of v; -1 once a target was met."""
+    if size < 0 or work.flags[v] & OPENED:
+        return size
+    work.flags[v] |= OPENED
+    for i in range(work.ups[v], work.ups[v + 1]):
+        size = _enter(work, work.up[i], size)
+    return size
+
+
+@njit(cache=True)
+def _enter(work: Work, v: int, size: int) -> int:
+    """Reach v unless it is observed or reached; the size of the queue, -1 at a target."""
+    flags = work.flags
+    if size < 0 or flags[v] & TARGET:
+        return -1
+    if not flags[v] & (OBSERVED | REACHED):
+        flags[v] |= REACHED
+        work.queue[size] = v
+        size += 1
+    return size
