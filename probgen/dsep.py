@@ -1,21 +1,29 @@
 """Is x independent of y given z, and why: `check`, `grade`, `independencies`, `index`."""
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probgen.graph import GraphError, Node, UnknownNode, listed
 from probgen.separation import Index, Nodes
+from probgen.statements import Independencies, Statement, independencies
 from probgen.trails import Judge, Step, Trail, Trails, between, first_blocks, shortest_open
+
+if TYPE_CHECKING:
+    from probgen.claims import Grades
 
 __all__ = [
     "GraphError",
+    "Independencies",
     "Index",
+    "Statement",
     "Step",
     "Trail",
     "Trails",
     "UnknownNode",
     "Verdict",
     "check",
+    "grade",
+    "independencies",
     "index",
 ]
 
@@ -158,3 +166,28 @@ def index(graph: Any, *, compiled: bool | None = None) -> Index:
     (True, False)
     """
     return Index(graph, compiled)
+
+
+def grade(graph: Any, claims: Any) -> "Grades":
+    r"""Judge claims about a graph, written as text, against their claimed truth: for coursework.
+
+    A claim is an independence (`"M _||_ T | D, I"`, also with the signs for it or LaTeX's
+    `\perp`), an equation (`"p(A|B,C) = p(A|B,C,E)"`, `"p(A,B) = p(A) p(B)"`), `"MB(T) = O, A"`,
+    `"cliques = {A,B}, {B,C}"`, `"moral graph: A - B; C"`, `"chordal"`, `"I-map: A - B; C"` or
+    `"perfect map: A - B; C"`. Cliques and chordality of a directed graph are its moral graph's.
+
+    Args:
+        graph: anything `graph.load` accepts.
+        claims: claims taken as true, pairs (claim, claimed truth), or a dict of them.
+
+    Raises:
+        GraphError: a claim that cannot be read, or that names an unknown node.
+
+    >>> print(grade("pharmacy", {"M _||_ T | D, I": False, "M _||_ F": True}))
+    1 of 2 right
+    WRONG: M _||_ T | D, I is true: every trail is blocked at I, an observed non-collider
+    right: M _||_ F is true: every trail is blocked at T, an unobserved collider ...
+    """
+    from probgen import claims as reader
+
+    return reader.grade(graph, claims)

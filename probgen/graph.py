@@ -10,7 +10,17 @@ import networkx as nx
 
 Node: TypeAlias = Hashable
 
-__all__ = ["GraphError", "UnknownNode", "dot", "load", "names", "plot", "shown", "to_pgmpy"]
+__all__ = [
+    "GraphError",
+    "UnknownNode",
+    "dot",
+    "load",
+    "names",
+    "plot",
+    "shown",
+    "summary",
+    "to_pgmpy",
+]
 
 
 class GraphError(ValueError):
@@ -197,6 +207,27 @@ def _cycle_message(graph: nx.DiGraph) -> str:
     if len(names) > 12:
         names[6:-5] = ["..."]
     return f"expected a directed acyclic graph; got a cycle {' -> '.join(names)}: drop an edge"
+
+
+def summary(graph: Any) -> str:
+    """The graph in lines: its size, its nodes with labels and states, its edges.
+
+    >>> print(summary("A -> B"))
+    directed, 2 nodes, 1 edges
+    A
+    B  <- A
+    """
+    loaded = load(graph)
+    directed = loaded.is_directed()
+    kind = "directed" if directed else "undirected"
+    lines = [f"{kind}, {len(loaded):,} nodes, {loaded.number_of_edges():,} edges"]
+    for v, data in loaded.nodes(data=True):
+        label = f"  {shown(data['label'])}" if "label" in data else ""
+        states = f"  {{{listed(data['states'])}}}" if "states" in data else ""
+        near = loaded._pred[v] if directed else loaded._adj[v]
+        edges = f"  {'<-' if directed else '-'} {listed(near)}" if near else ""
+        lines.append(shown(v) + label + states + edges)
+    return "\n".join(lines)
 
 
 def dot(graph: Any) -> str:

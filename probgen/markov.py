@@ -144,7 +144,8 @@ class Factorisation(NamedTuple):
         letter = "p" if self.directed else r"\phi"
         bar = r" \mid "
         words = [
-            f"{letter}({names(of)}{bar if given else ''}{names(given)})" for of, given in self.factors
+            f"{letter}({names(of)}{bar if given else ''}{names(given)})"
+            for of, given in self.factors
         ]
         return r" \, ".join([*([] if self.directed else [r"\frac{1}{Z}"]), *words])
 
@@ -164,7 +165,9 @@ def factorisation(graph: Any) -> Factorisation:
     loaded = graphs.load(graph)
     if loaded.is_directed():
         return Factorisation(True, [((v,), tuple(loaded.pred[v])) for v in loaded])
-    return Factorisation(False, [(tuple(v for v in loaded if v in c), ()) for c in cliques(loaded)])
+    return Factorisation(
+        False, [(tuple(v for v in loaded if v in c), ()) for c in cliques(loaded)]
+    )
 
 
 class Claim(NamedTuple):

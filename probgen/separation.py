@@ -142,7 +142,9 @@ class Index:
             from probgen.separation_numba import reaches
         except ImportError:
             if required:
-                raise ImportError("compiled=True needs numba: pip install 'probgen[fast]'") from None
+                raise ImportError(
+                    "compiled=True needs numba: pip install 'probgen[fast]'"
+                ) from None
             return None
         return reaches(self.parents, self.children) if self.directed else None
 
@@ -166,9 +168,7 @@ def _share_a_cause(
     return False
 
 
-def _flood(
-    neighbours: Mapping[Node, Collection[Node]], x: Nodes, y: Nodes, given: Nodes
-) -> bool:
+def _flood(neighbours: Mapping[Node, Collection[Node]], x: Nodes, y: Nodes, given: Nodes) -> bool:
     frontier, reached = set(x), set(x | given)
     while frontier:
         frontier = set(chain.from_iterable(map(neighbours.__getitem__, frontier))) - reached

@@ -166,7 +166,9 @@ def _skeleton(index: Index, x: Nodes, y: Nodes) -> tuple[nx.Graph, tuple[object,
     """What trails can use: a biconnected component, with x and y contracted to two ends."""
     ends = _End(), _End()
     stands = dict.fromkeys(x, ends[0]) | dict.fromkeys(y, ends[1])
-    pairs = ((stands.get(u, u), stands.get(v, v)) for u in index.children for v in index.children[u])
+    pairs = (
+        (stands.get(u, u), stands.get(v, v)) for u in index.children for v in index.children[u]
+    )
     graph = nx.Graph((u, v) for u, v in pairs if u is not v)
     adjacent = graph.has_edge(*ends)
     graph.add_edge(*ends)
@@ -177,9 +179,7 @@ def _skeleton(index: Index, x: Nodes, y: Nodes) -> tuple[nx.Graph, tuple[object,
     return (skeleton if skeleton.edges else nx.Graph()), ends
 
 
-def _ends(
-    index: Index, inner: Sequence[Node], x: Nodes, y: Nodes
-) -> Iterator[tuple[Node, Node]]:
+def _ends(index: Index, inner: Sequence[Node], x: Nodes, y: Nodes) -> Iterator[tuple[Node, Node]]:
     """The pairs of real end nodes that complete an inner path."""
     if inner:
         after = _neighbours(index, inner[-1])
@@ -221,9 +221,7 @@ def shortest_open(judge: Judge, x: Nodes, y: Nodes) -> Trail | None:
     return None
 
 
-def _passed(
-    judge: Judge, node: Node, head: bool, starting: bool
-) -> Iterator[tuple[Node, bool]]:
+def _passed(judge: Judge, node: Node, head: bool, starting: bool) -> Iterator[tuple[Node, bool]]:
     index, observed = judge.index, node in judge.given
     if not index.directed:
         if not observed:

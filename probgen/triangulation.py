@@ -22,7 +22,9 @@ class Chordality(NamedTuple):
 
     def __str__(self) -> str:
         if self.cycle:
-            return f"not chordal: {' - '.join(map(shown, [*self.cycle, self.cycle[0]]))} has no chord"
+            return (
+                f"not chordal: {' - '.join(map(shown, [*self.cycle, self.cycle[0]]))} has no chord"
+            )
         return f"chordal: eliminating {listed(self.order)} adds no edge"
 
     __repr__ = __str__

@@ -20,7 +20,7 @@ _BODY = re.compile(r"([^{}]*)\}")
 _VARIABLE = re.compile(
     r"\s*type\s+discrete\s*\[\s*(\d{1,9})\s*\]\s*\{([^{}]*)\}\s*;((?:\s*property\b[^;{}]*;)*)\s*\}"
 )
-_GIVEN = re.compile(r'\s*\(([^|(){};]+)(?:\|([^(){};]*))?\)\s*\{')
+_GIVEN = re.compile(r"\s*\(([^|(){};]+)(?:\|([^(){};]*))?\)\s*\{")
 _LABEL = re.compile(r'property\s+label\s*=\s*"?([^;"]*)')
 _END = re.compile(r"(?:\s*property\b[^;{}]*;)*\s*\}")
 _ROW = re.compile(r"\s*(?:\(([^()]*)\)|(table|default)(?=\s))([^;(){}]*);")
