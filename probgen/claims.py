@@ -40,7 +40,8 @@ class Grade(NamedTuple):
         mark = "right" if self else "WRONG"
         return f"{mark}: {shown(self.claim)} is {str(self.actual).lower()}: {self.why}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Grades(tuple[Grade, ...]):

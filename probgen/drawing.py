@@ -98,7 +98,7 @@ def _curve(points: list[Point]) -> list[Point]:
     """Cubic Bezier points of the Catmull-Rom spline through a route."""
     found = [points[0]]
     padded = [points[0], *points, points[-1]]
-    for before, start, end, after in zip(padded, padded[1:], padded[2:], padded[3:]):
+    for before, start, end, after in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
         found.append(_moved(start, before, end))
         found.append(_moved(end, after, start))
         found.append(end)

@@ -106,7 +106,7 @@ class Verdict:
         return f"{x} {relation} {y}" + (rf" \mid {given}" if given else "")
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the graph with matplotlib: observed nodes shaded, the shortest open trail marked."""
+        """Draw the graph with matplotlib: observed nodes shaded, the open trail marked."""
         from probgen import drawing
 
         return drawing.plot(self._index.graph, self.given, self.open_trail, ax)

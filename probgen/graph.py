@@ -181,7 +181,7 @@ def _require_simple(graph: nx.Graph) -> None:
 def _require_acyclic(graph: nx.DiGraph) -> None:
     """Kahn's algorithm (1962) on the adjacency dicts."""
     children = graph._succ
-    waiting = dict(zip(graph._pred, map(len, graph._pred.values())))
+    waiting = dict(zip(graph._pred, map(len, graph._pred.values()), strict=False))
     ready = [v for v, n in waiting.items() if not n]
     for v in ready:
         for child in children[v]:

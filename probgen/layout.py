@@ -43,7 +43,7 @@ def _layered(graph: nx.DiGraph, widths: Mapping[Node, float]) -> Layout:
     skeleton = nx.DiGraph()
     skeleton.add_nodes_from(graph)
     skeleton.add_edges_from(pair for chain in chains.values() for pair in pairwise(chain))
-    rank |= {b: b.layer for chain in chains.values() for b in chain[1:-1]}
+    rank |= {b: rank[c[0]] + i for c in chains.values() for i, b in enumerate(c[1:-1], 1)}
     layers: list[list[Node]] = [[] for _ in range(max(rank.values()) + 1)]
     for v in skeleton:
         layers[rank[v]].append(v)
@@ -107,14 +107,14 @@ def _abscissae(
     """Pull nodes towards their neighbours' mean, keeping order and distance in each layer."""
     x: dict[Node, float] = {}
     for layer in layers:
-        x |= dict(zip(layer, _spaced([0.0] * len(layer), layer, widths)))
+        x |= dict(zip(layer, _spaced([0.0] * len(layer), layer, widths), strict=False))
     for _ in range(24):
         for order in (layers, layers[::-1]):
             for layer in order:
                 wanted = [
                     _mean([x[u] for u in (*graph.pred[v], *graph.succ[v])], x[v]) for v in layer
                 ]
-                x |= dict(zip(layer, _spaced(wanted, layer, widths)))
+                x |= dict(zip(layer, _spaced(wanted, layer, widths), strict=False))
     return x
 
 
@@ -124,7 +124,7 @@ def _spaced(wanted: list[float], layer: list[Node], widths: Mapping[Node, float]
     for a, b in pairwise(layer):
         offsets.append(offsets[-1] + (widths[a] + widths[b]) / 2 + GAP)
     pools: list[list[float]] = []
-    for want, offset in zip(wanted, offsets):
+    for want, offset in zip(wanted, offsets, strict=False):
         pools.append([want - offset, 1])
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
             mean, count = pools.pop()
@@ -133,7 +133,7 @@ def _spaced(wanted: list[float], layer: list[Node], widths: Mapping[Node, float]
                 pools[-1][1] + count,
             ]
     shifts = [mean for mean, count in pools for _ in range(int(count))]
-    return [shift + offset for shift, offset in zip(shifts, offsets)]
+    return [shift + offset for shift, offset in zip(shifts, offsets, strict=False)]
 
 
 def _springs(graph: nx.Graph, widths: Mapping[Node, float]) -> dict[Node, Point]:

@@ -1,6 +1,6 @@
 """Markov properties: blankets, moral graphs, cliques, factorisations, I-maps, equivalence."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import combinations, islice
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import networkx as nx
 from probgen import graph as graphs
 from probgen.graph import GraphError, Node, UnknownNode, listed, shown
 from probgen.separation import Index
+from probgen.statements import Statement
 from probgen.triangulation import (
     chordal,
     junction_tree,
@@ -131,7 +132,8 @@ class Factorisation(NamedTuple):
         ]
         return ("" if self.directed else "1/Z ") + " ".join(words)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
     def latex(self) -> str:
         r"""The product in LaTeX.
@@ -170,24 +172,12 @@ def factorisation(graph: Any) -> Factorisation:
     )
 
 
-class Claim(NamedTuple):
-    """One independence statement: x and y given a set."""
-
-    x: Node
-    y: Node
-    given: tuple[Node, ...]
-
-    def __str__(self) -> str:
-        given = f" | {listed(self.given)}" if self.given else ""
-        return f"{shown(self.x)} _||_ {shown(self.y)}{given}"
-
-
 class MapVerdict(NamedTuple):
     """Truthy if a map; else claims of each graph that are false in the other."""
 
     name: str
-    false: list[Claim]
-    lost: list[Claim]
+    false: list[Statement]
+    lost: list[Statement]
 
     def __bool__(self) -> bool:
         return not (self.false or self.lost)
@@ -199,7 +189,8 @@ class MapVerdict(NamedTuple):
         reasons += [f"it does not show {claim}" for claim in self.lost[:1]]
         return f"not {self.name}: {'; '.join(reasons)}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def imap(claimed: Any, truth: Any) -> MapVerdict:
@@ -237,7 +228,7 @@ def _paired(claimed: Any, truth: Any) -> tuple[Index, Index]:
     return ours, theirs
 
 
-def _false_claims(claimed: Index, truth: Index) -> list[Claim]:
+def _false_claims(claimed: Index, truth: Index) -> list[Statement]:
     return [
         _shrunk(claim, claimed, truth)
         for claim in _basis(claimed)
@@ -245,12 +236,12 @@ def _false_claims(claimed: Index, truth: Index) -> list[Claim]:
     ]
 
 
-def _basis(index: Index) -> Iterator[Claim]:
+def _basis(index: Index) -> Iterator[Statement]:
     """Statements from which all independences of the graph follow, one pair of nodes each."""
     if not index.directed:
         for a, b in combinations(index.children, 2):
             if b not in index.children[a]:
-                yield Claim(a, b, tuple(v for v in index.children if v not in (a, b)))
+                yield Statement((a,), (b,), tuple(v for v in index.children if v not in (a, b)))
         return
     order = list(nx.topological_sort(index.graph))
     for i, v in enumerate(order):
@@ -258,11 +249,11 @@ def _basis(index: Index) -> Iterator[Claim]:
         before: list[Node] = []
         for u in order[:i]:
             if u not in parents:
-                yield Claim(u, v, (*parents, *before))
+                yield Statement((u,), (v,), (*parents, *before))
                 before.append(u)
 
 
-def _shrunk(claim: Claim, claimed: Index, truth: Index) -> Claim:
+def _shrunk(claim: Statement, claimed: Index, truth: Index) -> Statement:
     """Drop nodes from the given set while the claim stays made and stays false."""
     given = claim.given
     for node in claim.given:
@@ -285,7 +276,8 @@ class Equivalence(NamedTuple):
             return "equivalent: the same edges and v-structures"
         return f"not equivalent: {'; '.join(self.differences)}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def equivalent(first: Any, second: Any) -> Equivalence:

@@ -150,7 +150,7 @@ class Index:
 
 
 def _tuples(rows: Mapping[Node, Collection[Node]]) -> dict[Node, tuple[Node, ...]]:
-    return dict(zip(rows, map(tuple, rows.values())))
+    return dict(zip(rows, map(tuple, rows.values()), strict=False))
 
 
 def _share_a_cause(

@@ -22,7 +22,8 @@ class Statement(NamedTuple):
         given = f" | {listed(self.given)}" if self.given else ""
         return f"{listed(self.x)} _||_ {listed(self.y)}{given}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Pairwise:

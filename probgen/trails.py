@@ -1,7 +1,7 @@
 """Trails between two sets of nodes, and what opens or blocks each of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple, overload
 
 import networkx as nx
@@ -38,7 +38,7 @@ class Trail(NamedTuple):
     def path(self) -> str:
         """The trail as text, `M -> I -> T <- F`; long ones without their middle."""
         words = [shown(self.nodes[0])]
-        words += [f"{a} {shown(v)}" for a, v in zip(self.arrows, self.nodes[1:])]
+        words += [f"{a} {shown(v)}" for a, v in zip(self.arrows, self.nodes[1:], strict=False)]
         if len(words) > 12:
             words[6:-5] = [f"... ({len(words) - 11:,} nodes)"]
         return " ".join(words)
@@ -131,7 +131,7 @@ class Judge:
 
     def trail(self, nodes: Sequence[Node]) -> Trail:
         """The trail along these nodes."""
-        arrows = tuple(self.arrow(u, v) for u, v in zip(nodes, nodes[1:]))
+        arrows = tuple(self.arrow(u, v) for u, v in pairwise(nodes))
         steps = tuple(map(self.step, nodes, nodes[1:], nodes[2:]))
         return Trail(tuple(nodes), arrows, steps)
 

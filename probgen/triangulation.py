@@ -27,7 +27,8 @@ class Chordality(NamedTuple):
             )
         return f"chordal: eliminating {listed(self.order)} adds no edge"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def undirected(graph: Any, use: str) -> nx.Graph:
@@ -49,7 +50,7 @@ def chordal(graph: Any) -> Chordality:
     >>> chordal("A - B; B - C; C - D; D - A")
     not chordal: A - B - C - D - A has no chord
     >>> chordal("A - B; B - C; C - A; C - D")
-    chordal: eliminating D, C, B, A adds no edge
+    chordal: eliminating B, A, C, D adds no edge
     """
     loaded = undirected(graph, "chordality")
     order = _maximum_cardinality(loaded)
@@ -243,7 +244,8 @@ class RunningIntersection(NamedTuple):
             return f"the cliques with {listed(self.scattered)} are not connected"
         return "the cliques with any node are connected"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def running_intersection(tree: nx.Graph) -> RunningIntersection:

@@ -8,7 +8,7 @@ import networkx as nx
 
 from probgen.graph import GraphError, shown, suggestion
 
-LARGEST = 1 << 24
+LARGEST = 1 << 22
 """Table entries that one file may have."""
 TOLERANCE = 1e-6
 """How far a row may be off 1; rows are never renormalised."""
@@ -30,12 +30,13 @@ def read(source: str, file: str = "") -> nx.DiGraph:
     r"""Read a network: nodes with `states`, `parents` and `table` (*parents, node), float64.
 
     Format: F. G. Cozman, "The Interchange Format for Bayesian Networks" (1998). A `table` line
-    below parents runs through the node's states slowest, the last parent fastest, as pgmpy has it; `default` fills the rows that are not given.
+    below parents runs through the node's states slowest, the last parent fastest, as pgmpy has
+    it; `default` fills the rows that are not given.
 
     Raises:
         GraphError: malformed (with file, line and token), a name declared twice or not at all,
             a row that is missing, given twice, negative or off 1 by more than 1e-6, or more than
-            16,777,216 entries.
+            4,194,304 entries.
 
     >>> g = read('''network n { }
     ... variable A { type discrete [ 2 ] { yes, no }; }
@@ -170,7 +171,7 @@ class _Reader:
         names, index = _split(states), 0
         if len(names) != len(maps):
             raise self.error(f"expected {len(maps)} states; got ({shown(states)[:80]})")
-        for name, known in zip(names, maps):
+        for name, known in zip(names, maps, strict=False):
             if name not in known:
                 raise self.error(f"unknown state {shown(name)!r}{suggestion(name, known)}")
             index = index * len(known) + known[name]

@@ -8,9 +8,10 @@ import networkx as nx
 
 from probgen.graph import GraphError, shown
 
+_GAP = r"(?>\s|//[^\n]*|\#[^\n]*|/\*(?s:.*?)\*/)*+"
 HEADER = re.compile(
-    r"(?>\s|//[^\n]*|\#[^\n]*|/\*(?s:.*?)\*/)*+"
-    r'(?:strict\s+)?(?:digraph|graph|dag|pdag|mag|pag)\s*(?:[\w.-]+|"[^"]*")?\s*\{',
+    rf"{_GAP}(?:strict{_GAP})?(?:digraph|graph|dag|pdag|mag|pag){_GAP}"
+    rf'(?:(?:[\w.-]+|"[^"]*"){_GAP})?\{{',
     re.I,
 )
 LARGEST_EXPANSION = 100_000
@@ -159,7 +160,7 @@ class _Parser:
                 raise self.error("a name")
             groups.append(group)
         attributes = self.attributes()
-        for left, arrow, right in zip(groups, arrows, groups[1:]):
+        for left, arrow, right in zip(groups, arrows, groups[1:], strict=False):
             self.join(left, arrow, right, attributes)
         if not arrows and len(nodes) == 1:
             self.nodes[next(iter(nodes))] |= attributes
@@ -230,4 +231,10 @@ def write(graph: nx.Graph) -> str:
 
 
 def _quoted(name: object) -> str:
-    return '"' + str(name).replace('"', '\\"') + '"'
+    text = str(name)
+    if re.search(r'\\("|\n|\Z)', text):
+        raise GraphError(
+            f"expected a name that DOT can write; got {shown(text)!r}: a backslash cannot stand "
+            "before a quote or at the end"
+        )
+    return '"' + text.replace('"', '\\"') + '"'

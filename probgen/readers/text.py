@@ -53,7 +53,7 @@ def read(source: str) -> nx.Graph:
     for statement in _statements(source):
         _check(statement)
         nodes |= dict.fromkeys(t.text for t in statement[::2])
-        for left, arrow, right in zip(statement[::2], statement[1::2], statement[2::2]):
+        for left, arrow, right in zip(statement[::2], statement[1::2], statement[2::2], strict=False):
             edges.append((left.text, arrow.text, right.text))
     if not nodes:
         raise GraphError("expected a graph such as 'A -> B; C'; got an empty text")
@@ -75,7 +75,8 @@ def _graph(nodes: dict[str, None], edges: list[tuple[str, str, str]]) -> nx.Grap
 
 
 def _statements(source: str) -> Iterator[list[Token]]:
-    line, statement = 1, []
+    line = 1
+    statement: list[Token] = []
     for match in _TOKEN.finditer(source):
         kind, text = match.lastgroup or "", match.group(match.lastgroup or 0)
         if kind == "bad":
