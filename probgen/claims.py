@@ -37,8 +37,11 @@ class Grade(NamedTuple):
         return self.claimed == self.actual
 
     def __str__(self) -> str:
-        mark = "right" if self else "WRONG"
-        return f"{mark}: {shown(self.claim)} is {str(self.actual).lower()}: {self.why}"
+        actual = str(self.actual).lower()
+        if self:
+            return f"right: {shown(self.claim)} is {actual}: {self.why}"
+        said = str(self.claimed).lower()
+        return f"WRONG: {shown(self.claim)} is said to be {said}, but is {actual}: {self.why}"
 
     def __repr__(self) -> str:
         return str(self)

@@ -185,7 +185,7 @@ def grade(graph: Any, claims: Any) -> "Grades":
 
     >>> print(grade("pharmacy", {"M _||_ T | D, I": False, "M _||_ F": True}))
     1 of 2 right
-    WRONG: M _||_ T | D, I is true: every trail is blocked at I, an observed non-collider
+    WRONG: M _||_ T | D, I is said to be false, but is true: every trail is blocked at I, ...
     right: M _||_ F is true: every trail is blocked at T, an unobserved collider ...
     """
     from probgen import claims as reader

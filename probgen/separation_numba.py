@@ -95,8 +95,12 @@ def _climb(
 
 @njit(cache=True)
 def _flood(work: Work, x: np.ndarray, y: np.ndarray) -> bool:
-    """Flood the moral graph of the ancestors from x, around the observed, until y."""
-    downs, down, flags, queue = work.downs, work.down, work.flags, work.queue
+    """Flood the moral graph of the ancestors from x, around the observed, until y.
+
+    A node reaches its family, itself with its parents, and the families of its children.
+    """
+    ups, up, downs, down = work.ups, work.up, work.downs, work.down
+    flags, queue = work.flags, work.queue
     for v in y:
         flags[v] |= TARGET
     for i, v in enumerate(x):
@@ -106,34 +110,17 @@ def _flood(work: Work, x: np.ndarray, y: np.ndarray) -> bool:
     while at < size:
         v = queue[at]
         at += 1
-        size = _marry(work, v, size)
-        for i in range(downs[v], downs[v + 1]):
-            if flags[down[i]] & ANCESTRAL:
-                size = _marry(work, down[i], _enter(work, down[i], size))
-        if size < 0:
-            return True
+        for i in range(downs[v] - 1, downs[v + 1]):
+            family = v if i < downs[v] else down[i]
+            if flags[family] & (ANCESTRAL | OPENED) != ANCESTRAL:
+                continue
+            flags[family] |= OPENED
+            for j in range(ups[family] - 1, ups[family + 1]):
+                u = family if j < ups[family] else up[j]
+                if flags[u] & TARGET:
+                    return True
+                if not flags[u] & (OBSERVED | REACHED):
+                    flags[u] |= REACHED
+                    queue[size] = u
+                    size += 1
     return False
-
-
-@njit(cache=True)
-def _marry(work: Work, v: int, size: int) -> int:
-    """Reach the parents of v; -1 once a target was met."""
-    if size < 0 or work.flags[v] & OPENED:
-        return size
-    work.flags[v] |= OPENED
-    for i in range(work.ups[v], work.ups[v + 1]):
-        size = _enter(work, work.up[i], size)
-    return size
-
-
-@njit(cache=True)
-def _enter(work: Work, v: int, size: int) -> int:
-    """Reach v unless it is observed or reached; the size of the queue, -1 at a target."""
-    flags = work.flags
-    if size < 0 or flags[v] & TARGET:
-        return -1
-    if not flags[v] & (OBSERVED | REACHED):
-        flags[v] |= REACHED
-        work.queue[size] = v
-        size += 1
-    return size

@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -348,3 +350,42 @@ def test_compiled_without_numba_says_what_to_install(monkeypatch):
     with pytest.raises(ImportError, match="probgen\\[fast\\]"):
         dsep.index("A -> B", compiled=True)
     assert not dsep.index("A -> B").separated("A", "B")
+
+
+def test_example_runs(tmp_path):
+    script = Path(__file__).parents[1] / "examples" / "independence.py"
+    out = subprocess.run(
+        [sys.executable, script, "--quick", "--out", tmp_path],
+        capture_output=True, text=True, check=True, cwd=script.parents[1],
+        env={**os.environ, "PYTHONPATH": str(script.parents[1])},
+    )  # fmt: skip
+    assert out.stdout.count("WRONG") == 5
+    assert "of 280 independences the moral graph loses 52" in out.stdout
+    assert (tmp_path / "abcmost.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (["dsep", PHARMACY, "M", "F", "--given", "T"], 1, "open at T, an observed collider"),
+        (["dsep", "pharmacy", "M", "T", "-g", "D,I", "--trails"], 0, "all 2 trails"),
+        (["dsep", "pharmacy", "M,S", "F", "-g", "T", "-g", "I"], 0, "M, S and F are independent"),
+        (["dsep", "pharmacy", "M", "Q"], 2, "as y; got 'Q'"),
+        (["dsep", "A -> A", "A", "B"], 2, "self-loop"),
+        (["dsep", "pharmacy", "M"], 2, "Missing argument"),
+        (["graph", "show", "pharmacy"], 0, "T  drug chosen  {cheap, dear}  <- I, F"),
+        (["graph", "show"], 0, "pharmacy"),
+        (["graph", "show", "farmacy"], 2, "did you mean 'pharmacy'"),
+    ],
+)
+def test_command_line(arguments, status, line):
+    typer = pytest.importorskip("typer")
+    from typer.testing import CliRunner
+
+    from probgen import cli_reasoning
+
+    app = typer.Typer()
+    cli_reasoning.register(app)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == status
+    assert line in result.output

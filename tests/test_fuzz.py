@@ -23,7 +23,11 @@ def test_bombs_take_less_than_a_second(reader):
 
 @readers
 @settings(deadline=None, max_examples=200)
-@given(st.text(alphabet=st.sampled_from(sorted(set("".join(sum(SEEDS.values(), []))))) | st.characters()))
+@given(
+    st.text(
+        alphabet=st.sampled_from(sorted(set("".join(sum(SEEDS.values(), []))))) | st.characters()
+    )
+)
 def test_any_text(reader, text):
     attempt(reader, text)
     attempt(graph.load, text)

@@ -233,7 +233,9 @@ def test_bad_bif_names_line_and_token(tmp_path, old, new, message):
 
 def test_tables_that_are_too_large_are_refused_with_their_size(tmp_path):
     states = ", ".join(f"s{i}" for i in range(1000))
-    variables = "".join(f"variable V{i} {{ type discrete [ 1000 ] {{ {states} }}; }}\n" for i in range(3))
+    variables = "".join(
+        f"variable V{i} {{ type discrete [ 1000 ] {{ {states} }}; }}\n" for i in range(3)
+    )
     uniform = ", ".join(["0.001"] * 1000)
     text = variables + f"probability ( V0 | V1, V2 ) {{ default {uniform}; }}"
     with pytest.raises(GraphError, match="4,194,304 table entries; got 1,000,000,000"):

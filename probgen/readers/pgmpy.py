@@ -86,7 +86,8 @@ def _markov(graph: nx.Graph) -> Any:
     network.add_edges_from(graph.edges)
     for names, values in graph.graph["factors"]:
         states = {
-            v: list(graph.nodes[v].get("states", range(n))) for v, n in zip(names, values.shape, strict=False)
+            v: list(graph.nodes[v].get("states", range(n)))
+            for v, n in zip(names, values.shape, strict=False)
         }
         network.add_factors(DiscreteFactor(list(names), values.shape, values, states))
     return network

@@ -53,7 +53,9 @@ def read(source: str) -> nx.Graph:
     for statement in _statements(source):
         _check(statement)
         nodes |= dict.fromkeys(t.text for t in statement[::2])
-        for left, arrow, right in zip(statement[::2], statement[1::2], statement[2::2], strict=False):
+        for left, arrow, right in zip(
+            statement[::2], statement[1::2], statement[2::2], strict=False
+        ):
             edges.append((left.text, arrow.text, right.text))
     if not nodes:
         raise GraphError("expected a graph such as 'A -> B; C'; got an empty text")
