@@ -27,24 +27,23 @@ ROUNDS = 5
 
 
 def uniform_edges(n, rng):
-    """2 n edges between uniformly random pairs, along a random order; in-degree 2 on average."""
-    order = rng.sample(range(n), n)
-    pairs = (sorted(rng.sample(range(n), 2)) for _ in range(2 * n))
-    return n, [(order[a], order[b]) for a, b in pairs]
+    """2 n edges between uniformly random pairs: in-degree 2 on average, few ancestors."""
+    return [sorted(rng.sample(range(n), 2)) for _ in range(2 * n)]
 
 
 def two_parents(n, rng):
-    """Every node has two uniformly random earlier parents."""
-    order = rng.sample(range(n), n)
-    return n, [(order[p], order[v]) for v in range(2, n) for p in rng.sample(range(v), 2)]
+    """Every node has two uniformly random earlier parents: many ancestors, all in common."""
+    return [(p, v) for v in range(2, n) for p in rng.sample(range(v), 2)]
 
 
-def dag(kind, n):
-    """A random graph with string names in shuffled order of insertion."""
-    n, edges = kind(n, random.Random(0))
+def dag(kind, n, shuffled):
+    """A random graph with string names, parents inserted first or in random order."""
+    rng = random.Random(0)
+    edges = kind(n, rng)
+    order = rng.sample(range(n), n) if shuffled else range(n)
     made = nx.DiGraph()
     made.add_nodes_from(f"v{i}" for i in range(n))
-    made.add_edges_from((f"v{a}", f"v{b}") for a, b in edges)
+    made.add_edges_from((f"v{order[a]}", f"v{order[b]}") for a, b in edges)
     return made
 
 
@@ -73,9 +72,9 @@ def paired(rivals, queries):
     return {k: statistics.median(t) for k, t in times.items()}, ratios
 
 
-def separation(kind, n, slow):
+def separation(kind, n, slow, shuffled):
     """One row: queries with ten observed nodes on one random graph."""
-    g = dag(kind, n)
+    g = dag(kind, n, shuffled)
     rng = random.Random(1)
     picks = (rng.sample(sorted(g), 12) for _ in range(1000))
     queries = [(s[0], s[1], s[2:]) for s in picks]
@@ -90,7 +89,8 @@ def separation(kind, n, slow):
     gc.collect()
     times, ratios = paired(rivals, queries)
     independent = statistics.mean(seconds(plain.separated, queries)[1])
-    row = {"graph": kind.__name__, "nodes": n, "independent": independent}
+    order = "shuffled" if shuffled else "parents first"
+    row = {"graph": f"{kind.__name__}, {order}", "nodes": n, "independent": independent}
     for name in rivals:
         row[f"{name}: microseconds"] = round(times[name] * 1e6, 2)
         if name != "networkx":
@@ -160,8 +160,9 @@ def main(out):
     """Measure everything, print it and write it down."""
     results = {"machine": machine(), "import: seconds above networkx": importing()}
     results["separation"] = [
-        separation(kind, n, slow)
+        separation(kind, n, slow, shuffled)
         for kind in (uniform_edges, two_parents)
+        for shuffled in (False, True)
         for n, slow in ((1_000, 100), (10_000, 20), (100_000, 3))
     ]
     if DATA.is_dir():

@@ -179,9 +179,11 @@ def _require_simple(graph: nx.Graph) -> None:
 
 
 def _require_acyclic(graph: nx.DiGraph) -> None:
-    """Kahn's algorithm (1962) on the adjacency dicts."""
+    """Kahn's algorithm (1962) on the adjacency dicts, unless every parent stands first already."""
+    if _parents_first(graph):
+        return
     children = graph._succ
-    waiting = dict(zip(graph._pred, map(len, graph._pred.values()), strict=False))
+    waiting = {v: len(parents) for v, parents in graph._pred.items()}
     ready = [v for v, n in waiting.items() if not n]
     for v in ready:
         for child in children[v]:
@@ -190,6 +192,15 @@ def _require_acyclic(graph: nx.DiGraph) -> None:
                 ready.append(child)
     if len(ready) < len(waiting):
         raise GraphError(_cycle_message(graph))
+
+
+def _parents_first(graph: nx.DiGraph) -> bool:
+    seen: set[Node] = set()
+    for v, parents in graph._pred.items():
+        if not seen.issuperset(parents):
+            return False
+        seen.add(v)
+    return True
 
 
 def _cycle_message(graph: nx.DiGraph) -> str:

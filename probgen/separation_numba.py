@@ -74,8 +74,10 @@ def _climb(
 ) -> tuple[int, bool]:
     """Flag what lies upstream with `own`, around `skip`; true on meeting `stop`."""
     ups, up, flags, stack = work.ups, work.up, work.flags, work.stack
-    size = at
+    size = at  # the stack has room: what lies above x, above y (disjoint), and all ancestors
     for v in starts:
+        if flags[v] & stop:
+            return size, True
         flags[v] |= own
         stack[size] = v
         size += 1

@@ -389,3 +389,13 @@ def test_command_line(arguments, status, line):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == status
     assert line in result.output
+
+
+def test_compiled_scratch_space_suffices():
+    pytest.importorskip("numba")
+    chain = nx.path_graph(6, create_using=nx.DiGraph)
+    index = dsep.index(chain, compiled=True)
+    for _ in range(1000):
+        assert not index.separated([5, 4], [0, 1, 2, 3])
+        assert not index.separated([0, 1, 2, 3], [5, 4])
+        assert index.separated([0, 1], [3, 4, 5], 2)
