@@ -1,0 +1,286 @@
+"""Anything that is a graph -> a networkx graph: `load` reads, `dot` and `plot` show."""
+
+import difflib
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import networkx as nx
+
+Node: TypeAlias = Hashable
+
+__all__ = [
+    "GraphError",
+    "UnknownNode",
+    "dot",
+    "load",
+    "names",
+    "plot",
+    "shown",
+    "summary",
+    "to_pgmpy",
+]
+
+
+class GraphError(ValueError):
+    """The input is not a graph, or the question cannot be asked of it; says what to do."""
+
+
+class UnknownNode(GraphError, KeyError):
+    """A node that the graph does not have; names its role and the nearest node."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def shown(name: object) -> str:
+    r"""A name as one line of plain text: control and bidirectional characters escaped.
+
+    >>> shown("T"), shown("a\x1b[31m"), shown(3)
+    ('T', 'a\\x1b[31m', '3')
+    """
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(nodes: Iterable[object]) -> str:
+    """Names joined by commas."""
+    return ", ".join(map(shown, nodes))
+
+
+def suggestion(name: object, known: Iterable[object]) -> str:
+    """`; did you mean X?` for the nearest known name, else the known ones."""
+    by_text = {shown(k): k for k in known}
+    text = shown(name)[:200]
+    close = difflib.get_close_matches(text, by_text, 1, 0.6) if len(by_text) <= 5000 else []
+    close = close or [t for t in by_text if t.casefold() == text.casefold()][:1]
+    if close:
+        same = " (of another type)" if close[0] == text else ""
+        return f"; did you mean {close[0]!r}{same}?"
+    return f"; known: {', '.join(list(by_text)[:12])}{', ...' if len(by_text) > 12 else ''}"
+
+
+def load(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
+    """Read anything that describes a graph into a `DiGraph` (acyclic) or a `Graph`.
+
+    A string is text if it contains an arrow, a spaced dash or a semicolon (`"A -> B <- C; D"`,
+    `"A - B"`), a bnlearn model string if it starts with `[`, DOT or dagitty if it has braces,
+    a file if it ends with `.dot`, `.gv`, `.bif` or `.bif.gz`, otherwise a name in `graphs/`.
+    A matrix has `m[i, j] = 1` for i -> j; a symmetric one is undirected. networkx graphs are
+    returned as they are (parallel edges merged), pgmpy networks with their tables.
+
+    Tables are node attributes `states`, `parents` (ordered) and `table`, float64 of shape
+    (*parents, node); a Markov network has `graph["factors"] = [(names, array)]`.
+
+    Args:
+        source: the description.
+        names: node names for a matrix (default: 0, 1, ...).
+
+    Raises:
+        GraphError: not a graph, a cycle, a self-loop, directed and undirected edges mixed,
+            a malformed file (file, line and token are named).
+
+    >>> sorted(load("M -> I <- S; I -> T <- F; I -> D <- T").predecessors("T"))
+    ['F', 'I']
+    >>> load("pharmacy").nodes["T"]["label"]
+    'drug chosen'
+    """
+    graph = read(source, names)
+    (_require_acyclic if graph.is_directed() else _require_simple)(graph)
+    return graph
+
+
+def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
+    """`load` without the checks for loops and cycles."""
+    if isinstance(source, Path):
+        return _read_file(source)
+    if isinstance(source, str):
+        return _read_text(source)
+    if names is None and type(source) in (nx.DiGraph, nx.Graph):
+        return source
+    if type(source).__module__.startswith("pgmpy."):
+        from probgen.readers import pgmpy
+
+        return pgmpy.read(source)
+    if isinstance(source, nx.Graph):
+        simple = nx.DiGraph if source.is_directed() else nx.Graph
+        return simple(source) if source.is_multigraph() else source
+    if isinstance(source, ModuleType):
+        raise GraphError(
+            f"expected a graph; got the module {source.__name__}: "
+            "pass what graph.load(...) returned, a string or a networkx graph"
+        )
+    from probgen.readers import matrix
+
+    return matrix.read(source, names)
+
+
+def names() -> list[str]:
+    """The names of the networks that come with the library.
+
+    >>> "pharmacy" in names()
+    True
+    """
+    return sorted(p.stem for p in _library().iterdir() if p.suffix in _SUFFIXES)
+
+
+_SUFFIXES = (".dot", ".gv", ".bif", ".bif.gz")
+
+
+def _library() -> Path:
+    """`graphs/` of the repository, or its copy inside the wheel."""
+    inside = Path(__file__).parent / "_graphs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "graphs"
+
+
+def _read_text(source: str) -> nx.Graph:
+    from probgen.readers import dot, text
+
+    start = source.lstrip()
+    if start.endswith(_SUFFIXES) and "\n" not in source and Path(source).is_file():
+        return _read_file(Path(source))
+    if start.startswith("["):
+        return text.read_bnlearn(source)
+    if "{" in start and dot.HEADER.match(start):
+        return dot.read(source)
+    if text.is_text(source):
+        return text.read(source)
+    if start.endswith(_SUFFIXES):
+        return _read_file(Path(source))
+    return _read_named(source)
+
+
+def _read_named(name: str) -> nx.Graph:
+    if name in names():
+        return _read_file(next(p for p in _library().iterdir() if p.stem == name))
+    raise GraphError(
+        f"expected a graph; got {shown(name)[:80]!r}, which has no ' -> ', ' - ' or ';', "
+        f"is no .dot or .bif file and no name in graphs/{suggestion(name, names())}"
+    )
+
+
+def _read_file(path: Path) -> nx.Graph:
+    from probgen.readers import bif, dot, files
+
+    if path.name.endswith((".bif", ".bif.gz")):
+        return bif.read(files.text(path), str(path))
+    if path.suffix in (".dot", ".gv"):
+        return dot.read(files.text(path), str(path))
+    raise GraphError(f"expected a file ending with {' '.join(_SUFFIXES)}; got {path}")
+
+
+def _require_simple(graph: nx.Graph) -> None:
+    for u, neighbours in graph._adj.items():
+        if u in neighbours:
+            raise GraphError(f"expected no self-loop; got {shown(u)} - {shown(u)}: drop it")
+
+
+def _require_acyclic(graph: nx.DiGraph) -> None:
+    """Kahn's algorithm (1962) on the adjacency dicts, unless every parent stands first already."""
+    if _parents_first(graph):
+        return
+    children = graph._succ
+    waiting = {v: len(parents) for v, parents in graph._pred.items()}
+    ready = [v for v, n in waiting.items() if not n]
+    for v in ready:
+        for child in children[v]:
+            left = waiting[child] = waiting[child] - 1
+            if not left:
+                ready.append(child)
+    if len(ready) < len(waiting):
+        raise GraphError(_cycle_message(graph))
+
+
+def _parents_first(graph: nx.DiGraph) -> bool:
+    seen: set[Node] = set()
+    for v, parents in graph._pred.items():
+        if not seen.issuperset(parents):
+            return False
+        seen.add(v)
+    return True
+
+
+def _cycle_message(graph: nx.DiGraph) -> str:
+    cycle = [u for u, _ in nx.find_cycle(graph)]
+    if len(cycle) == 1:
+        return f"expected no self-loop; got {shown(cycle[0])} -> {shown(cycle[0])}: drop it"
+    if len(cycle) == 2:
+        a, b = map(shown, cycle)
+        return (
+            f"expected a directed acyclic graph; got a cycle {a} -> {b} -> {a}: directed and "
+            "undirected edges cannot be mixed, orient every edge or none"
+        )
+    start = min(range(len(cycle)), key=lambda i: shown(cycle[i]))
+    names = list(map(shown, [*cycle[start:], *cycle[:start], cycle[start]]))
+    if len(names) > 12:
+        names[6:-5] = ["..."]
+    return f"expected a directed acyclic graph; got a cycle {' -> '.join(names)}: drop an edge"
+
+
+def summary(graph: Any) -> str:
+    """The graph in lines: its size, its nodes with labels and states, its edges.
+
+    >>> print(summary("A -> B"))
+    directed, 2 nodes, 1 edges
+    A
+    B  <- A
+    """
+    loaded = load(graph)
+    directed = loaded.is_directed()
+    kind = "directed" if directed else "undirected"
+    lines = [f"{kind}, {len(loaded):,} nodes, {loaded.number_of_edges():,} edges"]
+    for v, data in loaded.nodes(data=True):
+        label = f"  {shown(data['label'])}" if "label" in data else ""
+        states = f"  {{{listed(data['states'])}}}" if "states" in data else ""
+        near = loaded._pred[v] if directed else loaded._adj[v]
+        edges = f"  {'<-' if directed else '-'} {listed(near)}" if near else ""
+        lines.append(shown(v) + label + states + edges)
+    return "\n".join(lines)
+
+
+def dot(graph: Any) -> str:
+    """The graph in DOT, which `load` reads back; names and labels kept.
+
+    >>> print(dot("A -> B <- C"))
+    digraph {
+      "A";
+      "B";
+      "C";
+      "A" -> "B";
+      "C" -> "B";
+    }
+    """
+    from probgen.readers import dot as format_
+
+    return format_.write(read(graph))
+
+
+def plot(graph: Any, given: Any = (), path: Any = None, ax: Any = None) -> Any:
+    """Draw the graph with matplotlib: observed nodes shaded, a trail highlighted.
+
+    Args:
+        graph: anything `load` accepts, or the result of `markov.cpdag`.
+        given: the observed node or nodes.
+        path: a trail (a `Trail`, or its nodes in order).
+        ax: the axes to draw on (default: a new figure).
+
+    Returns:
+        The matplotlib axes.
+    """
+    from probgen import drawing
+
+    return drawing.plot(read(graph), given, path, ax)
+
+
+def to_pgmpy(graph: Any) -> Any:
+    """The pgmpy network with the same nodes, edges and tables; what `load` reads back.
+
+    Raises:
+        GraphError: a node has no table.
+    """
+    from probgen.readers import pgmpy
+
+    return pgmpy.write(load(graph))

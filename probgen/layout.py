@@ -1,0 +1,154 @@
+"""Where the nodes and edges of a drawing go: layers for directed graphs, springs for others."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import networkx as nx
+
+from probgen.graph import Node
+
+Point = tuple[float, float]
+
+LAYER, GAP = 84.0, 26.0
+"""Distance between layers and between nodes of a layer, in pixels."""
+
+
+class Layout(NamedTuple):
+    """Centres of the nodes and the points that each edge runs through, y downwards."""
+
+    centres: dict[Node, Point]
+    routes: dict[tuple[Node, Node], list[Point]]
+
+
+class _Bend(NamedTuple):
+    """Where a long edge crosses a layer; stands for no node."""
+
+    edge: tuple[Node, Node]
+    layer: int
+
+
+def layout(graph: nx.Graph, widths: Mapping[Node, float]) -> Layout:
+    """Place a graph: layered if it is directed and acyclic, by springs otherwise."""
+    if graph.is_directed() and graph.edges and nx.is_directed_acyclic_graph(graph):
+        return _layered(graph, widths)
+    centres = _springs(graph, widths)
+    return Layout(centres, {(u, v): [centres[u], centres[v]] for u, v in graph.edges})
+
+
+def _layered(graph: nx.DiGraph, widths: Mapping[Node, float]) -> Layout:
+    """Layers by longest path, order by barycentres (Sugiyama, Tagawa and Toda 1981)."""
+    rank = _ranks(graph)
+    chains = {(u, v): _chain(u, v, rank) for u, v in graph.edges}
+    skeleton = nx.DiGraph()
+    skeleton.add_nodes_from(graph)
+    skeleton.add_edges_from(pair for chain in chains.values() for pair in pairwise(chain))
+    rank |= {b: rank[c[0]] + i for c in chains.values() for i, b in enumerate(c[1:-1], 1)}
+    layers: list[list[Node]] = [[] for _ in range(max(rank.values()) + 1)]
+    for v in skeleton:
+        layers[rank[v]].append(v)
+    layers = _untangled(layers, skeleton)
+    x = _abscissae(layers, skeleton, {v: widths.get(v, 0.0) for v in skeleton})
+    places = {v: (x[v], LAYER * rank[v]) for v in skeleton}
+    routes = {edge: [places[v] for v in chain] for edge, chain in chains.items()}
+    return Layout({v: places[v] for v in graph}, routes)
+
+
+def _ranks(graph: nx.DiGraph) -> dict[Node, int]:
+    """Longest path from a source; sources move down to just above their children."""
+    rank: dict[Node, int] = {}
+    for v in nx.topological_sort(graph):
+        rank[v] = max((rank[p] + 1 for p in graph.pred[v]), default=0)
+    for v in graph:
+        if not graph.pred[v] and graph.succ[v]:
+            rank[v] = min(rank[c] for c in graph.succ[v]) - 1
+    return rank
+
+
+def _chain(u: Node, v: Node, rank: Mapping[Node, int]) -> list[Node]:
+    return [u, *(_Bend((u, v), layer) for layer in range(rank[u] + 1, rank[v])), v]
+
+
+def _untangled(layers: list[list[Node]], graph: nx.DiGraph) -> list[list[Node]]:
+    """Sort each layer by the mean place of its neighbours, down and up; keep the best order."""
+    best, fewest = layers, _crossings(layers, graph)
+    for sweep in range(16):
+        if not fewest:
+            break
+        layers = [list(layer) for layer in layers]
+        down = sweep % 2 == 0
+        for i in range(1, len(layers)) if down else range(len(layers) - 2, -1, -1):
+            near = graph.pred if down else graph.succ
+            place = {v: k for k, v in enumerate(layers[i - 1 if down else i + 1])}
+            here = {v: k for k, v in enumerate(layers[i])}
+            layers[i].sort(key=lambda v: _mean([place[u] for u in near[v]], here[v]))  # noqa: B023
+        crossings = _crossings(layers, graph)
+        if crossings < fewest:
+            best, fewest = layers, crossings
+    return best
+
+
+def _mean(values: Sequence[float], default: float) -> float:
+    return sum(values) / len(values) if values else default
+
+
+def _crossings(layers: list[list[Node]], graph: nx.DiGraph) -> int:
+    total = 0
+    for upper, lower in pairwise(layers):
+        place = {v: k for k, v in enumerate(lower)}
+        ends = [k for u in upper for k in sorted(place[v] for v in graph.succ[u])]
+        total += sum(a > b for i, a in enumerate(ends) for b in ends[i + 1 :])
+    return total
+
+
+def _abscissae(
+    layers: list[list[Node]], graph: nx.DiGraph, widths: Mapping[Node, float]
+) -> dict[Node, float]:
+    """Pull nodes towards their neighbours' mean, keeping order and distance in each layer."""
+    x: dict[Node, float] = {}
+    for layer in layers:
+        x |= dict(zip(layer, _spaced([0.0] * len(layer), layer, widths), strict=False))
+    for _ in range(24):
+        for order in (layers, layers[::-1]):
+            for layer in order:
+                wanted = [
+                    _mean([x[u] for u in (*graph.pred[v], *graph.succ[v])], x[v]) for v in layer
+                ]
+                x |= dict(zip(layer, _spaced(wanted, layer, widths), strict=False))
+    return x
+
+
+def _spaced(wanted: list[float], layer: list[Node], widths: Mapping[Node, float]) -> list[float]:
+    """The nearest places to the wanted ones that keep the gaps: pooling adjacent violators."""
+    offsets = [0.0]
+    for a, b in pairwise(layer):
+        offsets.append(offsets[-1] + (widths[a] + widths[b]) / 2 + GAP)
+    pools: list[list[float]] = []
+    for want, offset in zip(wanted, offsets, strict=False):
+        pools.append([want - offset, 1])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            mean, count = pools.pop()
+            pools[-1] = [
+                (pools[-1][0] * pools[-1][1] + mean * count) / (pools[-1][1] + count),
+                pools[-1][1] + count,
+            ]
+    shifts = [mean for mean, count in pools for _ in range(int(count))]
+    return [shift + offset for shift, offset in zip(shifts, offsets, strict=False)]
+
+
+def _springs(graph: nx.Graph, widths: Mapping[Node, float]) -> dict[Node, Point]:
+    """Each component by Kamada and Kawai (1989), side by side."""
+    centres: dict[Node, Point] = {}
+    left = 0.0
+    plain = nx.Graph(graph.edges)
+    plain.add_nodes_from(graph)
+    for component in sorted(nx.connected_components(plain), key=len, reverse=True):
+        nodes = [v for v in graph if v in component]
+        widest = max(widths[v] for v in nodes)
+        size = (len(nodes) - 1) ** 0.5 * max(widest + GAP, LAYER) * 0.55
+        places = nx.kamada_kawai_layout(nx.Graph(plain.subgraph(nodes).edges), scale=size)
+        places = {v: tuple(map(float, places[v])) for v in places} or {nodes[0]: (0.0, 0.0)}
+        shift = left - min(p[0] for p in places.values()) + widest / 2
+        centres |= {v: (x + shift, y) for v, (x, y) in places.items()}
+        left = max(centres[v][0] for v in nodes) + widest / 2 + GAP
+    return centres

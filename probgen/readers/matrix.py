@@ -1,0 +1,67 @@
+"""Adjacency matrices: nested lists, arrays, data frames."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import networkx as nx
+
+from probgen.graph import GraphError, Node, shown
+
+
+def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
+    """`m[i, j] = 1` is i -> j; a symmetric matrix with an edge is an undirected graph.
+
+    Raises:
+        GraphError: not a square matrix of 0 and 1, names that do not fit, mixed edges.
+
+    >>> read([[0, 1], [0, 0]], names=["A", "B"]).edges
+    OutEdgeView([('A', 'B')])
+    """
+    import numpy as np
+
+    if names is None and hasattr(source, "columns"):
+        names = _frame_names(source)
+    matrix = _square(source)
+    labels = list(range(len(matrix))) if names is None else list(names)
+    if len(labels) != len(matrix) or len(set(labels)) != len(labels):
+        raise GraphError(
+            f"expected {len(matrix)} different names for the matrix; got {len(labels)}, "
+            f"{len(set(labels))} different"
+        )
+    directed = np.argwhere(matrix & ~matrix.T)
+    both = np.argwhere(matrix & matrix.T)
+    if len(directed) and len(both):
+        i, j = both[0]
+        a, b = shown(labels[i]), shown(labels[j])
+        raise GraphError(
+            f"expected edges of one kind; got {a} - {b} in both directions beside directed ones: "
+            "orient every edge or none"
+        )
+    graph = nx.Graph() if len(both) else nx.DiGraph()
+    graph.add_nodes_from(labels)
+    graph.add_edges_from((labels[i], labels[j]) for i, j in (both if len(both) else directed))
+    return graph
+
+
+def _frame_names(frame: Any) -> list[Node]:
+    rows, columns = list(frame.index), list(frame.columns)
+    if rows != columns:
+        raise GraphError("expected a data frame with the same names for rows and columns")
+    return columns
+
+
+def _square(source: Any) -> Any:
+    import numpy as np
+
+    try:
+        matrix = np.asarray(source)
+    except ValueError:
+        matrix = np.empty(0, dtype=object)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+        raise GraphError(
+            "expected a string, a path, a networkx or pgmpy graph or a square matrix; "
+            f"got {type(source).__name__}"
+        )
+    if matrix.dtype.kind not in "biuf" or not np.isin(matrix, (0, 1)).all():
+        raise GraphError("expected a matrix of 0 and 1; got other entries: compare them first")
+    return matrix.astype(bool)
