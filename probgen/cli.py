@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from probgen import cli_reasoning
+
 if TYPE_CHECKING:
     from probgen.data import Set
     from probgen.models import VAE
@@ -25,6 +27,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="The data sets: what there is, and fetching it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+cli_reasoning.register(app)
 
 RunFolder = Annotated[Path, typer.Argument(help="A run's folder, as given to train --out.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA if there is any), cpu, cuda, cuda:1 ...")]
