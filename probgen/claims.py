@@ -81,6 +81,8 @@ def grade(
     pairs: Iterable[Any] = claims.items() if isinstance(claims, Mapping) else claims
     if isinstance(pairs, str):
         pairs = [pairs]
+    if not isinstance(pairs, Iterable):
+        raise GraphError(f"expected claims as text; got {type(claims).__name__}")
     return Grades(_grade(loaded, *((c, True) if isinstance(c, str) else c)) for c in pairs)
 
 

@@ -150,6 +150,8 @@ def check(graph: Any, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> V
     >>> bool(check(pharmacy, "M", "T", given=["D", "I"]))
     True
     """
+    if limit < 1:
+        raise GraphError(f"expected a limit of at least 1 trail; got {limit}")
     known = graph if isinstance(graph, Index) else Index(graph, copy=False)
     return Verdict(known, *known.query(x, y, given), limit)
 

@@ -325,6 +325,15 @@ def test_claims_that_cannot_be_read(claim):
         dsep.grade("pharmacy", [claim])
 
 
+def test_claims_and_limits_of_the_wrong_kind():
+    with pytest.raises(GraphError, match="claims as text; got int"):
+        dsep.grade("pharmacy", 3)
+    with pytest.raises(GraphError, match="and its truth"):
+        dsep.grade("pharmacy", [("M _||_ F", "yes")])
+    with pytest.raises(GraphError, match="at least 1 trail; got 0"):
+        dsep.check("A -> B", "A", "B", limit=0)
+
+
 def test_import_is_light():
     code = (
         "import sys; from probgen import dsep, graph, markov; dsep.check('A -> B', 'A', 'B');"
