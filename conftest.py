@@ -2,4 +2,4 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("numba") else ["probgen/separation_numba.py"]
+collect_ignore = [] if find_spec("numba") else ["probgen/reasoning/separation_numba.py"]

@@ -6,7 +6,8 @@ python examples/independence.py --out runs/independence
 import argparse
 from pathlib import Path
 
-from probgen import drawing, dsep, graph, markov
+from probgen import dsep, graph, markov
+from probgen.reasoning import drawing
 
 
 def pharmacy():

@@ -1,7 +1,7 @@
 """`probgen dsep` and `probgen graph show`: the reasoning half of the command line."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -29,14 +29,10 @@ def dsep(
 ) -> None:
     """Is X independent of Y given Z, and why. Exit status: 0 independent, 1 dependent, 2 error."""
     from probgen import dsep as separation
-    from probgen import graph as graphs
 
-    try:
-        index = separation.Index(graph)
-        sets = (_split(index, text) for text in (x, y, *["\0".join(given or ())]))
-        verdict = separation.check(index, *sets)
-    except graphs.GraphError as error:
-        _fail(error)
+    index = separation.Index(graph)
+    sets = (_split(index, text) for text in (x, y, "\0".join(given or ())))
+    verdict = separation.check(index, *sets)
     typer.echo(str(verdict))
     if trails:
         typer.echo(str(verdict.trails))
@@ -52,11 +48,6 @@ def _split(index: object, text: str) -> list[str]:
     return [w for p in parts for w in ([p] if p in nodes else map(str.strip, p.split(",")))]
 
 
-def _fail(error: Exception) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(2)
-
-
 @graph_app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="A graph in arrows, a file, or a name.")] = "",
@@ -69,14 +60,11 @@ def show(
     if not name:
         typer.echo("\n".join(graphs.names()))
         return
-    try:
-        loaded = graphs.load(name)
-        typer.echo(graphs.summary(loaded))
-        typer.echo(str(markov.factorisation(loaded)))
-    except graphs.GraphError as error:
-        _fail(error)
+    loaded = graphs.load(name)
+    typer.echo(graphs.summary(loaded))
+    typer.echo(str(markov.factorisation(loaded)))
     if svg:
-        from probgen import drawing
+        from probgen.reasoning import drawing
 
         svg.write_text(drawing.svg(drawing.picture(loaded)), "utf-8")
 

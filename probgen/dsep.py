@@ -4,12 +4,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from probgen.graph import GraphError, Node, UnknownNode, listed
-from probgen.separation import Index, Nodes
-from probgen.statements import Independencies, Statement, independencies
-from probgen.trails import Judge, Step, Trail, Trails, between, first_blocks, shortest_open
+from probgen.reasoning.separation import Index, Nodes
+from probgen.reasoning.statements import Independencies, Statement, independencies
+from probgen.reasoning.trails import (
+    Judge,
+    Step,
+    Trail,
+    Trails,
+    between,
+    first_blocks,
+    shortest_open,
+)
 
 if TYPE_CHECKING:
-    from probgen.claims import Grades
+    from probgen.reasoning.claims import Grades
 
 __all__ = [
     "GraphError",
@@ -99,7 +107,7 @@ class Verdict:
         >>> print(check("A -> C <- B", "A", "B", "C").latex())
         \mathrm{A} \not\perp \mathrm{B} \mid \mathrm{C}
         """
-        from probgen.latex import names
+        from probgen.reasoning.latex import names
 
         x, y, given = (names(self.ordered(s)) for s in (self.x, self.y, self.given))
         relation = r"\perp" if self.independent else r"\not\perp"
@@ -107,12 +115,12 @@ class Verdict:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the graph with matplotlib: observed nodes shaded, the open trail marked."""
-        from probgen import drawing
+        from probgen.reasoning import drawing
 
         return drawing.plot(self._index.graph, self.given, self.open_trail, ax)
 
     def _repr_html_(self) -> str:
-        from probgen import drawing
+        from probgen.reasoning import drawing
 
         return drawing.verdict_html(self, self._index.graph)
 
@@ -190,6 +198,6 @@ def grade(graph: Any, claims: Any) -> "Grades":
     WRONG: M _||_ T | D, I is said to be false, but is true: every trail is blocked at I, ...
     right: M _||_ F is true: every trail is blocked at T, an unobserved collider ...
     """
-    from probgen import claims as reader
+    from probgen.reasoning import claims as reader
 
     return reader.grade(graph, claims)

@@ -102,7 +102,7 @@ def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
     if names is None and type(source) in (nx.DiGraph, nx.Graph):
         return source
     if type(source).__module__.startswith("pgmpy."):
-        from probgen.readers import pgmpy
+        from probgen.reasoning.readers import pgmpy
 
         return pgmpy.read(source)
     if isinstance(source, nx.Graph):
@@ -113,7 +113,7 @@ def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
             f"expected a graph; got the module {source.__name__}: "
             "pass what graph.load(...) returned, a string or a networkx graph"
         )
-    from probgen.readers import matrix
+    from probgen.reasoning.readers import matrix
 
     return matrix.read(source, names)
 
@@ -137,7 +137,7 @@ def _library() -> Path:
 
 
 def _read_text(source: str) -> nx.Graph:
-    from probgen.readers import dot, text
+    from probgen.reasoning.readers import dot, text
 
     start = source.lstrip()
     if start.endswith(_SUFFIXES) and "\n" not in source and Path(source).is_file():
@@ -163,7 +163,7 @@ def _read_named(name: str) -> nx.Graph:
 
 
 def _read_file(path: Path) -> nx.Graph:
-    from probgen.readers import bif, dot, files
+    from probgen.reasoning.readers import bif, dot, files
 
     if path.name.endswith((".bif", ".bif.gz")):
         return bif.read(files.text(path), str(path))
@@ -253,7 +253,7 @@ def dot(graph: Any) -> str:
       "C" -> "B";
     }
     """
-    from probgen.readers import dot as format_
+    from probgen.reasoning.readers import dot as format_
 
     return format_.write(read(graph))
 
@@ -270,7 +270,7 @@ def plot(graph: Any, given: Any = (), path: Any = None, ax: Any = None) -> Any:
     Returns:
         The matplotlib axes.
     """
-    from probgen import drawing
+    from probgen.reasoning import drawing
 
     return drawing.plot(read(graph), given, path, ax)
 
@@ -281,6 +281,6 @@ def to_pgmpy(graph: Any) -> Any:
     Raises:
         GraphError: a node has no table.
     """
-    from probgen.readers import pgmpy
+    from probgen.reasoning.readers import pgmpy
 
     return pgmpy.write(load(graph))

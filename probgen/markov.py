@@ -8,9 +8,9 @@ import networkx as nx
 
 from probgen import graph as graphs
 from probgen.graph import GraphError, Node, UnknownNode, listed, shown
-from probgen.separation import Index
-from probgen.statements import Statement
-from probgen.triangulation import (
+from probgen.reasoning.separation import Index
+from probgen.reasoning.statements import Statement
+from probgen.reasoning.triangulation import (
     chordal,
     junction_tree,
     running_intersection,
@@ -141,7 +141,7 @@ class Factorisation(NamedTuple):
         >>> print(factorisation("A - B").latex())
         \frac{1}{Z} \, \phi(\mathrm{A}, \mathrm{B})
         """
-        from probgen.latex import names
+        from probgen.reasoning.latex import names
 
         letter = "p" if self.directed else r"\phi"
         bar = r" \mid "

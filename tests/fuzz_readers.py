@@ -9,7 +9,7 @@ import sys
 import time
 
 from probgen import graph
-from probgen.readers import bif, dot, text
+from probgen.reasoning.readers import bif, dot, text
 
 SEEDS = {
     text.read: [

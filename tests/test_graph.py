@@ -344,7 +344,7 @@ def test_plots(tmp_path):
 
 
 def test_layers_point_down_and_nodes_do_not_overlap():
-    from probgen import drawing
+    from probgen.reasoning import drawing
 
     for path in [p for p in bif_files() if isinstance(p, Path)][:4]:
         g = graph.load(path)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import networkx as nx
 
 from probgen.graph import GraphError, Node, listed
-from probgen.separation import Index, Nodes
+from probgen.reasoning.separation import Index, Nodes
 
 
 class Statement(NamedTuple):

@@ -139,7 +139,7 @@ class Index:
 
     def _compiled(self, required: bool | None) -> Callable[[Nodes, Nodes, Nodes], bool] | None:
         try:
-            from probgen.separation_numba import reaches
+            from probgen.reasoning.separation_numba import reaches
         except ImportError:
             if required:
                 raise ImportError(

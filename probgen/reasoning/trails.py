@@ -7,7 +7,7 @@ from typing import NamedTuple, overload
 import networkx as nx
 
 from probgen.graph import Node, shown
-from probgen.separation import Index, Nodes
+from probgen.reasoning.separation import Index, Nodes
 
 
 class Step(NamedTuple):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import networkx as nx
 
 from probgen.graph import Node, shown
-from probgen.layout import Layout, Point, layout
-from probgen.separation import Index
-from probgen.trails import Trail
+from probgen.reasoning.layout import Layout, Point, layout
+from probgen.reasoning.separation import Index
+from probgen.reasoning.trails import Trail
 
 if TYPE_CHECKING:
     from probgen.dsep import Verdict

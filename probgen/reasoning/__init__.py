@@ -1,0 +1,1 @@
+"""What graph, dsep and markov are made of."""
