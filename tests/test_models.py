@@ -60,10 +60,27 @@ def test_samples_come_from_the_prior_through_the_decoder():
     assert vae.reconstruct(images).shape == images.shape
 
 
-def test_bernoulli_is_the_cross_entropy():
-    logits, x = torch.randn(4, 5), torch.rand(4, 5)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_bernoulli_is_the_cross_entropy_in_value_and_gradient(dtype):
+    logits = torch.cat([torch.linspace(-200, 200, 401), torch.tensor([1e-8])]).to(dtype)
+    logits, x = logits.requires_grad_(), torch.rand(402, dtype=dtype)
     expected = -nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
-    torch.testing.assert_close(models.Bernoulli()(logits).log_prob(x), expected)
+    found = models.Bernoulli()(logits).log_prob(x)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=2e-7)
+    gradients = [torch.autograd.grad(value.sum(), logits)[0] for value in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-7)
+
+
+def test_bernoulli_is_differentiable_twice_and_vectorised():
+    logits = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    x = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+
+    def log_prob(logits, x):
+        return models.Bernoulli()(logits).log_prob(x)
+
+    assert torch.autograd.gradcheck(log_prob, (logits, x))
+    assert torch.autograd.gradgradcheck(log_prob, (logits, x))
+    torch.testing.assert_close(torch.func.vmap(log_prob)(logits, x), log_prob(logits, x))
 
 
 def test_gaussian_of_half_variance_is_the_sum_of_squares():
