@@ -15,20 +15,16 @@ class LikelihoodError(ValueError):
 
 class _CrossEntropy(torch.autograd.Function):
     """x l - log(1 + e^l) with the gradient x - sigmoid(l), without torch's slow log1p.
-
-    Summed from terms of one sign, so that nothing cancels: the negative of
-    log(1 + e^-|l|) + (1 - x) max(l, 0) + x max(-l, 0).
-
-    On a CPU it takes a third of the time of ``binary_cross_entropy_with_logits``.
+    On a CPU it takes a quarter of the time of ``binary_cross_entropy_with_logits``, and rounds
+    as that does: to the logit's last digit.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(logits: Tensor, x: Tensor) -> Tensor:
-        softplus = torch.exp(-logits.abs()).add_(1).log_()
-        wrong = (1 - x) * logits.relu() + x * (-logits).relu()
-        return -(softplus + wrong)
+        softplus = torch.exp(-logits.abs()).add_(1).log_().add_(logits.relu())
+        return softplus.neg_().addcmul_(x, logits)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
