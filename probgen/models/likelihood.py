@@ -15,6 +15,7 @@ class LikelihoodError(ValueError):
 
 class _CrossEntropy(torch.autograd.Function):
     """x l - log(1 + e^l) with the gradient x - sigmoid(l), without torch's slow log1p.
+
     On a CPU it takes a quarter of the time of ``binary_cross_entropy_with_logits``, and rounds
     as that does: to the logit's last digit.
     """
@@ -24,7 +25,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(logits: Tensor, x: Tensor) -> Tensor:
         softplus = torch.exp(-logits.abs()).add_(1).log_().add_(logits.relu())
-        return softplus.neg_().addcmul_(x, logits)
+        return x * logits - softplus
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
