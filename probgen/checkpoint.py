@@ -5,13 +5,18 @@ shapes and dtypes are compared with the model before anything is allocated, and 
 ever taken from a file.
 """
 
+import errno
 import hashlib
+import itertools
 import json
 import math
 import os
 import re
+import secrets
 import shutil
+import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -53,14 +58,15 @@ Expectation = Mapping[str, Spec] | Callable[[str, Spec], bool]
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
     """Write one generation beside the others, then let it appear at once; keep the last two.
 
-    A generation is a folder named by its step, with the tensors, the state and a manifest of
-    sha256 sums. A process killed at any moment leaves the earlier generations as they were.
+    A generation is a folder named by its step (``-1``, ``-2`` ... if it was saved before), with
+    the tensors, the state and a manifest of sha256 sums. A process killed at any moment leaves
+    the earlier generations as they were.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; nothing is left half
             done.
     """
-    target, temporary = folder / f"{step:09d}", folder / f".saving-{step:09d}"
+    temporary = folder / f".saving-{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
@@ -70,8 +76,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[
         for name, content in {**contents, MANIFEST: to_json(sums)}.items():
             _write(temporary / name, content)
         _fsync(temporary)
-        if target.exists():
-            target.rename(folder / f".stale-{step:09d}")
+        target = _free_name(folder, step)
         temporary.rename(target)
         _fsync(folder)
     except OSError as error:
@@ -80,9 +85,9 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[
             f"could not save step {step} to {folder}: {error.strerror or error}; "
             f"{_what_is_kept(folder)}"
         ) from error
-    for old in generations(folder)[:-KEPT]:
+    others = [generation for generation in generations(folder) if generation != target]
+    for old in others[: 1 - KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    _remove_leftovers(folder)
     return target
 
 
@@ -111,7 +116,13 @@ def generations(folder: Path) -> list[Path]:
     """The generations in a folder, oldest first."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{9,}", path.name))
+    found = [p for p in folder.iterdir() if re.fullmatch(r"\d{9,18}(-\d{1,9})?", p.name)]
+    return sorted(found, key=lambda path: [int(number) for number in path.name.split("-")])
+
+
+def step_of(generation: Path) -> int:
+    """The step that a generation was saved at."""
+    return int(generation.name.partition("-")[0])
 
 
 def pack(tensors: Mapping[str, Tensor]) -> bytes:
@@ -128,14 +139,17 @@ def read_tensors(
         CheckpointError: the file is missing, damaged, too large, or of another model.
     """
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             length = _check_header(file, path, expected)
             file.seek(0)
             content = file.read(length + 1)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     _check_sum(path, content, sha256)
-    return safetensors.torch.load(content)
+    try:
+        return safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
 
 
 def read_json(path: Path, sha256: str | None = None) -> dict[str, Any]:
@@ -145,7 +159,7 @@ def read_json(path: Path, sha256: str | None = None) -> dict[str, Any]:
         CheckpointError: the file is missing or anything else.
     """
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             content = file.read(JSON_LIMIT + 1)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
@@ -170,14 +184,15 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; the old file stays.
     """
-    beside = path.with_name(f".saving-{path.name}")
+    beside = path.with_name(f".saving-{path.name}-{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(beside, content)
         beside.replace(path)
         _fsync(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise CheckpointError(f"could not write {path}: {error.strerror or error}") from error
 
 
@@ -197,7 +212,7 @@ def _load_generation(
     generation: Path, expected: Expectation
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     sums = read_json(generation / MANIFEST)
-    if set(sums) != {TENSORS, STATE}:
+    if set(sums) != {TENSORS, STATE} or not all(isinstance(s, str) for s in sums.values()):
         raise CheckpointError(f"{generation / MANIFEST} does not list the generation's files")
     state = read_json(generation / STATE, sums[STATE])
     return read_tensors(generation / TENSORS, expected, sums[TENSORS]), state
@@ -276,8 +291,20 @@ def _finite(text: str) -> float:
     return value if math.isfinite(value) else _no_number(text)
 
 
+def _open(path: Path) -> BinaryIO:
+    """A regular file for reading; a pipe or a device would wait or never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return path.open("rb")
+
+
+def _free_name(folder: Path, step: int) -> Path:
+    names = itertools.chain([f"{step:09d}"], (f"{step:09d}-{n}" for n in itertools.count(1)))
+    return next(folder / name for name in names if not (folder / name).exists())
+
+
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -294,11 +321,13 @@ def _fsync(folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    for pattern in (".saving-*", ".stale-*"):
-        for path in folder.glob(pattern):
+    for path in folder.glob(".saving-*"):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _what_is_kept(folder: Path) -> str:
     kept = generations(folder)
-    return f"step {int(kept[-1].name)} is kept" if kept else "nothing was saved before"
+    return f"step {step_of(kept[-1])} is kept" if kept else "nothing was saved before"

@@ -1,5 +1,6 @@
 """What moves a weight during training: schedules, tensors in and tensors out."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,6 +14,11 @@ Schedule: TypeAlias = Callable[[Tensor], Tensor]
 
 class ControlError(ValueError):
     """A schedule that cannot be followed."""
+
+
+def _check_ends(*ends: float) -> None:
+    if not all(math.isfinite(end) for end in ends):
+        raise ControlError(f"expected finite weights; got {ends}")
 
 
 def _at_least_one(steps: int, what: str) -> None:
@@ -37,6 +43,7 @@ class Linear:
     steps: int
 
     def __post_init__(self) -> None:
+        _check_ends(self.start, self.end)
         _at_least_one(self.steps, "steps")
 
     def __call__(self, step: Tensor) -> Tensor:
@@ -62,6 +69,7 @@ class Cyclic:
     rise: float = 0.5
 
     def __post_init__(self) -> None:
+        _check_ends(self.start, self.end)
         _at_least_one(self.period, "period")
         if not 0 < self.rise <= 1:
             raise ControlError(f"expected rise in (0, 1], the rising share; got {self.rise}")
@@ -90,6 +98,7 @@ class Sigmoid:
     width: int
 
     def __post_init__(self) -> None:
+        _check_ends(self.start, self.end)
         _at_least_one(self.width, "width")
 
     def __call__(self, step: Tensor) -> Tensor:

@@ -74,12 +74,13 @@ class Decoder(nn.Module):
 
 def dry_run(module: nn.Module, x: Tensor) -> Any:
     """What ``module`` gives for ``x`` in evaluation mode, its state and mode left as they were."""
-    training = module.training
+    modes = [(part, part.training) for part in module.modules()]
     try:
         with torch.no_grad():
             return module.eval()(x)
     finally:
-        module.train(training)
+        for part, training in modes:
+            part.training = training
 
 
 def dense_encoder(shape: Sequence[int], latent: int, hidden: Sequence[int] = (400,)) -> Encoder:

@@ -140,6 +140,8 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         num_particles: samples of the guide per evaluation.
         vectorize_particles: draw them in one extra leftmost plate instead of a loop.
         max_plate_nesting: greatest number of nested plates; guessed when not given.
+        data_size: number of data that a global latent's KL is spread over, where that is not the
+            size of their plate.
     """
 
     constant = True
@@ -151,10 +153,12 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         num_particles: int = 1,
         vectorize_particles: bool = False,
         max_plate_nesting: float = math.inf,
+        data_size: int | None = None,
     ) -> None:
         if num_particles < 1:
             raise ObjectiveError(f"expected num_particles >= 1; got {num_particles}")
         nn.Module.__init__(self)
+        self.data_size = data_size
         TraceMeanField_ELBO.__init__(
             self,
             num_particles=num_particles,
@@ -176,7 +180,7 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """As ``objectives.terms``, averaged over ``num_particles``."""
         traces = self._get_traces(model, guide, args, kwargs)
-        particles = [_terms(*particle) for particle in traces]
+        particles = [_terms(*particle, self.data_size) for particle in traces]
         if len(particles) == 1:
             return particles[0]
         return Terms.joined(particles, lambda t: torch.stack(t).mean(0), particles[0].scale)
@@ -206,8 +210,13 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
         """Loss for the whole plate; adds its gradients to the parameters."""
         loss = self.differentiable_loss(model, guide, *args, **kwargs)
-        loss.backward(retain_graph=self.retain_graph)
+        if loss.requires_grad:
+            loss.backward(retain_graph=self.retain_graph)
         return loss.detach()
+
+    def extra_repr(self) -> str:
+        """Its settings, for a recipe."""
+        return f"num_particles={self.num_particles}" if self.num_particles > 1 else ""
 
     def _penalised(self, terms: Terms, kl: Tensor) -> Tensor:
         penalty = sum(p.mean() for p in terms.penalty.values())
@@ -229,7 +238,8 @@ class BetaELBO(ELBO):
     """Weighted ELBO: -loss = E_q log p(x | z) - beta KL(q(z | x) || p(z)).
 
     Args:
-        beta: a number >= 0, or a schedule from ``probgen.control`` of the steps taken so far.
+        beta: a number >= 0, or a schedule from ``probgen.control`` of the steps that this object
+            has taken; a second training goes on where the first stopped unless it has its own.
         num_particles: as for ``ELBO``.
         vectorize_particles: as for ``ELBO``.
         max_plate_nesting: as for ``ELBO``.
@@ -247,7 +257,8 @@ class BetaELBO(ELBO):
 
     def __init__(self, beta: float | Schedule = 1.0, **particles: Any) -> None:
         super().__init__(**particles)
-        if not callable(beta) and not (0 <= beta < math.inf):
+        ends = [getattr(beta, end, 0.0) for end in ("start", "end")] if callable(beta) else [beta]
+        if not all(0 <= end < math.inf for end in ends):
             raise ObjectiveError(f"expected beta a finite number >= 0 or a schedule; got {beta}")
         self.beta = beta
         self.constant = not callable(beta)
@@ -266,8 +277,9 @@ class BetaELBO(ELBO):
         self.step += 1
 
     def extra_repr(self) -> str:
-        """Its beta, for a recipe."""
-        return f"beta={self.beta}"
+        """Its settings, for a recipe."""
+        beta = getattr(self.beta, "__qualname__", self.beta)
+        return ", ".join(filter(None, [f"beta={beta}", super().extra_repr()]))
 
     def _beta_now(self) -> float | Tensor:
         return self.beta(self.step) if callable(self.beta) else self.beta
@@ -285,26 +297,36 @@ def _samples(trace: Any) -> Iterator[Any]:
 
 
 class _Datum(NamedTuple):
-    """One cell of the plates that the data share: {dim: size}, and the plates' scale."""
+    """One cell of the plates that the data share.
 
+    ``names`` of the plates, {dim: size} of them, their ``scale``, and what ``share`` of a global
+    latent's KL one batch bears, seen as all of the data that its plates stand for.
+    """
+
+    names: frozenset[str]
     plates: dict[int, int]
     scale: float
+    share: float
 
     @classmethod
-    def shared_by(cls, observed: Iterable[Site], latent: Iterable[Site]) -> "_Datum":
+    def shared_by(
+        cls, observed: Iterable[Site], latent: Iterable[Site], data_size: int | None
+    ) -> "_Datum":
         stacks = [stack for site in observed if (stack := _plates(site))]
-        shared = set.intersection(*map(set, stacks)) if stacks else set()
+        shared = _shared(stacks)
         for stack in map(_plates, latent):
             shared = shared & stack.keys() or shared
         frames = [stacks[0][name] for name in shared]
         plates = {frame.dim: frame.size for frame in sorted(frames, key=lambda f: f.dim)}
-        return cls(plates, math.prod((f.full_size or f.size) / f.size for f in frames))
+        scale = math.prod((f.full_size or f.size) / f.size for f in frames)
+        size = scale * math.prod(plates.values())
+        return cls(frozenset(shared), plates, scale, size / (data_size or size))
 
     def of(self, value: Tensor, site: Site, trailing: int = 0) -> Tensor:
         """Sum what lies inside a datum, average the particles, spread what lies above."""
         value = self._weighted(value, site, trailing)
         shape = torch.Size(self.plates.values())
-        own = {frame.dim for frame in _plates(site).values()} & self.plates.keys()
+        own = {frame.dim for name, frame in _plates(site).items() if name in self.names}
         if value.dim() == len(shape) + trailing and len(own) == len(shape):
             return value
         inside = [d for d in range(trailing - value.dim(), 0) if d not in own]
@@ -315,14 +337,25 @@ class _Datum(NamedTuple):
         events = list(value.shape[value.dim() - trailing :])
         spread = math.prod(size for dim, size in self.plates.items() if dim not in own)
         value = value.reshape([s if d in own else 1 for d, s in self.plates.items()] + events)
-        return (value / spread).expand([*shape, *events])
+        return (value * (self.share / spread)).expand([*shape, *events])
 
     def _weighted(self, value: Tensor, site: Site, trailing: int) -> Tensor:
         mask, weight = site["mask"], site["scale"]
-        if isinstance(mask, Tensor) and trailing:
-            mask = mask.unsqueeze(-1)
         weight = weight / self.scale if self.scale != 1 else weight
+        if trailing:
+            mask, weight = _with_trailing(mask), _with_trailing(weight)
         return scale_and_mask(value, weight, mask)
+
+
+def _shared(stacks: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Plates of all observed sites; of the first one, where they share none."""
+    if not stacks:
+        return set()
+    return set.intersection(*map(set, stacks)) or set(stacks[0])
+
+
+def _with_trailing(weight: Any) -> Any:
+    return weight.unsqueeze(-1) if isinstance(weight, Tensor) and weight.dim() else weight
 
 
 def _plates(site: Site) -> dict[str, Any]:
@@ -330,11 +363,11 @@ def _plates(site: Site) -> dict[str, Any]:
     return {frame.name: frame for frame in stack if frame.vectorized and frame.name != PARTICLES}
 
 
-def _terms(model_trace: Any, guide_trace: Any) -> Terms:
+def _terms(model_trace: Any, guide_trace: Any, data_size: int | None) -> Terms:
     observed = [s for s in _samples(model_trace) if s["is_observed"] and not _deterministic(s)]
     latent = [s for s in _samples(guide_trace) if not s["is_observed"] or _auxiliary(s)]
     _check_sites(model_trace, latent)
-    datum = _Datum.shared_by(observed, latent)
+    datum = _Datum.shared_by(observed, latent, data_size)
     values = {site["name"]: datum.of(_log_density(site), site) for site in observed}
     penalty = {s["name"]: -values.pop(s["name"]) for s in observed if s["infer"].get("penalty")}
     log_likelihood = reduce(torch.add, values.values()) if values else torch.zeros(())
@@ -399,7 +432,9 @@ def _interleaved(model_trace: Any, guide_trace: Any) -> set[str]:
 
 def _exact_kl(guide_site: Site, model_site: Site | None) -> Tensor | None:
     """KL (*batch, d) where the site factorises, (*batch) where not, None where unknown."""
-    if model_site is None or not _same_weight(guide_site["scale"], model_site["scale"]):
+    if model_site is None or not all(
+        _same(guide_site[weight], model_site[weight]) for weight in ("scale", "mask")
+    ):
         return None
     q, p = guide_site["fn"], model_site["fn"]
     if isinstance(q.base_dist if isinstance(q, dist.Independent) else q, dist.Delta):
@@ -425,5 +460,8 @@ def _sampled_kl(guide_site: Site, model_site: Site | None, datum: _Datum) -> Ten
     return log_q if model_site is None else log_q - datum.of(_log_density(model_site), model_site)
 
 
-def _same_weight(a: float | Tensor, b: float | Tensor) -> bool:
-    return a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b)
+def _same(a: Any, b: Any) -> bool:
+    """Whether two scales or masks are equal."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a is b or (a.shape == b.shape and bool((a == b).all()))
+    return not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b

@@ -57,18 +57,19 @@ class Folder:
         content = checkpoint.to_json({"format": FORMAT, **facts})
         checkpoint.write(self.path / "run.json", content)
 
-    def last_step(self) -> int | None:
-        """Step of the newest checkpoint."""
-        saved = checkpoint.generations(self.checkpoints)
-        return int(saved[-1].name) if saved else None
-
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """One more checkpoint."""
         checkpoint.save(self.checkpoints, step, tensors, state)
 
     def restore(self, expected: Expectation) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest usable checkpoint, or None where none was ever saved."""
+        """The newest usable checkpoint, or None where none was ever saved.
+
+        Raises:
+            CheckpointError: none of them is usable, or a finished run's are gone.
+        """
         if not checkpoint.generations(self.checkpoints):
+            if self.holds_run() and "results" in self.facts():
+                raise CheckpointError(f"the run in {self.path} is finished, its checkpoints gone")
             return None
         return checkpoint.load(self.checkpoints, expected)
 
@@ -89,9 +90,14 @@ class Folder:
             CheckpointError: the file is damaged, or of another model.
         """
         sha256 = self.facts().get("weights_sha256")
-        if sha256 is None:
+        if not isinstance(sha256, str):
             raise RunError(f"the run in {self.path} is not finished: probgen resume {self.path}")
-        return checkpoint.read_tensors(self.path / "weights.safetensors", specs(module), sha256)
+        path = self.path / "weights.safetensors"
+        weights = checkpoint.read_tensors(path, specs(module), sha256)
+        for name, _ in module.named_parameters():
+            if not weights[name].isfinite().all():
+                raise CheckpointError(f"{path} holds NaN or infinity in {name}")
+        return weights
 
 
 class Best:
@@ -117,6 +123,7 @@ class Snapshot:
         module: the pair.
         objective: its schedules and controllers.
         optimizer: its moments, per parameter.
+        layout: what the optimiser keeps per parameter, {name: dtype}.
         best: the best weights so far.
         device: where they are; its generator belongs to the state.
     """
@@ -126,11 +133,12 @@ class Snapshot:
         module: nn.Module,
         objective: nn.Module,
         optimizer: torch.optim.Optimizer,
+        layout: Mapping[str, torch.dtype],
         best: Best,
         device: torch.device,
     ) -> None:
         self.module, self.objective, self.optimizer = module, objective, optimizer
-        self.best, self.device = best, device
+        self.layout, self.best, self.device = layout, best, device
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def tensors(self) -> dict[str, Tensor]:
@@ -144,21 +152,16 @@ class Snapshot:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Become the saved state, in place."""
-        missing = self._required().keys() - tensors.keys()
-        if missing:
-            raise CheckpointError(f"the checkpoint lacks {sorted(missing)}")
+        best = _without_prefix("best", tensors)
+        moments = {i: _without_prefix(f"optimizer.{i}", tensors) for i in self._numbers()}
+        self._check_complete(tensors, best, moments)
+        self._set_generators(tensors)
         load_state(self.module, _without_prefix("model", tensors))
         load_state(self.objective, _without_prefix("objective", tensors))
-        best = _without_prefix("best", tensors)
         self.best.weights = {name: tensor.to(self.device) for name, tensor in best.items()}
-        state = {
-            i: _without_prefix(f"optimizer.{i}", tensors) for i in range(len(self.parameters))
-        }
         groups = self.optimizer.state_dict()["param_groups"]
+        state = {i: values for i, values in moments.items() if values}
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        torch.set_rng_state(tensors["generator.cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["generator.cuda"], self.device)
 
     def expects(self, name: str, spec: Spec) -> bool:
         """Whether a saved tensor is one that ``load`` can take."""
@@ -167,9 +170,35 @@ class Snapshot:
             return spec == specs(self.module).get(rest)
         if part == "optimizer":
             index, _, key = rest.partition(".")
-            known = index.isdecimal() and int(index) < len(self.parameters) and key.isidentifier()
-            return known and spec.shape in ((), tuple(self.parameters[int(index)].shape))
+            if index not in map(str, self._numbers()) or spec.dtype != self.layout.get(key):
+                return False
+            return math.prod(spec.shape) <= max(1, self.parameters[int(index)].numel())
         return spec == self._required().get(name)
+
+    def _numbers(self) -> range:
+        return range(len(self.parameters))
+
+    def _check_complete(
+        self,
+        tensors: Mapping[str, Tensor],
+        best: Mapping[str, Tensor],
+        moments: Mapping[int, Mapping[str, Tensor]],
+    ) -> None:
+        missing = self._required().keys() - tensors.keys()
+        if best:
+            missing |= specs(self.module).keys() - best.keys()
+        for values in moments.values():
+            missing |= self.layout.keys() - values.keys() if values else set()
+        if missing:
+            raise CheckpointError(f"the checkpoint lacks {', '.join(sorted(missing))}")
+
+    def _set_generators(self, tensors: Mapping[str, Tensor]) -> None:
+        try:
+            torch.set_rng_state(tensors["generator.cpu"])
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(tensors["generator.cuda"], self.device)
+        except RuntimeError as error:
+            raise CheckpointError(f"the checkpoint's generator state is none: {error}") from error
 
     def _required(self) -> dict[str, Spec]:
         generators = {name: Spec.of(state) for name, state in self._generators().items()}

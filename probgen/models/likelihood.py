@@ -16,8 +16,8 @@ class LikelihoodError(ValueError):
 class _CrossEntropy(torch.autograd.Function):
     """x l - log(1 + e^l) with the gradient x - sigmoid(l), without torch's slow log1p.
 
-    On a CPU it takes a quarter of the time of ``binary_cross_entropy_with_logits``, and rounds
-    as that does: to the logit's last digit.
+    On a CPU it takes a third of the time of ``binary_cross_entropy_with_logits``. Its absolute
+    error is at most the rounding of the larger of 1 and the logit.
     """
 
     generate_vmap_rule = True

@@ -120,7 +120,11 @@ class VAE(nn.Module):
         """Show the parameters to Pyro's store, under a name no other object has ever had."""
         name = _names.get(self) or _names.setdefault(self, f"vae{next(_numbers)}")
         for part in parts:
-            pyro.module(f"{name}.{part}", getattr(self, part))
+            module = getattr(self, part)
+            for parameter in module.parameters():
+                if not parameter.is_contiguous():  # of others Pyro would train a copy
+                    parameter.data = parameter.data.contiguous()
+            pyro.module(f"{name}.{part}", module)
 
     def _check(self, x: Tensor) -> None:
         if x.shape[1:] != self.shape:
