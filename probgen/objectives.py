@@ -180,7 +180,7 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """As ``objectives.terms``, averaged over ``num_particles``."""
         traces = self._get_traces(model, guide, args, kwargs)
-        particles = [_terms(*particle, self.data_size) for particle in traces]
+        particles = [_terms(model, guide, self.data_size) for model, guide in traces]
         if len(particles) == 1:
             return particles[0]
         return Terms.joined(particles, lambda t: torch.stack(t).mean(0), particles[0].scale)

@@ -1,5 +1,6 @@
 """Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will."""
 
+import hashlib
 import math
 import signal
 import threading
@@ -25,6 +26,7 @@ from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 EPOCH_STRIDE = 1_000_003
+LARGEST_SEED = 2**48
 
 
 class TrainingError(ValueError):
@@ -77,7 +79,7 @@ def fit(
         clip_norm: greatest norm of all gradients together.
         optimizer: called with the parameters instead, e.g. ``partial(torch.optim.SGD, lr=0.1)``.
         device: where to train, as for ``place``; None for where the pair is.
-        seed: of the batches and the samples.
+        seed: of the batches and the samples, from 0 to 2^48 - 1.
         precision: "tf32" and "bfloat16" hold for matrix products and convolutions; densities
             are float32 always.
         validation: set for the validation terms.
@@ -162,17 +164,25 @@ class _Settings:
     def check(self, objective: ELBO, data: Set, validation: Set | None) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise TrainingError("expected epochs or steps, one of the two")
-        for name in ("epochs", "steps", "validate_every", "patience", "log_every"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise TrainingError(f"expected {name} >= 1; got {value}")
-        if not 1 <= self.batch_size <= len(data):
+        if not isinstance(objective, ELBO):
+            raise TrainingError(f"expected an objective of probgen; got {objective!r}")
+        if not isinstance(data, Set):
+            raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
+        for name in ("epochs", "steps", "validate_every", "patience", "log_every", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise TrainingError(f"expected {name} a whole number >= 1; got {value!r}")
+        if not 0 <= self.seed < LARGEST_SEED:
+            raise TrainingError(f"expected seed from 0 to {LARGEST_SEED - 1}; got {self.seed}")
+        if self.batch_size > len(data):
             raise TrainingError(
                 f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
                 f"got {self.batch_size}"
             )
         for name in ("lr", "clip_norm"):
-            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
-                raise TrainingError(f"expected {name} > 0 and finite; got {value}")
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+                raise TrainingError(f"expected {name} > 0 and finite; got {value!r}")
         if self.precision not in ("float32", "tf32", "bfloat16"):
             raise TrainingError(
                 f"expected precision float32, tf32 or bfloat16; got {self.precision!r}"
@@ -201,7 +211,8 @@ class _Run:
         self.total = settings.steps or self.epoch_steps * (settings.epochs or 0)
         self.step, self.seconds = 0, 0.0
         self.history, self.meter, self.best = History(), Meter(), Best()
-        self.saved_at = time.monotonic()
+        self.images, self.saved_at = 0, time.monotonic()
+        self.kept: int | None = None
 
     def prepare(self, optimizer: Optimizer | None, recipe: Mapping[str, Any] | None) -> None:
         """Everything that can be wrong before the first step, then the optimiser and run.json."""
@@ -209,9 +220,12 @@ class _Run:
             if data is not None:
                 likelihood.check(self.module, data)
         self.parameters = self._dry_run()
-        self.optimizer = (optimizer or self._adam)(self.parameters)
+        make = optimizer or self._adam
+        self.optimizer = make(self.parameters)
+        layout = _layout(make, self.parameters[0].dtype)
+        device = self.data.x.device
         self.snapshot = Snapshot(
-            self.module, self.objective, self.optimizer, self.best, self.data.x.device
+            self.module, self.objective, self.optimizer, layout, self.best, device
         )
         self.fixed = self._fixed()
         self.environments = [environment()]
@@ -225,6 +239,11 @@ class _Run:
         tensors, state = found
         self._take(state)
         self.snapshot.load(tensors)
+        self.kept = self.step
+        if self.step > self.total:
+            raise TrainingError(
+                f"expected more than {self.step} steps, done already: {self.total}"
+            )
 
     def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, lr=self.settings.lr, fused=True)
@@ -232,33 +251,39 @@ class _Run:
     def _fixed(self) -> dict[str, Any]:
         """What a resumed run must have in common with the saved one."""
         settings = {name: getattr(self.settings, name) for name in _FIXED}
-        optimizer = f"{type(self.optimizer).__name__}(lr={self.optimizer.defaults.get('lr')})"
+        defaults = self.optimizer.defaults
         return settings | {
             "objective": repr(self.objective),
-            "optimizer": optimizer,
+            "optimizer": f"{type(self.optimizer).__name__}(lr={defaults.get('lr')})",
+            "optimizer_settings": {name: repr(value) for name, value in defaults.items()},
             "data": {"name": self.data.name, "n": len(self.data), "shape": [*self.data.shape]},
+            "data_sha256": _digest(self.data) if self.folder else None,
         }
 
     def _take(self, state: Mapping[str, Any]) -> None:
-        if state.get("run") != self.fixed:
-            before = state.get("run") or {}
-            changed = [name for name in self.fixed if before.get(name) != self.fixed[name]]
+        try:
+            before = dict(state["run"])
+            changed = {k: v for k, v in before.items() if not _same(v, self.fixed.get(k))}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint's state is not a run's: {error!r}") from error
+        if changed:
             raise CheckpointError(
-                f"expected a run with the same {', '.join(changed)}; "
-                f"the saved one has { {name: before.get(name) for name in changed} }"
+                f"expected a run with the same {', '.join(changed)}; the saved one has {changed}"
             )
         try:
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
             best = state["best_loss"]
             self.best.loss = math.inf if best is None else float(best)
             self.best.stale = int(state["stale"])
-            self.environments = [e for e in state["environments"] if e != self.environments[0]]
-            self.environments += [environment()]
+            if min(self.step, self.seconds, self.best.stale) < 0:
+                raise ValueError("a negative count")
+            earlier = [dict(e) for e in state["environments"]]
+            self.environments = [e for e in earlier if e != environment()] + self.environments
             self.history.records = [
                 {name: float(value) for name, value in record.items()}
                 for record in state["records"]
             ]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"the checkpoint's state is not a run's: {error!r}") from error
 
     def train(self, show: bool | None) -> History:
@@ -266,18 +291,25 @@ class _Run:
         if self.folder:
             self.folder.write_facts(self._facts())
         self.module.train()
-        self.started = time.monotonic() - self.seconds
+        self.measured_at = time.monotonic()
+        self.started = self.measured_at - self.seconds
         description = f"{type(self.module).__name__} on {self.data.name}"
-        with progress.bar(description, self.total, show) as advance, _interrupts() as interrupted:
-            for index in self._batches():
-                self._update(index)
-                stop = interrupted() and self.step < self.total
-                if stop or self._at_boundary():
-                    advance(self.step, self._record())
-                    self._save_if_due(at_once=stop)
-                if stop:
-                    raise Interrupted(self._where_to_resume())
-        return self._finish()
+        try:
+            with progress.bar(description, self.total, show) as advance, _interrupts() as asked:
+                self._steps(advance, asked)
+                return self._finish()
+        finally:
+            self.module.eval()
+
+    def _steps(self, advance: progress.Advance, interrupted: Callable[[], bool]) -> None:
+        for index in self._batches():
+            self._update(index)
+            stop = interrupted() and self.step < self.total
+            if stop or self._at_boundary():
+                advance(self.step, self._record())
+                self._save_if_due(at_once=stop)
+            if stop:
+                raise Interrupted(self._where_to_resume())
 
     def _batches(self) -> Iterator[Tensor]:
         while self.step < self.total and not self._patience_is_out():
@@ -288,9 +320,8 @@ class _Run:
             yield from remaining[: self.total - self.step]
 
     def _update(self, index: Tensor) -> None:
-        x, y = self.data.batch(index)
-        arguments = (x,) if y is None else (x, y)
-        with _autocast(self.settings.precision, x.device):
+        arguments = likelihood.arguments(self.module, self.data, index)
+        with _autocast(self.settings.precision, self.data.x.device):
             loss, terms = self.objective.evaluate(self.module.model, self.module.guide, *arguments)
         loss.backward()
         if self.settings.clip_norm is not None:
@@ -298,6 +329,7 @@ class _Run:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.meter.add(loss, terms, self.objective.weights())
+        self.images += len(index)
         self.step += 1
 
     def _at_boundary(self) -> bool:
@@ -306,36 +338,40 @@ class _Run:
 
     def _record(self) -> Record:
         record = self._measured()
-        if self.validation is not None and self._is_validation_due():
+        if self.validation is not None and (self._at_validation() or self.step == self.total):
             record |= self._validate(self.validation)
         self.history.records.append(record)
         if self.log is not None:
             self.log(record)
+        self.images, self.measured_at = 0, time.monotonic()
         shown = {name: record[name] for name in _SHOWN if name in record}
         return {name.replace("_", " "): value for name, value in shown.items()}
 
     def _measured(self) -> Record:
-        steps, before = len(self.meter.rows), self.seconds
         try:
             terms = self.meter.read(self.step)
         except NonFiniteError as error:
             raise NonFiniteError(f"{error}; {self._what_is_kept()}") from None
-        self.seconds = time.monotonic() - self.started
-        rate = steps * self.settings.batch_size / max(self.seconds - before, 1e-9)
+        now = time.monotonic()
+        rate = self.images / max(now - self.measured_at, 1e-9)
+        self.seconds = now - self.started
         epoch = self.step / self.epoch_steps
         return {"step": self.step, "epoch": epoch, **terms, "seconds": self.seconds,
                 "images_per_second": rate}  # fmt: skip
 
-    def _is_validation_due(self) -> bool:
+    def _at_validation(self) -> bool:
         epoch, rest = divmod(self.step, self.epoch_steps)
-        due = rest == 0 and epoch % self.settings.validate_every == 0
-        return due or self.step == self.total
+        return rest == 0 and epoch % self.settings.validate_every == 0
 
     def _validate(self, validation: Set) -> Record:
         terms = likelihood.terms(self.module, validation, seed=self.settings.seed)
         with torch.no_grad():
             loss = self.objective.combine(terms).item()
-        if self.settings.patience is not None:
+        if not math.isfinite(loss):
+            raise NonFiniteError(
+                f"the validation loss is {loss} at step {self.step}; {self._what_is_kept()}"
+            )
+        if self.settings.patience is not None and self._at_validation():
             self.best.see(loss, self.module)
         return {"validation_loss": loss, "validation_elbo": terms.elbo.mean().item(),
                 "validation_kl": terms.total_kl.mean().item()}  # fmt: skip
@@ -349,15 +385,14 @@ class _Run:
         if self.folder and (due or at_once):
             self._check_weights()
             self.folder.save(self.step, self.snapshot.tensors(), self._state())
-            self.saved_at = time.monotonic()
+            self.kept, self.saved_at = self.step, time.monotonic()
 
     def _finish(self) -> History:
         self._check_weights()
-        if self.folder:
+        if self.folder and self.kept != self.step:
             self.folder.save(self.step, self.snapshot.tensors(), self._state())
-        if self.best.weights:
+        if self.best.weights and self.settings.patience is not None:
             load_state(self.module, self.best.weights)
-        self.module.eval()
         if self.folder:
             results = {"steps": self.step, "seconds": self.seconds}
             facts = {**self._facts(), "results": results}
@@ -365,17 +400,16 @@ class _Run:
         return self.history
 
     def _check_weights(self) -> None:
-        for name, tensor in tensors_of(self.module).items():
-            if not tensor.isfinite().all():
+        for name, parameter in self.module.named_parameters():
+            if not parameter.isfinite().all():
                 raise NonFiniteError(
                     f"{name} is not finite at step {self.step}; {self._what_is_kept()}"
                 )
 
     def _what_is_kept(self) -> str:
-        last = self.folder and self.folder.last_step()
-        if last is None or self.folder is None:
+        if self.folder is None or self.kept is None:
             return "nothing was saved"
-        return f"the last finite checkpoint is step {last} in {self.folder.path}"
+        return f"the last finite checkpoint is step {self.kept} in {self.folder.path}"
 
     def _where_to_resume(self) -> str:
         where = f"stopped at step {self.step}"
@@ -399,10 +433,10 @@ class _Run:
 
     def _dry_run(self) -> list[nn.Parameter]:
         """One batch with validation on; what it leaves is the list of parameters."""
-        x, y = self.data.batch(slice(0, min(2, self.settings.batch_size)))
-        arguments = (x,) if y is None else (x, y)
+        first = slice(0, self.settings.batch_size)
         with likelihood.at_rest(self.module, self.settings.seed), pyro.validation_enabled(True):
-            self.objective.terms(self.module.model, self.module.guide, *arguments)
+            arguments = likelihood.arguments(self.module, self.data, first)
+            terms = self.objective.terms(self.module.model, self.module.guide, *arguments)
             registered = dict(pyro.get_param_store().named_parameters())
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         owned = {id(parameter) for parameter in self.module.parameters()}
@@ -414,7 +448,37 @@ class _Run:
                 )
         if not parameters:
             raise TrainingError(f"{type(self.module).__name__} has no parameters to train")
+        if not terms.log_likelihood.dim():
+            raise TrainingError("expected a pyro.plate over the data in the model; got none")
         return parameters
+
+
+def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """What an optimiser keeps per parameter, found by one step on a parameter of its own."""
+    probe = nn.Parameter(torch.zeros(2, 2, dtype=dtype))
+    probe.grad = torch.zeros_like(probe)
+    optimizer = make([probe])
+    try:
+        optimizer.step()
+    except TypeError as error:
+        raise TrainingError(f"cannot drive {type(optimizer).__name__}: {error}") from error
+    state = optimizer.state[probe].items()
+    return {name: value.dtype for name, value in state if isinstance(value, Tensor)}
+
+
+def _digest(data: Set) -> str:
+    tensors = [t for t in (data.x, data.y) if t is not None]
+    digest = hashlib.sha256(str((data.dynamic, [t.dtype for t in tensors])).encode())
+    for tensor in tensors:
+        digest.update(tensor.contiguous().cpu().numpy().data)
+    return digest.hexdigest()
+
+
+def _same(saved: Any, current: Any) -> bool:
+    """Whether a setting is the saved one; of an optimiser's, those that both versions have."""
+    if isinstance(saved, dict) and isinstance(current, dict):
+        return all(saved[name] == current[name] for name in saved.keys() & current.keys())
+    return saved == current
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import pickle
 
 import pytest
@@ -37,10 +38,34 @@ def test_what_is_saved_comes_back_and_the_last_two_are_kept(folder):
     assert not list(folder.glob(".*"))
 
 
-def test_a_generation_is_replaced_by_one_of_the_same_step(folder):
-    checkpoint.save(folder, 3, TENSORS, STATE | {"loss": 9.0})
-    assert checkpoint.load(folder, EXPECTED)[1]["loss"] == 9.0
+def test_a_step_saved_again_comes_after_the_first(folder):
+    for loss in (9.0, 10.0):
+        checkpoint.save(folder, 3, TENSORS, STATE | {"loss": loss})
+        assert checkpoint.load(folder, EXPECTED)[1]["loss"] == loss
+    assert [path.name for path in checkpoint.generations(folder)] == ["000000003-1", "000000003-2"]
     assert not list(folder.glob(".*"))
+
+
+def test_names_of_the_future_do_not_crowd_out_what_is_saved(folder):
+    for name in ("999999998", "999999999"):
+        (folder / name).mkdir()
+    checkpoint.save(folder, 4, TENSORS, STATE | {"step": 4})
+    assert checkpoint.load(folder, EXPECTED)[1]["step"] == 4
+
+
+def test_links_are_not_followed_and_pipes_not_waited_for(folder, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    for name in (".saving-run.json", ".saving-000000004"):
+        (folder / name).symlink_to(victim)
+    checkpoint.write(folder / "run.json", b"{}")
+    checkpoint.save(folder, 4, TENSORS, STATE)
+    assert victim.read_text() == "mine"
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        checkpoint.read_json(folder / "pipe")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        checkpoint.read_tensors(folder / "pipe", EXPECTED)
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "state.json", "manifest.json"])
@@ -105,6 +130,7 @@ HUGE = {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}
         header({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}),
         header({"a": HUGE, "b": HUGE}),
         header([1]),
+        header({"a": {"dtype": "F32", "shape": [0], "data_offsets": [5, 9]}}),
         checkpoint.pack(TENSORS) + b"more",
         checkpoint.pack(TENSORS)[:-1],
     ],

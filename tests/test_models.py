@@ -177,3 +177,14 @@ def test_impossible_nets_are_refused(make, match):
 def test_what_does_not_fit_is_named(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+def test_channels_last_weights_train_under_plain_svi():
+    import pyro
+    from pyro.infer import SVI, Trace_ELBO
+
+    vae = pair("conv").to(memory_format=torch.channels_last)
+    before = [p.detach().clone() for p in vae.parameters()]
+    svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO())
+    svi.step(torch.rand(4, 1, 8, 8))
+    assert all(not torch.equal(a, b) for a, b in zip(vae.parameters(), before, strict=True))

@@ -12,7 +12,8 @@ from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from pyro.infer.autoguide import AutoNormal
 from torch import nn
 
-from probgen import control, models, nets, objectives
+from probgen import control, data, models, nets, objectives
+from probgen.evaluation import likelihood
 
 SHAPE = (1, 8, 8)
 X = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(3))
@@ -214,6 +215,75 @@ def test_terms_are_free_of_the_plate_scale():
     assert (a.scale, b.scale) == (1.0, 10.0)
 
 
+def test_a_mask_on_one_side_alone_is_each_sides_own():
+    class HalfMasked(Masked):
+        def guide(self, x):
+            Plain.guide(self, x)
+
+    pair, x = HalfMasked().double(), torch.linspace(-1, 1, 6).double()
+    particles = {"num_particles": 20_000, "vectorize_particles": True, "max_plate_nesting": 1}
+    torch.manual_seed(0)
+    ours = objectives.ELBO(**particles).loss(pair.model, pair.guide, x).item()
+    reference = Trace_ELBO(**particles).loss(pair.model, pair.guide, x)
+    assert ours == pytest.approx(reference, abs=0.15)
+
+
+def test_a_tensor_scale_keeps_the_analytic_kl():
+    class ScaledByTensor(Plain):
+        def scaled(self, program, x):
+            with poutine.scale(scale=torch.linspace(0.1, 0.6, 6, dtype=torch.float64)):
+                program(x)
+
+        def model(self, x):
+            self.scaled(super().model, x)
+
+        def guide(self, x):
+            self.scaled(super().guide, x)
+
+    pair, x = ScaledByTensor().double(), torch.linspace(-1, 1, 6).double()
+    theirs, _ = gradients(TraceMeanField_ELBO(), pair, x)
+    value, _ = gradients(objectives.ELBO(), pair, x)
+    assert value == pytest.approx(theirs, rel=1e-6)
+    assert objectives.terms(pair.model, pair.guide, x).kl_per_dim["z"].shape == (6, 2)
+
+
+class TwoPlates(Plain):
+    """Observed sites that share no plate: the first one's rows are the data."""
+
+    def model(self, x):
+        super().model(x)
+        with pyro.plate("other", 3):
+            pyro.sample("w", dist.Normal(self.weight.sum(), 1.0), obs=torch.zeros(3))
+
+
+def test_sites_of_another_plate_are_spread_over_the_data():
+    pair, x = TwoPlates().double(), torch.linspace(-1, 1, 6).double()
+    terms = objectives.terms(pair.model, pair.guide, x)
+    theirs, _ = gradients(TraceMeanField_ELBO(), pair, x)
+    value, _ = gradients(objectives.ELBO(), pair, x)
+    assert terms.log_likelihood.shape == (6,)
+    assert value == pytest.approx(theirs, rel=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [10, 3, 1])
+def test_a_global_kl_counts_once_over_a_whole_set(batch_size):
+    class Regression(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.loc = nn.Parameter(torch.tensor(2.0))
+
+        def model(self, x, y=None):
+            w = pyro.sample("w", dist.Normal(0.0, 1.0))
+            with pyro.plate("data", len(x)):
+                pyro.sample("x", dist.Normal(w, 1.0), obs=x)
+
+        def guide(self, x, y=None):
+            pyro.sample("w", dist.Normal(self.loc, 1.0))
+
+    found = likelihood.terms(Regression(), data.arrays(torch.zeros(10)), batch_size=batch_size)
+    assert found.total_kl.sum().item() == pytest.approx(2.0)
+
+
 def test_a_penalty_stands_apart_from_the_likelihood():
     class Penalised(Plain):
         def more(self, x):
@@ -339,6 +409,7 @@ def test_schedules_rise_from_start_to_end(schedule, start, end):
     "make",
     [
         lambda: control.Linear(0, 1, steps=0),
+        lambda: control.Linear(0, math.nan, steps=3),
         lambda: control.Cyclic(0, 1, period=0),
         lambda: control.Cyclic(0, 1, period=3, rise=0.0),
         lambda: control.Sigmoid(0, 1, middle=0, width=0),
@@ -349,7 +420,7 @@ def test_impossible_schedules_are_refused(make):
         make()
 
 
-@pytest.mark.parametrize("beta", [-1.0, math.nan, math.inf])
+@pytest.mark.parametrize("beta", [-1.0, math.nan, math.inf, control.Linear(0.0, -1.0, 5)])
 def test_impossible_betas_are_refused(beta):
     with pytest.raises(objectives.ObjectiveError, match="beta"):
         objectives.BetaELBO(beta)

@@ -255,6 +255,51 @@ def test_a_full_disk_while_saving_is_one_error_and_loses_nothing(tmp_path, monke
     assert history.records[-1]["step"] == 9
 
 
+def test_a_buffer_may_be_infinite(tmp_path):
+    pair = vae()
+    pair.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    training.fit(pair, ELBO(), DIGITS, steps=2, checkpoint=tmp_path)
+    assert Folder(tmp_path).facts()["results"]["steps"] == 2
+
+
+def test_a_validation_that_is_not_finite_is_named():
+    pair = vae(likelihood=models.Gaussian())
+    far = data.arrays(torch.full((10, 1, 8, 8), 1e30))
+    with pytest.raises(NonFiniteError, match="validation loss is"):
+        training.fit(pair, ELBO(), DIGITS, steps=1, validation=far)
+
+
+def test_a_finished_run_keeps_its_checkpoint_and_says_when_it_is_gone(tmp_path):
+    training.fit(vae(), ELBO(), DIGITS, steps=3, checkpoint=tmp_path)
+    for _ in range(2):
+        training.fit(vae(), ELBO(), DIGITS, steps=3, checkpoint=tmp_path, resume=True)
+    assert len(checkpoint.generations(tmp_path / "checkpoints")) == 1
+    with pytest.raises(training.TrainingError, match="more than 3 steps"):
+        training.fit(vae(), ELBO(), DIGITS, steps=2, checkpoint=tmp_path, resume=True)
+    (tmp_path / "checkpoints").rename(tmp_path / "elsewhere")
+    with pytest.raises(checkpoint.CheckpointError, match="its checkpoints gone"):
+        training.fit(vae(), ELBO(), DIGITS, steps=4, checkpoint=tmp_path, resume=True)
+
+
+def test_other_data_are_noticed_on_resuming(tmp_path):
+    training.fit(vae(), ELBO(), DIGITS, steps=2, checkpoint=tmp_path)
+    other = data.arrays(255 - DIGITS.x, DIGITS.y, classes=DIGITS.classes, name=DIGITS.name)
+    with pytest.raises(checkpoint.CheckpointError, match="same data_sha256"):
+        training.fit(vae(), ELBO(), other, steps=3, checkpoint=tmp_path, resume=True)
+
+
+def test_a_pair_in_double_precision_trains():
+    history = training.fit(vae().double(), ELBO(), DIGITS, steps=3)
+    assert history.records[-1]["loss"] < 100
+
+
+def test_frozen_parts_stay_in_their_mode():
+    pair = vae()
+    pair.decoder.eval()
+    evaluation.likelihood.terms(pair, TEST)
+    assert (pair.encoder.training, pair.decoder.training) == (True, False)
+
+
 def test_ctrl_c_finishes_the_step_saves_and_says_how_to_resume(tmp_path):
     whole, pair = vae(), vae()
     training.fit(whole, ELBO(), DIGITS, steps=20, log_every=3)
@@ -290,7 +335,11 @@ NAN = data.arrays(torch.rand(40, 1, 8, 8)).x
 WRONG = [
     ({}, "epochs or steps"),
     ({"epochs": 1, "steps": 1}, "epochs or steps"),
-    ({"epochs": 0}, "epochs >= 1; got 0"),
+    ({"epochs": 0}, "epochs a whole number >= 1; got 0"),
+    ({"steps": 2.5}, "steps a whole number >= 1; got 2.5"),
+    ({"steps": 1, "seed": -1}, "seed from 0"),
+    ({"steps": 1, "lr": "fast"}, "lr > 0 and finite; got 'fast'"),
+    ({"steps": 1, "optimizer": torch.optim.LBFGS}, "cannot drive LBFGS"),
     ({"steps": 1, "batch_size": 1501}, "batch_size from 1 to 1500.*got 1501"),
     ({"steps": 1, "batch_size": 0}, "batch_size"),
     ({"steps": 1, "lr": -1.0}, "lr > 0"),

@@ -39,13 +39,17 @@ def terms(
     >>> terms(vae, test).elbo.shape
     torch.Size([297])
     """
+    if batch_size < 1:
+        raise EvaluationError(f"expected batch_size >= 1; got {batch_size}")
     check(pair, data)
-    objective = ELBO(num_particles=num_particles)
+    objective = ELBO(num_particles=num_particles, data_size=len(data))
     data = data.to(device_of(pair))
     with at_rest(pair, seed):
         chunks = [
-            objective.terms(pair.model, pair.guide, *_arguments(data, start, batch_size))
-            for start in range(0, len(data), batch_size)
+            objective.terms(
+                pair.model, pair.guide, *arguments(pair, data, slice(i, i + batch_size))
+            )
+            for i in range(0, len(data), batch_size)
         ]
     if not chunks[0].log_likelihood.dim():
         raise EvaluationError("expected a pyro.plate over the data in the model; got none")
@@ -59,26 +63,37 @@ def check(pair: Pair, data: Set) -> None:
 
 def device_of(pair: Pair) -> torch.device:
     """Where the pair's parameters lie."""
-    return next(pair.parameters()).device  # type: ignore[attr-defined]
+    return _like(pair).device
+
+
+def arguments(pair: Pair, data: Set, index: Tensor | slice) -> tuple[Tensor, ...]:
+    """What the pair's programs are called with: x in the precision of its parameters, y if any."""
+    x, y = data.batch(index)
+    x = x.to(_like(pair).dtype)
+    return (x,) if y is None else (x, y)
 
 
 @contextmanager
 def at_rest(pair: Pair, seed: int) -> Iterator[None]:
     """No gradients, evaluation mode, own generators and parameter store, no validation."""
     module: torch.nn.Module = pair  # type: ignore[assignment]
-    training = module.training
+    modes = [(part, part.training) for part in module.modules()]
     device = device_of(pair)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(pyro.get_param_store().scope())
         stack.enter_context(pyro.validation_enabled(False))
-        stack.callback(module.train, training)
+        stack.callback(_restore, modes)
         torch.manual_seed(seed)
         module.eval()
         yield
 
 
-def _arguments(data: Set, start: int, batch_size: int) -> tuple[Tensor, ...]:
-    x, y = data.batch(slice(start, start + batch_size))
-    return (x,) if y is None else (x, y)
+def _restore(modes: list[tuple[torch.nn.Module, bool]]) -> None:
+    for module, training in modes:
+        module.training = training
+
+
+def _like(pair: Pair) -> Tensor:
+    return next(pair.parameters(), torch.zeros(()))  # type: ignore[attr-defined]
