@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -52,6 +53,44 @@ def terms(
     return Terms.joined(chunks, lambda tensors: torch.cat(tensors).cpu(), scale=1.0)
 
 
+class Scores(NamedTuple):
+    """Means over a set with their standard errors, how they were got, and the terms behind."""
+
+    values: dict[str, dict[str, Any]]
+    protocol: dict[str, Any]
+    terms: Terms
+
+
+def scores(
+    pair: Pair, data: Set, *, part: str = "test", num_particles: int = 1, seed: int = 0
+) -> Scores:
+    """ELBO, log-likelihood and KL in nats, and the squared error of reconstructions.
+
+    The sum of squares is that of x minus the mean of p(x | z) at the mean of q(z | x), for pairs
+    with ``encode`` and ``decode``.
+
+    Args:
+        pair: as for ``terms``.
+        data: as for ``terms``.
+        part: what the protocol calls the data.
+        num_particles: as for ``terms``.
+        seed: as for ``terms``.
+    """
+    found = terms(pair, data, num_particles=num_particles, seed=seed)
+    named = {"ELBO": found.elbo, "log-likelihood": found.log_likelihood, "KL": found.total_kl}
+    values = {name: {**_mean_and_error(v), "unit": "nats"} for name, v in named.items()}
+    if hasattr(pair, "encode") and hasattr(pair, "decode"):
+        squares = _mean_and_error(_squares(pair, data, seed))
+        values["sum of squares"] = {**squares, "unit": "squared values"}
+    protocol = {"data": data.name, "part": part, "n": len(data), "particles": num_particles}
+    return Scores(values, protocol | {"seed": seed, "per": "item"}, found)
+
+
+def reconstructed(pair: Any, x: Tensor) -> Tensor:
+    """Mean of p(x | z) at the mean of q(z | x), shape as ``x``."""
+    return pair.decode(pair.encode(x).mean).mean
+
+
 def check(pair: Pair, data: Set) -> None:
     """Raise unless the data are of the shape and in the support that the pair states."""
     data.check(shape=getattr(pair, "shape", None), support=getattr(pair, "support", None))
@@ -82,3 +121,18 @@ def at_rest(pair: Pair, seed: int) -> Iterator[None]:
 def _arguments(data: Set, start: int, batch_size: int) -> tuple[Tensor, ...]:
     x, y = data.batch(slice(start, start + batch_size))
     return (x,) if y is None else (x, y)
+
+
+def _squares(pair: Pair, data: Set, seed: int, batch_size: int = 500) -> Tensor:
+    data = data.to(device_of(pair))
+    with at_rest(pair, seed):
+        errors = []
+        for start in range(0, len(data), batch_size):
+            x, _ = data.batch(slice(start, start + batch_size))
+            errors.append((x - reconstructed(pair, x)).square().flatten(1).sum(1).cpu())
+        return torch.cat(errors)
+
+
+def _mean_and_error(values: Tensor) -> dict[str, float]:
+    error = values.std(correction=min(1, len(values) - 1)) / len(values) ** 0.5
+    return {"mean": values.mean().item(), "standard_error": error.item()}
