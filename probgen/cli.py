@@ -195,7 +195,9 @@ def get_data(name: DataName) -> None:
 @data_app.command("show")
 def show_data(
     name: DataName,
-    out: Annotated[Path | None, typer.Option(help="A folder.", show_default="runs/data-NAME")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder.", show_default="runs/data-NAME")
+    ] = None,
 ) -> None:
     """Look at a data set: one page of counts, pixels, contact sheets and mean images."""
     from probgen import report
@@ -251,8 +253,8 @@ def _show(folder: Path, scores: "Scores") -> None:
         numbers = f"{score['mean']:.2f}", f"{score['standard_error']:.2f}"
         table.add_row(name, *numbers, score["unit"])
     Console().print(table)
-    asked = scores.protocol
-    _say(f"{asked['n']:,} images of {asked['data']}, {asked['particles']} sample(s) of the guide each")
+    n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
+    _say(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
 
 
 def _say(text: str) -> None:

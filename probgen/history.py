@@ -48,12 +48,12 @@ class History:
 
     @classmethod
     def from_csv(cls, text: str) -> "History":
-        """What ``to_csv`` wrote.
+        r"""What ``to_csv`` wrote.
 
         Raises:
             HistoryError: a cell that is no finite number, or rows without a step.
 
-        >>> History.from_csv("step,loss,beta\\n10,2.5,\\n").records
+        >>> History.from_csv("step,loss,beta\n10,2.5,\n").records
         [{'step': 10.0, 'loss': 2.5}]
         """
         rows = list(csv.DictReader(io.StringIO(text), restkey="", restval=""))

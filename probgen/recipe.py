@@ -135,9 +135,7 @@ def objective(recipe: Recipe) -> "ELBO":
     return objectives.BetaELBO(weight)
 
 
-def train(
-    recipe: Recipe, folder: Path, *, images: Path | None = None, **settings: Any
-) -> Trained:
+def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **settings: Any) -> Trained:
     """Train by a recipe into a run's folder; with ``resume=True`` go on where it stopped.
 
     Args:

@@ -14,7 +14,7 @@ from probgen.report.page import Card, Page, Section, Table
 
 MOST = 60_000
 MOST_SHEETS = 20
-LEVELS = 256
+BINS = 64
 
 
 def save_data(folder: str | Path, parts: dict[str, Set]) -> Path:
@@ -29,7 +29,7 @@ def save_data(folder: str | Path, parts: dict[str, Set]) -> Path:
     whole = "all" if len(seen) == len(data) else f"a seeded draw of {len(seen):,}"
     note = f"Of the {part} set, {whole} of its {len(data):,} items."
     sections = [
-        Section("Size", [_sizes(parts)], _counts(parts)),
+        Section("Size", [_sizes(parts)], cards=_counts(parts)),
         Section("Values", cards=_values(seen), note=note),
         Section("Classes", cards=_classes(seen), note=note),
     ]
@@ -46,10 +46,10 @@ def _seen(data: Set) -> Set:
 
 def _sizes(parts: dict[str, Set]) -> Table:
     header = ["part", "items", "classes", "factors"]
-    rows = [
-        [name, f"{len(part):,}", str(len(part.classes) or "–"), ", ".join(part.factor_names) or "–"]
-        for name, part in parts.items()
-    ]
+    rows = []
+    for name, part in parts.items():
+        classes, factors = len(part.classes) or "–", ", ".join(part.factor_names) or "–"
+        rows.append([name, f"{len(part):,}", str(classes), factors])
     return Table(header, rows)
 
 
@@ -72,8 +72,9 @@ def _class(data: Set, label: int) -> str:
 def _values(data: Set) -> list[Card]:
     """Histograms of the values, with and without the zeros."""
     low, high = _range(data)
-    bins = np.linspace(low, high if high > low else low + 1, LEVELS + 1)
-    counts, without = np.zeros(LEVELS), np.zeros(LEVELS)
+    levels = min(BINS, len(next(_batches(data)).unique()))
+    bins = np.linspace(low, high if high > low else low + 1, levels + 1)
+    counts, without = np.zeros(levels), np.zeros(levels)
     for x in _batches(data):
         counts += np.histogram(x, bins)[0]
         without += np.histogram(x[x != 0], bins)[0]

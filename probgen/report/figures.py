@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from probgen.history import History
@@ -22,7 +23,7 @@ COLOURS = (
     "#3b82c4", "#e08a1e", "#2a9d6f", "#c9609b", "#8c6bb1",
     "#c8553d", "#7f8c1f", "#17a2b8", "#8d8d8d", "#a9744f",
 )  # fmt: skip
-STYLE: Mapping[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "text.color": INK, "axes.labelcolor": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": INK, "axes.linewidth": 0.6,
@@ -61,14 +62,14 @@ def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure
         for series, style in ((term, "-"), (f"validation_{term}", "--")):
             steps, values = history.series(series)
             marker = "o" if len(steps) == 1 else None
-            label = name if style == "-" else f"{name}, validation"
+            label = name if style == "-" else ""
             if steps:
                 heights = [sign * value for value in values]
                 axes.plot(steps, heights, style, color=colour, marker=marker, label=label)
     if not axes.lines:
         return None
     axes.set(xlabel="step", ylabel="nats per item" if term != "beta" else "")
-    _legend(axes, axes.lines)
+    _legend(axes, axes.lines, least=1 if len(histories) > 1 else 2)
     return figure
 
 
@@ -94,19 +95,21 @@ def loss_panels(histories: Mapping[str, History]) -> Figure:
 
 
 @styled(STYLE)
-def images(rows: Labelled, columns: Sequence[str] = ()) -> Figure:
-    """Rows of images (n, C, H, W) with their names at the left."""
+def images(rows: Labelled, columns: Sequence[str] = (), width: float = WIDTH) -> Figure:
+    """Rows of images (n, C, H, W) with their names at the left; ``width`` in inches."""
     array = tiled(torch.stack([row.cpu() for row in rows.values()]))
-    count, (height, width) = next(iter(rows.values())).shape[0], array.shape[:2]
-    inches = max(WIDTH, min(7.0, 0.5 * count + 1))
-    figure = Figure(figsize=(inches, inches * height / width * 0.85 + 0.1))
+    high, wide = array.shape[:2]
+    names = [_short(name, 18) for name in rows]
+    room = width - 0.07 * max(map(len, names)) - 0.1
+    size = (width, room * high / wide + (0.3 if columns else 0.1))
+    figure = Figure(figsize=size, layout="compressed")
     axes = figure.subplots()
     axes.imshow(array, interpolation="none")
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_yticks(_centres(height, len(rows)), [_short(name) for name in rows])
-    axes.set_xticks(_centres(width, len(columns)), columns)
+    axes.set_yticks(_centres(high, len(rows)), names)
+    axes.set_xticks(_centres(wide, len(columns)), columns)
     axes.xaxis.tick_top()
     return figure
 
@@ -149,7 +152,7 @@ def kl_per_dimension(kl: Labelled) -> Figure:
         else:
             axes.plot(range(1, len(heights) + 1), heights, color=colour, label=name, marker=".")
     axes.set(xlabel="dimension, by KL", ylabel="KL in nats", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes, axes.lines)
     return figure
 
@@ -204,7 +207,8 @@ def draw_points(
 ) -> None:
     """Points (n, 2) into given axes."""
     x, y = points.cpu().numpy().T
-    look: dict[str, Any] = {"s": 5, "alpha": 0.6, "linewidths": 0, "rasterized": True}
+    size = min(14.0, max(3.0, 8_000 / len(x)))
+    look: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0, "rasterized": True}
     if classes is None:
         axes.scatter(x, y, color=COLOURS[0], **look)
         return
@@ -218,7 +222,14 @@ def draw_points(
         name = names[number] if number < len(names) else str(number)
         here = found == number
         axes.scatter(x[here], y[here], color=colour, label=name, **look)
-    _legend(axes, axes.collections, loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=2, handletextpad=0.2)
+    _legend(
+        axes,
+        axes.collections,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        markerscale=(25 / size) ** 0.5,
+        handletextpad=0.2,
+    )
 
 
 def _figure(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -234,10 +245,10 @@ def _centres(length: int, count: int) -> list[float]:
     return [length * (i + 0.5) / count - 0.5 for i in range(count)]
 
 
-def _legend(axes: Axes, handles: Sequence[Artist], **place: Any) -> None:
+def _legend(axes: Axes, handles: Sequence[Artist], least: int = 2, **place: Any) -> None:
     """A legend of several names; matplotlib itself would leave out one that starts with _."""
-    named = [(handle, str(handle.get_label())) for handle in handles]
-    if len(named) < 2:
+    named = [(handle, label) for handle in handles if (label := str(handle.get_label()))]
+    if len(named) < least:
         return
     legend = axes.legend([handle for handle, _ in named], ["."] * len(named), **place)
     for text, (_, name) in zip(legend.get_texts(), named, strict=True):
@@ -251,7 +262,7 @@ def _short(name: str, longest: int = LONGEST) -> str:
 
 def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # type: ignore[attr-defined]
+        text.set_parse_math(False)
     content = io.BytesIO()
     with warnings.catch_warnings(), styled(STYLE):
         warnings.filterwarnings("ignore", "Glyph .* missing from font")

@@ -1,7 +1,7 @@
 """One self-contained HTML page: figures as data URIs, every text escaped."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +25,19 @@ class Card:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text below a header; numbers are set flush right."""
+    """Rows of text below a header, all but the first column flush right."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
-    numbers: bool = True
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Named values."""
+
+    values: Mapping[str, str]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Section:
 
     title: str
     tables: Sequence[Table] = ()
+    facts: Sequence[Facts] = ()
     cards: Sequence[Card] = ()
     note: str = ""
 

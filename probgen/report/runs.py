@@ -16,7 +16,7 @@ from probgen.history import History
 from probgen.objectives import Pair
 from probgen.report import figures, page, pictures
 from probgen.report.images import ReportError, is_image
-from probgen.report.page import Card, Page, Section, Table
+from probgen.report.page import Card, Facts, Page, Section, Table
 from probgen.run import Folder, RunError
 
 TERMS = (
@@ -25,6 +25,9 @@ TERMS = (
     ("kl", "KL(q(z | x) ‖ p(z))", 1),
     ("beta", "β", 1),
 )
+
+WIDE = 5.2
+DASHED = "Dashed: on the validation set."
 
 
 class Run(NamedTuple):
@@ -77,7 +80,7 @@ def save(
         Section("Training", cards=_curves([one])),
         Section("Reconstructions and samples", cards=[*_reconstructions([one]), *_samples([one])]),
         Section("Latent space", cards=_latent(one)),
-        Section("Recipe", _recipe_tables(one)),
+        Section("Recipe", facts=_facts(one)),
     ]
     return page.write(path / "report.html", Page(one.name, subtitle, sections))
 
@@ -179,7 +182,12 @@ def _pm(score: dict[str, Any]) -> str:
 def _curves(runs: Sequence[Run]) -> list[Card]:
     histories = {run.name: run.history for run in runs}
     drawn = [(t, title, figures.curves(histories, t, sign)) for t, title, sign in TERMS]
-    cards = [Card(title, figure, file=term) for term, title, figure in drawn if figure]
+    dashed = "" if not any(run.history.series("validation_loss")[0] for run in runs) else DASHED
+    cards = [
+        Card(title, figure, dashed if term in ("loss", "kl") else "", term)
+        for term, title, figure in drawn
+        if figure
+    ]
     return cards or [Card("No curves", note="The history holds no records.")]
 
 
@@ -196,7 +204,9 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
         for run in runs
     }
     note = "The first test images, and the mean of p(x | z) at the mean of q(z | x)."
-    return [Card(title, figures.images(rows), note, "reconstructions", wide=len(runs) > 1)]
+    several = len(runs) > 1
+    figure = figures.images(rows, width=WIDE if several else figures.WIDTH)
+    return [Card(title, figure, note, "reconstructions", wide=several)]
 
 
 def _samples(runs: Sequence[Run]) -> list[Card]:
@@ -213,7 +223,7 @@ def _samples(runs: Sequence[Run]) -> list[Card]:
                  note, f"samples-{i + 1}") for i, run in enumerate(runs)
         ]  # fmt: skip
     rows = {run.name: pictures.samples(run.pair, 8) for run in runs}
-    return [Card("Samples", figures.images(rows), note, "samples", wide=True)]
+    return [Card("Samples", figures.images(rows, width=WIDE), note, "samples", wide=True)]
 
 
 def _latent(run: Run) -> list[Card]:
@@ -300,19 +310,19 @@ def _why_not(runs: Sequence[Run], *abilities: str) -> str:
     return f"No pictures: the pair lacks {' or '.join(abilities)}."
 
 
-def _recipe_tables(run: Run) -> list[Table]:
+def _facts(run: Run) -> list[Facts]:
     chosen = run.facts.get("recipe") or run.facts.get("run") or {}
     parameters = sum(p.numel() for p in run.pair.parameters())
     known = {**chosen, "parameters": f"{parameters:,}", **run.facts.get("results", {})}
-    environment = (run.facts.get("environments") or [{}])[0]
-    tables = [Table((), _rows(known), numbers=False)]
-    if environment:
-        tables.append(Table((), _rows(environment), "Where it was trained.", numbers=False))
-    return tables
+    facts = [Facts(_texts(known))]
+    for i, environment in enumerate(run.facts.get("environments", ())):
+        where = "Where it was trained." if i == 0 else "Before that."
+        facts.append(Facts(_texts(environment), where))
+    return facts
 
 
-def _rows(values: dict[str, Any]) -> list[list[str]]:
-    return [[str(name).replace("_", " "), _text(value)] for name, value in values.items()]
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    return {str(name).replace("_", " "): _text(value) for name, value in values.items()}
 
 
 def _text(value: Any) -> str:
@@ -320,6 +330,8 @@ def _text(value: Any) -> str:
         return {None: "–", True: "yes", False: "no"}[value]
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_text(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return " × ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
