@@ -1,4 +1,4 @@
-"""The command line: words to classes, and the flow from data to numbers and pictures."""
+"""The command line: from words to data to numbers and pictures."""
 
 import sys
 from pathlib import Path
@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from probgen import cli_reasoning
+from probgen import recipe as recipes
+from probgen.recipe import DATA, DEFAULTS, Recipe
 
 if TYPE_CHECKING:
     from probgen.data import Set
-    from probgen.models import VAE
-    from probgen.objectives import ELBO
-
-DATA = ("digits", "mnist", "fashion-mnist", "cifar10")
-LARGEST = 10**9
-Recipe = dict[str, Any]
+    from probgen.evaluation.likelihood import Scores
 
 app = typer.Typer(
     help="Probabilistic graphs and deep generative models on Pyro.",
@@ -41,8 +38,7 @@ DataOption = Annotated[
 OtherData = Annotated[
     Path | None, typer.Option("--data", help="The images, where a run was trained on a folder.")
 ]
-
-
+DataName = Annotated[str, typer.Argument(help=f"{', '.join(DATA)}, or a folder of images.")]
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Also write TensorBoard events into the folder.")
 ]
@@ -56,14 +52,13 @@ _data_option, _model_option = _option("Data"), _option("Model")
 _objective_option, _training_option = _option("Objective"), _option("Training")
 
 
-class CommandError(ValueError):
-    """Words on the command line that do not go together."""
-
-
 @app.command()
 def train(
     model: Annotated[Literal["vae"], typer.Argument(help="What to train.")],
     data: DataOption = "digits",
+    limit: Annotated[
+        int | None, _data_option("At most so many images of each part, a seeded draw.")
+    ] = None,
     binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
     validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
     net: Annotated[Literal["dense", "conv"], _model_option("Encoder and decoder.")] = "dense",
@@ -102,9 +97,9 @@ def train(
     --beta 4 --epochs 20 --out runs/x`
     """
     given = locals()
-    recipe = {name: given[name] for name in _RECIPE}
     folder = out or Path("runs") / f"{model}-{Path(data).name}"
-    _train(recipe, data, folder, device, tensorboard, resume=False)
+    images = None if data in DATA else Path(data)
+    _train({name: given[name] for name in DEFAULTS}, folder, images, device, tensorboard)
 
 
 @app.command()
@@ -116,9 +111,9 @@ def resume(
     tensorboard: TensorBoard = False,
 ) -> None:
     """Go on with a run that was stopped, or train a finished one for more epochs."""
-    recipe = _recipe(folder)
-    recipe["epochs"] = epochs or recipe["epochs"]
-    _train(recipe, _data_name(recipe, data), folder, device, tensorboard, resume=True)
+    recipe = recipes.read(folder)
+    recipe["epochs"] = recipe["epochs"] if epochs is None else epochs
+    _train(recipe, folder, data, device, tensorboard, resume=True)
 
 
 @app.command()
@@ -130,10 +125,35 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Test ELBO and its terms, in nats per image; also into the run's scores.json."""
-    recipe = _recipe(folder)
-    pair = _trained(recipe, folder, device)
-    _, _, test = _data(recipe, _data_name(recipe, data))
-    _show_scores(folder, pair, test, particles, seed)
+    from probgen.evaluation import likelihood
+
+    test = recipes.sets(recipes.read(folder), data).test
+    pair = recipes.trained(folder, device)
+    _show(folder, likelihood.scores(pair, test, num_particles=particles, seed=seed))
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where a comparison goes.", show_default="runs/comparison")
+    ] = None,
+    data: OtherData = None,
+    device: Device = "auto",
+) -> None:
+    """One page on a run, or one that compares several.
+
+    Example: `probgen report runs/beta-1 runs/beta-4 --out runs/betas`
+    """
+    from probgen import report
+
+    runs = [report.load(folder, data, device) for folder in folders]
+    if len(runs) > 1:
+        page = report.compare(out or Path("runs") / "comparison", runs)
+    else:
+        only = runs[0]
+        page = report.save(folders[0], only.history, only.pair, only.data, only.scores)
+    _say(f"report: {page}")
 
 
 @app.command()
@@ -145,8 +165,10 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw images from a trained model into one PNG."""
-    pair = _trained(_recipe(folder), folder, device)
-    _say(f"{n} samples: {_save_samples(out or folder / 'samples.png', pair, n, seed)}")
+    from probgen import report
+
+    images = report.pictures.samples(recipes.trained(folder, device), n, seed)
+    _say(f"{n} samples: {report.save_grid(out or folder / 'samples.png', images)}")
 
 
 @data_app.command("list")
@@ -167,10 +189,25 @@ def list_data() -> None:
 
 
 @data_app.command("get")
-def get_data(name: Annotated[str, typer.Argument(help=", ".join(DATA))]) -> None:
+def get_data(name: DataName) -> None:
     """Fetch a data set if it is not here yet, check it and say what it holds."""
-    for part, found in zip(("train", "test"), _named_data(name), strict=True):
+    for part, found in zip(("train", "test"), recipes.named(name), strict=True):
         _say(f"{found.name} {part}: {len(found):,} items of shape {found.shape}")
+
+
+@data_app.command("show")
+def show_data(
+    name: DataName,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder.", show_default="runs/data-NAME")
+    ] = None,
+) -> None:
+    """Look at a data set: one page of counts, pixels, contact sheets and mean images."""
+    from probgen import report
+
+    parts = dict(zip(("train", "test"), recipes.named(name), strict=True))
+    folder = out or Path("runs") / f"data-{Path(name).name}"
+    _say(f"report: {report.save_data(folder, parts)}")
 
 
 def main() -> None:
@@ -180,210 +217,58 @@ def main() -> None:
     except Exception as error:
         if not type(error).__module__.startswith("probgen."):
             raise
-        print(f"probgen: {error}", file=sys.stderr)
+        print(f"probgen: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
-_RECIPE = {
-    "model": str, "data": str, "net": str, "latent": int, "hidden": int, "likelihood": str,
-    "sigma": float, "binarize": bool, "objective": str, "beta": float, "warmup": int,
-    "epochs": int, "batch_size": int, "lr": float, "clip_norm": float, "validation": float,
-    "patience": int, "precision": str, "seed": int,
-}  # fmt: skip
-_OPTIONAL = ("clip_norm", "patience")
-
-
 def _train(
-    recipe: Recipe, data_name: str, folder: Path, device: str, tensorboard: bool, resume: bool
+    recipe: Recipe,
+    folder: Path,
+    images: Path | None,
+    device: str,
+    tensorboard: bool,
+    resume: bool = False,
 ) -> None:
-    from probgen import history, training
+    from probgen import history, report, training
+    from probgen.evaluation import likelihood
 
-    training_set, validation, test = _data(recipe, data_name)
-    pair = _pair(recipe, training_set.shape)
-    names = ("epochs", "batch_size", "lr", "clip_norm", "patience", "precision", "seed")
+    log = history.tensorboard(folder / "tensorboard") if tensorboard else None
     try:
-        training.fit(
-            pair,
-            _objective(recipe),
-            training_set,
-            **{name: recipe[name] for name in names},
-            validation=validation,
-            device=device,
-            checkpoint=folder,
-            resume=resume,
-            recipe=recipe | {"shape": list(training_set.shape)},
-            log=history.tensorboard(folder / "tensorboard") if tensorboard else None,
-        )
+        done = recipes.train(recipe, folder, images=images, device=device, resume=resume, log=log)
     except training.Interrupted as stop:
         print(f"probgen: {stop}", file=sys.stderr)
         raise typer.Exit(130) from None
-    _show_scores(folder, pair, test, particles=1, seed=0)
-    _say(f"samples: {_save_samples(folder / 'samples.png', pair, 64, recipe['seed'])}")
-    _say(f"reconstructions: {_save_reconstructions(folder / 'reconstructions.png', pair, test)}")
-    _say(f"run: {folder}")
+    scores = likelihood.scores(done.pair, done.test)
+    _show(folder, scores)
+    samples = report.pictures.samples(done.pair, 64)
+    _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
+    _say(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
+    _say(f"report: {report.save(folder, done.history, done.pair, done.test, scores)}")
 
 
-def _recipe(folder: Path) -> Recipe:
-    """The recipe in a run's folder, every value of the type it must have."""
-    from probgen.run import Folder, RunError
+def _save_reconstructions(folder: Path, pair: Any, test: "Set") -> Path:
+    from probgen import report
 
-    recipe = Folder(folder).facts().get("recipe")
-    if not isinstance(recipe, dict):
-        raise RunError(f"the run in {folder} was not trained by this command: load it in Python")
-    for name, kind in _RECIPE.items():
-        value = recipe.get(name)
-        whole = kind is float and type(value) is int
-        if type(value) is not kind and not whole and not (value is None and name in _OPTIONAL):
-            raise RunError(f"expected {name}: {kind.__name__} in {folder}/run.json; got {value!r}")
-    shape = recipe.get("shape")
-    if not (isinstance(shape, list) and all(type(side) is int for side in shape)):
-        raise RunError(f"expected shape: a list of sides in {folder}/run.json; got {shape!r}")
-    return recipe
+    x = report.pictures.first(pair, test, 16)
+    pairs = report.interleave(x, report.pictures.reconstruction(pair, x))
+    return report.save_grid(folder / "reconstructions.png", pairs, columns=8)
 
 
-def _data_name(recipe: Recipe, folder: Path | None) -> str:
-    if folder is None and recipe["data"] not in DATA:
-        raise CommandError("this run was trained on a folder of images: name it with --data")
-    return str(folder) if folder else recipe["data"]
-
-
-def _data(recipe: Recipe, name: str) -> "tuple[Set, Set | None, Set]":
-    """Training, validation and test set."""
-    training, test = _named_data(name)
-    if recipe["binarize"]:
-        training, test = training.binarized(), test.binarized()
-    if not recipe["validation"]:
-        return training, None, test
-    return *training.split(recipe["validation"], recipe["seed"]), test
-
-
-def _named_data(name: str) -> "tuple[Set, Set]":
-    from probgen import data
-
-    if Path(name).is_dir() and name not in DATA:
-        return data.images(name).split(0.1)
-    if name not in DATA:
-        raise CommandError(
-            f"expected a data set ({', '.join(DATA)}) or a folder of images; got {name!r}"
-        )
-    return getattr(data, name.replace("-", "_"))()
-
-
-def _pair(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
-    import torch
-
-    _sketch(recipe, shape)
-    torch.manual_seed(recipe["seed"])
-    return _built(recipe, shape)
-
-
-def _sketch(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
-    """The pair without memory for its weights, refused if it would need too much."""
-    import torch
-
-    try:
-        with torch.device("meta"):
-            sketch = _built(recipe, shape)
-    except RuntimeError as error:
-        raise CommandError(f"these sizes make no network: {error}") from error
-    size = sum(parameter.numel() for parameter in sketch.parameters())
-    if size > LARGEST:
-        raise CommandError(f"expected at most {LARGEST:,} parameters; got {size:,}")
-    return sketch
-
-
-def _built(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
-    from probgen import models, nets
-
-    latent, hidden = recipe["latent"], recipe["hidden"]
-    coders: dict[str, Any] = {
-        "dense": lambda: (
-            nets.dense_encoder(shape, latent, (hidden,)),
-            nets.dense_decoder(latent, shape, (hidden,)),
-        ),
-        "conv": lambda: (
-            nets.conv_encoder(shape, latent, hidden=hidden),
-            nets.conv_decoder(latent, shape, hidden=hidden),
-        ),
-    }
-    likelihoods: dict[str, Any] = {
-        "bernoulli": models.Bernoulli,
-        "gaussian": lambda: models.Gaussian(recipe["sigma"]),
-        "gaussian-learned": lambda: models.Gaussian(recipe["sigma"], learned=True),
-        "gaussian-optimal": models.OptimalGaussian,
-    }
-    known = {"net": coders, "likelihood": likelihoods, "model": {"vae": models.VAE}}
-    for option, table in known.items():
-        if recipe[option] not in table:
-            raise CommandError(f"expected {option} {', '.join(table)}; got {recipe[option]!r}")
-    encoder, decoder = coders[recipe["net"]]()
-    return models.VAE(encoder, decoder, likelihoods[recipe["likelihood"]]())
-
-
-def _objective(recipe: Recipe) -> "ELBO":
-    from probgen import control, objectives
-
-    beta, warmup = recipe["beta"], recipe["warmup"]
-    if recipe["objective"] not in ("elbo", "beta"):
-        raise CommandError(f"expected objective elbo or beta; got {recipe['objective']!r}")
-    if recipe["objective"] == "elbo":
-        if beta != 1 or warmup:
-            raise CommandError("--beta and --warmup go with --objective beta")
-        return objectives.ELBO()
-    weight = control.Linear(0.0, beta, warmup) if warmup else beta
-    return objectives.BetaELBO(weight)
-
-
-def _trained(recipe: Recipe, folder: Path, device: str) -> "VAE":
-    """The pair with its weights; sizes are compared with the file before memory is taken."""
-    from probgen import training
-    from probgen.run import Folder
-
-    shape = tuple(recipe["shape"])
-    weights = Folder(folder).read_weights(_sketch(recipe, shape))
-    pair = _pair(recipe, shape)
-    pair.load_state_dict(weights)
-    return pair.to(training.place(device)).eval()
-
-
-def _show_scores(folder: Path, pair: "VAE", test: "Set", particles: int, seed: int) -> None:
+def _show(folder: Path, scores: "Scores") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from probgen import checkpoint, evaluation
+    from probgen import checkpoint
 
-    terms = evaluation.likelihood.terms(pair, test, num_particles=particles, seed=seed)
-    named = {"ELBO": terms.elbo, "log-likelihood": terms.log_likelihood, "KL": terms.total_kl}
-    scores = {name: _mean_and_error(values) for name, values in named.items()}
-    protocol = {"data": test.name, "part": "test", "n": len(test), "particles": particles}
-    content = {"protocol": protocol | {"seed": seed, "unit": "nats per image"}, "scores": scores}
-    checkpoint.write(folder / "scores.json", checkpoint.to_json(content))
-    table = Table("test", "nats per image", "standard error", box=None)
-    for name, score in scores.items():
-        table.add_row(name, f"{score['mean']:.2f}", f"{score['standard_error']:.2f}")
+    table = Table("test", "mean per image", "standard error", "unit", box=None)
+    for name, score in scores.values.items():
+        numbers = f"{score['mean']:.2f}", f"{score['standard_error']:.2f}"
+        table.add_row(name, *numbers, score["unit"])
     Console().print(table)
-    _say(f"{len(test):,} images of {test.name}, {particles} sample(s) of the guide each")
-
-
-def _mean_and_error(values: Any) -> dict[str, float]:
-    error = values.std(correction=min(1, len(values) - 1)) / len(values) ** 0.5
-    return {"mean": values.mean().item(), "standard_error": error.item()}
-
-
-def _save_samples(path: Path, pair: "VAE", n: int, seed: int) -> Path:
-
-    from probgen import report
-    from probgen.evaluation.likelihood import at_rest
-
-    with at_rest(pair, seed):
-        return report.save_grid(path, pair.sample(n))
-
-
-def _save_reconstructions(path: Path, pair: "VAE", test: "Set") -> Path:
-    from probgen import report
-
-    x, _ = test.to(pair.origin.device).batch(slice(0, 16))
-    return report.save_grid(path, report.interleave(x, pair.reconstruct(x)), columns=8)
+    n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
+    _say(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
+    content = {"protocol": scores.protocol, "scores": scores.values}
+    checkpoint.write(folder / "scores.json", checkpoint.to_json(content))
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ Record = dict[str, float]
 
 
 class HistoryError(ValueError):
-    """A history that cannot be written as asked."""
+    """A history that cannot be read or written as asked."""
 
 
 class NonFiniteError(ValueError):
@@ -44,6 +45,25 @@ class History:
         writer.writeheader()
         writer.writerows(self.records)
         return text.getvalue()
+
+    @classmethod
+    def from_csv(cls, text: str) -> "History":
+        r"""What ``to_csv`` wrote.
+
+        Raises:
+            HistoryError: a cell that is no finite number, or rows without a step.
+
+        >>> History.from_csv("step,loss,beta\n10,2.5,\n").records
+        [{'step': 10.0, 'loss': 2.5}]
+        """
+        rows = list(csv.DictReader(io.StringIO(text), restkey="", restval=""))
+        try:
+            records = [{k: float(v) for k, v in row.items() if v} for row in rows]
+        except (ValueError, TypeError) as error:
+            raise HistoryError(f"expected a number in every cell: {error}") from None
+        if not all("step" in r and all(map(math.isfinite, r.values())) for r in records):
+            raise HistoryError("expected finite numbers and a step in every row")
+        return cls(records)
 
 
 class Meter:

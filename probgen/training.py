@@ -26,7 +26,6 @@ from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 EPOCH_STRIDE = 1_000_003
-LARGEST_SEED = 2**48
 
 
 class TrainingError(ValueError):
@@ -144,6 +143,8 @@ def place(device: str | torch.device) -> torch.device:
         raise TrainingError(f"expected a device such as cpu or cuda; got {device!r}") from error
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise TrainingError(f"{device} was asked for and there is no CUDA here: use device='cpu'")
+    if found.type not in ("cpu", "cuda"):
+        raise TrainingError(f"expected cpu or cuda; got {device}, which is not supported")
     return found
 
 
@@ -172,8 +173,7 @@ class _Settings:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and value >= 1):
                 raise TrainingError(f"expected {name} a whole number >= 1; got {value!r}")
-        if not 0 <= self.seed < LARGEST_SEED:
-            raise TrainingError(f"expected seed from 0 to {LARGEST_SEED - 1}; got {self.seed}")
+        likelihood.check_seed(self.seed)
         if self.batch_size > len(data):
             raise TrainingError(
                 f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
@@ -415,7 +415,12 @@ class _Run:
         where = f"stopped at step {self.step}"
         if self.folder is None:
             return f"{where}, not saved: no checkpoint folder was given"
-        return f"{where} and saved; resume with: probgen resume {self.folder.path}"
+        how = (
+            "fit(..., resume=True)"
+            if self.recipe is None
+            else f"probgen resume {self.folder.path}"
+        )
+        return f"{where} and saved; resume with: {how}"
 
     def _facts(self) -> dict[str, Any]:
         return {

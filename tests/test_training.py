@@ -23,6 +23,7 @@ from probgen import (
     objectives,
     training,
 )
+from probgen.evaluation import likelihood
 from probgen.history import NonFiniteError, tensorboard
 from probgen.run import Folder
 
@@ -309,7 +310,7 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_resume(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     settings = {"steps": 20, "log_every": 3, "checkpoint": tmp_path}
-    with pytest.raises(training.Interrupted, match="step 10 and saved; resume with: probgen"):
+    with pytest.raises(training.Interrupted, match=r"step 10 and saved; resume with: fit"):
         training.fit(pair, ELBO(), DIGITS, log=press, **settings)
     other = vae(seed=3)
     training.fit(other, ELBO(), DIGITS, resume=True, **settings)
@@ -337,7 +338,6 @@ WRONG = [
     ({"epochs": 1, "steps": 1}, "epochs or steps"),
     ({"epochs": 0}, "epochs a whole number >= 1; got 0"),
     ({"steps": 2.5}, "steps a whole number >= 1; got 2.5"),
-    ({"steps": 1, "seed": -1}, "seed from 0"),
     ({"steps": 1, "lr": "fast"}, "lr > 0 and finite; got 'fast'"),
     ({"steps": 1, "optimizer": torch.optim.LBFGS}, "cannot drive LBFGS"),
     ({"steps": 1, "batch_size": 1501}, "batch_size from 1 to 1500.*got 1501"),
@@ -354,6 +354,11 @@ WRONG = [
 def test_settings_that_cannot_work_are_named(settings, match):
     with pytest.raises(training.TrainingError, match=match):
         training.fit(vae(), ELBO(), DIGITS, **settings)
+
+
+def test_a_seed_that_no_generator_takes_is_named():
+    with pytest.raises(likelihood.EvaluationError, match="seed from 0"):
+        training.fit(vae(), ELBO(), DIGITS, steps=1, seed=-1)
 
 
 def test_patience_needs_a_constant_objective():

@@ -151,7 +151,7 @@ class Set:
             >>> len(train), len(validation)
             (8, 2)
         """
-        size = round(fraction * len(self))
+        size = round(fraction * len(self)) if 0 < fraction < 1 else 0
         if not 0 < size < len(self):
             raise DataError(
                 f"{self.name}: expected a fraction that leaves items on both sides of "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from probgen.data import Set
 from probgen.objectives import ELBO, Pair, Terms
+
+LARGEST_SEED = 2**48
 
 
 class EvaluationError(ValueError):
@@ -56,6 +59,50 @@ def terms(
     return Terms.joined(chunks, lambda tensors: torch.cat(tensors).cpu(), scale=1.0)
 
 
+class Scores(NamedTuple):
+    """Means over a set with their standard errors, how they were got, and the terms behind."""
+
+    values: dict[str, dict[str, Any]]
+    protocol: dict[str, Any]
+    terms: Terms
+
+
+def scores(
+    pair: Pair, data: Set, *, part: str = "test", num_particles: int = 1, seed: int = 0
+) -> Scores:
+    """ELBO, log-likelihood and KL in nats, and the squared error of reconstructions.
+
+    The sum of squares is that of x minus the mean of p(x | z) at the mean of q(z | x), for pairs
+    with ``encode`` and ``decode``.
+
+    Args:
+        pair: as for ``terms``.
+        data: as for ``terms``.
+        part: what the protocol calls the data.
+        num_particles: as for ``terms``.
+        seed: as for ``terms``.
+    """
+    found = terms(pair, data, num_particles=num_particles, seed=seed)
+    named = {"ELBO": found.elbo, "log-likelihood": found.log_likelihood, "KL": found.total_kl}
+    values = {name: {**_mean_and_error(v), "unit": "nats"} for name, v in named.items()}
+    if hasattr(pair, "encode") and hasattr(pair, "decode"):
+        squares = _mean_and_error(_squares(pair, data, seed))
+        values["sum of squares"] = {**squares, "unit": "squared values"}
+    protocol = {"data": data.name, "part": part, "n": len(data), "particles": num_particles}
+    return Scores(values, protocol | {"seed": seed, "per": "item"}, found)
+
+
+def reconstructed(pair: Any, x: Tensor) -> Tensor:
+    """Mean of p(x | z) at the mean of q(z | x), shape as ``x``."""
+    return pair.decode(pair.encode(x).mean).mean
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless every generator takes the seed."""
+    if not (isinstance(seed, int) and 0 <= seed < LARGEST_SEED):
+        raise EvaluationError(f"expected seed from 0 to 2^48 - 1; got {seed!r}")
+
+
 def check(pair: Pair, data: Set) -> None:
     """Raise unless the data are of the shape and in the support that the pair states."""
     data.check(shape=getattr(pair, "shape", None), support=getattr(pair, "support", None))
@@ -76,6 +123,7 @@ def arguments(pair: Pair, data: Set, index: Tensor | slice) -> tuple[Tensor, ...
 @contextmanager
 def at_rest(pair: Pair, seed: int) -> Iterator[None]:
     """No gradients, evaluation mode, own generators and parameter store, no validation."""
+    check_seed(seed)
     module: torch.nn.Module = pair  # type: ignore[assignment]
     modes = [(part, part.training) for part in module.modules()]
     device = device_of(pair)
@@ -88,6 +136,21 @@ def at_rest(pair: Pair, seed: int) -> Iterator[None]:
         torch.manual_seed(seed)
         module.eval()
         yield
+
+
+def _squares(pair: Pair, data: Set, seed: int, batch_size: int = 500) -> Tensor:
+    data = data.to(device_of(pair))
+    with at_rest(pair, seed):
+        errors = []
+        for start in range(0, len(data), batch_size):
+            x, _ = data.batch(slice(start, start + batch_size))
+            errors.append((x - reconstructed(pair, x)).square().flatten(1).sum(1).cpu())
+        return torch.cat(errors)
+
+
+def _mean_and_error(values: Tensor) -> dict[str, float]:
+    error = values.std(correction=min(1, len(values) - 1)) / len(values) ** 0.5
+    return {"mean": values.mean().item(), "standard_error": error.item()}
 
 
 def _restore(modes: list[tuple[torch.nn.Module, bool]]) -> None:

@@ -82,7 +82,7 @@ class Gaussian(nn.Module):
         learned: train log sigma with the other parameters.
 
     Raises:
-        LikelihoodError: sigma not positive and finite.
+        LikelihoodError: sigma not positive, or its square not a float32.
 
     >>> Gaussian(sigma=2.0)(torch.zeros(2)).stddev
     tensor([2., 2.])
@@ -93,8 +93,8 @@ class Gaussian(nn.Module):
 
     def __init__(self, sigma: float = 1.0, learned: bool = False) -> None:
         super().__init__()
-        if not 0 < sigma < math.inf:
-            raise LikelihoodError(f"expected sigma > 0 and finite; got {sigma}")
+        if not 1e-18 <= sigma <= 1e18:
+            raise LikelihoodError(f"expected sigma from 1e-18 to 1e18; got {sigma}")
         log_sigma = torch.tensor(math.log(sigma))
         if learned:
             self.log_sigma = nn.Parameter(log_sigma)

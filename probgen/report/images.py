@@ -1,12 +1,15 @@
-"""What a run looks like: grids of images."""
+"""Images in rows: as a PNG file, and as one array for a figure."""
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 from torchvision.utils import make_grid
 
 from probgen import checkpoint
@@ -50,3 +53,26 @@ def interleave(originals: Tensor, reconstructions: Tensor) -> Tensor:
     tensor([0., 1., 0., 1.])
     """
     return torch.stack([originals, reconstructions], dim=1).flatten(0, 1)
+
+
+def is_image(shape: Sequence[int]) -> bool:
+    """Whether one datum is a grey or RGB image (1 or 3, H, W)."""
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
+def tiled(images: Tensor) -> np.ndarray:
+    """One RGBA array of images with transparent gutters.
+
+    Args:
+        images: (rows, columns, 1 or 3, H, W), cut to [0, 1].
+
+    >>> tiled(torch.zeros(2, 3, 1, 8, 8)).shape
+    (17, 26, 4)
+    """
+    rgb = images.detach().cpu().clamp(0, 1).expand(-1, -1, 3, -1, -1)
+    rgba = torch.cat([rgb, torch.ones_like(rgb[:, :, :1])], 2)
+    gutter = max(1, images.shape[-1] // 16)
+    spaced = pad(rgba, (0, gutter, 0, gutter)).permute(0, 3, 1, 4, 2)
+    rows, height, columns, width, _ = spaced.shape
+    whole = spaced.reshape(rows * height, columns * width, 4)[:-gutter, :-gutter]
+    return (whole * 255).round().to(torch.uint8).numpy()

@@ -1,0 +1,248 @@
+"""A run in words: what the command line takes, run.json keeps, and objects are built from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from probgen.data import Set
+    from probgen.history import History
+    from probgen.models import VAE
+    from probgen.objectives import ELBO
+
+DATA = ("digits", "dsprites", "mnist", "fashion-mnist", "cifar10")
+LARGEST = 10**9
+Recipe = dict[str, Any]
+
+DEFAULTS: Recipe = {
+    "model": "vae", "data": "digits", "limit": None, "binarize": False, "validation": 0.0,
+    "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli", "sigma": 1.0,
+    "objective": "elbo", "beta": 1.0, "warmup": 0, "epochs": 20, "batch_size": 128, "lr": 1e-3,
+    "clip_norm": None, "patience": None, "precision": "float32", "seed": 0,
+}  # fmt: skip
+_OPTIONAL = {"limit": int, "clip_norm": float, "patience": int}
+_SETTINGS = ("epochs", "batch_size", "lr", "clip_norm", "patience", "precision", "seed")
+
+
+class RecipeError(ValueError):
+    """Words that name no data, no network or no objective, or do not go together."""
+
+
+class Parts(NamedTuple):
+    """The sets a run sees."""
+
+    training: "Set"
+    validation: "Set | None"
+    test: "Set"
+
+
+class Trained(NamedTuple):
+    """What comes of a recipe."""
+
+    history: "History"
+    pair: "VAE"
+    test: "Set"
+
+
+def read(folder: Path) -> Recipe:
+    """The recipe in a run's folder, every value of the type it must have.
+
+    Raises:
+        RunError: there is no run, it was not made from a recipe, or the recipe is not one.
+    """
+    from probgen.run import Folder, RunError
+
+    recipe = Folder(folder).facts().get("recipe")
+    if not isinstance(recipe, dict):
+        raise RunError(f"the run in {folder} was not made from a recipe: load it in Python")
+    for name in DEFAULTS:
+        if not _fits(name, value := recipe.get(name)):
+            kind = _kind(name).__name__
+            raise RunError(f"expected {name}: {kind} in {folder}/run.json; got {value!r}")
+    shape = recipe.get("shape")
+    if not (isinstance(shape, list) and all(type(side) is int for side in shape)):
+        raise RunError(f"expected shape: a list of sides in {folder}/run.json; got {shape!r}")
+    return recipe
+
+
+def sets(recipe: Recipe, folder: Path | None = None) -> Parts:
+    """The data of a recipe; ``folder`` is where the images are, if they were in one.
+
+    Raises:
+        RecipeError: no such data, or a folder of images that is not given.
+    """
+    if folder is None and recipe["data"] not in DATA:
+        raise RecipeError("this run was trained on a folder of images: name it with --data")
+    training, test = (_limited(part, recipe) for part in named(str(folder or recipe["data"])))
+    if recipe["binarize"]:
+        training, test = training.binarized(), test.binarized()
+    if not recipe["validation"]:
+        return Parts(training, None, test)
+    return Parts(*training.split(recipe["validation"], recipe["seed"]), test)
+
+
+def named(name: str) -> "tuple[Set, Set]":
+    """Training and test set of that name, or of a folder of images.
+
+    Raises:
+        RecipeError: neither.
+
+    >>> [len(part) for part in named("digits")]
+    [1500, 297]
+    """
+    from probgen import data
+
+    if Path(name).is_dir() and name not in DATA:
+        return data.images(name).split(0.1)
+    if name not in DATA:
+        known = ", ".join(DATA)
+        raise RecipeError(f"expected a data set ({known}) or a folder of images; got {name!r}")
+    return getattr(data, name.replace("-", "_"))()
+
+
+def pair(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
+    """The untrained pair, its weights drawn with the recipe's seed.
+
+    Raises:
+        RecipeError: unknown words, or more than 10^9 parameters.
+    """
+    import torch
+
+    from probgen.evaluation.likelihood import check_seed
+
+    _sketch(recipe, shape)
+    check_seed(recipe["seed"])
+    torch.manual_seed(recipe["seed"])
+    return _built(recipe, shape)
+
+
+def objective(recipe: Recipe) -> "ELBO":
+    """What the recipe maximises.
+
+    Raises:
+        RecipeError: no such objective, or settings that are another's.
+
+    >>> objective(DEFAULTS | {"objective": "beta", "beta": 4.0})
+    BetaELBO(beta=4.0)
+    """
+    from probgen import control, objectives
+
+    beta, warmup = recipe["beta"], recipe["warmup"]
+    if recipe["objective"] not in ("elbo", "beta"):
+        raise RecipeError(f"expected objective elbo or beta; got {recipe['objective']!r}")
+    if recipe["objective"] == "elbo":
+        if beta != 1 or warmup:
+            raise RecipeError("--beta and --warmup go with --objective beta")
+        return objectives.ELBO()
+    weight = control.Linear(0.0, beta, warmup) if warmup else beta
+    return objectives.BetaELBO(weight)
+
+
+def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **settings: Any) -> Trained:
+    """Train by a recipe into a run's folder; with ``resume=True`` go on where it stopped.
+
+    Args:
+        recipe: ``DEFAULTS`` with changes.
+        folder: the run's folder.
+        images: the data, where they are a folder of images.
+        settings: others of ``training.fit``: device, resume, log, show.
+    """
+    from probgen import training
+
+    parts = sets(recipe, images)
+    module = pair(recipe, parts.training.shape)
+    history = training.fit(
+        module,
+        objective(recipe),
+        parts.training,
+        **{name: recipe[name] for name in _SETTINGS},
+        validation=parts.validation,
+        checkpoint=folder,
+        recipe=recipe | {"shape": list(parts.training.shape)},
+        **settings,
+    )
+    return Trained(history, module, parts.test)
+
+
+def trained(folder: Path, device: str = "auto") -> "VAE":
+    """The pair with its weights; sizes are compared with the file before memory is taken.
+
+    Raises:
+        RunError: no finished run.
+        CheckpointError: its weights are damaged or another model's.
+    """
+    from probgen import training
+    from probgen.run import Folder
+
+    recipe = read(folder)
+    shape = tuple(recipe["shape"])
+    weights = Folder(folder).read_weights(_sketch(recipe, shape))
+    module = pair(recipe, shape)
+    module.load_state_dict(weights)
+    return module.to(training.place(device)).eval()
+
+
+def _kind(name: str) -> type:
+    return _OPTIONAL.get(name) or type(DEFAULTS[name])
+
+
+def _fits(name: str, value: Any) -> bool:
+    kind = _kind(name)
+    whole = kind is float and type(value) is int
+    return type(value) is kind or whole or (value is None and name in _OPTIONAL)
+
+
+def _limited(part: "Set", recipe: Recipe) -> "Set":
+    import torch
+
+    limit = recipe.get("limit")
+    if limit is None or limit >= len(part):
+        return part
+    if limit < 1:
+        raise RecipeError(f"expected limit >= 1; got {limit}")
+    generator = torch.Generator().manual_seed(recipe["seed"])
+    return part.take(torch.randperm(len(part), generator=generator)[:limit].sort().values)
+
+
+def _sketch(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
+    """The pair without memory for its weights, refused if it would need too much."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            sketch = _built(recipe, shape)
+    except (RuntimeError, OverflowError, TypeError, IndexError) as error:
+        raise RecipeError(f"these sizes make no network: {error}") from error
+    size = sum(parameter.numel() for parameter in sketch.parameters())
+    if size > LARGEST:
+        raise RecipeError(f"expected at most {LARGEST:,} parameters; got {size:,}")
+    return sketch
+
+
+def _built(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
+    from probgen import models, nets
+
+    latent, hidden = recipe["latent"], recipe["hidden"]
+    coders: dict[str, Any] = {
+        "dense": lambda: (
+            nets.dense_encoder(shape, latent, (hidden,)),
+            nets.dense_decoder(latent, shape, (hidden,)),
+        ),
+        "conv": lambda: (
+            nets.conv_encoder(shape, latent, hidden=hidden),
+            nets.conv_decoder(latent, shape, hidden=hidden),
+        ),
+    }
+    likelihoods: dict[str, Any] = {
+        "bernoulli": models.Bernoulli,
+        "gaussian": lambda: models.Gaussian(recipe["sigma"]),
+        "gaussian-learned": lambda: models.Gaussian(recipe["sigma"], learned=True),
+        "gaussian-optimal": models.OptimalGaussian,
+    }
+    known: Mapping[str, Mapping[str, Any]]
+    known = {"net": coders, "likelihood": likelihoods, "model": {"vae": models.VAE}}
+    for option, table in known.items():
+        if recipe[option] not in table:
+            raise RecipeError(f"expected {option} {', '.join(table)}; got {recipe[option]!r}")
+    encoder, decoder = coders[recipe["net"]]()
+    return models.VAE(encoder, decoder, likelihoods[recipe["likelihood"]]())

@@ -1,0 +1,123 @@
+"""The page of a data set: counts, pixels, contact sheets and mean images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probgen.data import Set
+from probgen.report import figures, page
+from probgen.report.images import is_image
+from probgen.report.page import Card, Page, Section, Table
+
+MOST = 60_000
+MOST_SHEETS = 20
+BINS = 64
+
+
+def save_data(folder: str | Path, parts: dict[str, Set]) -> Path:
+    """Write report.html on a data set, with its figures beside it.
+
+    Args:
+        folder: where.
+        parts: the sets by name, the first one is looked at closely: ``{"train": train, ...}``.
+    """
+    part, data = next(iter(parts.items()))
+    seen = _seen(data)
+    whole = "all" if len(seen) == len(data) else f"a seeded draw of {len(seen):,}"
+    note = f"Of the {part} set, {whole} of its {len(data):,} items."
+    sections = [
+        Section("Size", [_sizes(parts)], cards=_counts(parts)),
+        Section("Values", cards=_values(seen), note=note),
+        Section("Classes", cards=_classes(seen), note=note),
+    ]
+    subtitle = f"{sum(map(len, parts.values())):,} items of shape {data.shape}"
+    return page.write(Path(folder) / "report.html", Page(data.name, subtitle, sections))
+
+
+def _seen(data: Set) -> Set:
+    if len(data) <= MOST:
+        return data
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    return data.take(order[:MOST].sort().values)
+
+
+def _sizes(parts: dict[str, Set]) -> Table:
+    header = ["part", "items", "classes", "factors"]
+    rows = []
+    for name, part in parts.items():
+        classes, factors = len(part.classes) or "–", ", ".join(part.factor_names) or "–"
+        rows.append([name, f"{len(part):,}", str(classes), factors])
+    return Table(header, rows)
+
+
+def _counts(parts: dict[str, Set]) -> list[Card]:
+    cards = []
+    for name, part in parts.items():
+        if part.y is None:
+            cards.append(Card(f"Classes: {name}", note="The data have no labels."))
+            continue
+        counts = part.y.bincount(minlength=len(part.classes)).tolist()
+        heights = {_class(part, k): float(count) for k, count in enumerate(counts)}
+        cards.append(Card(f"Classes: {name}", figures.bars(heights, "items"), file=f"n-{name}"))
+    return cards
+
+
+def _class(data: Set, label: int) -> str:
+    return data.classes[label] if label < len(data.classes) else str(label)
+
+
+def _values(data: Set) -> list[Card]:
+    """Histograms of the values, with and without the zeros."""
+    low, high = _range(data)
+    levels = min(BINS, len(next(_batches(data)).unique()))
+    bins = np.linspace(low, high if high > low else low + 1, levels + 1)
+    counts, without = np.zeros(levels), np.zeros(levels)
+    for x in _batches(data):
+        counts += np.histogram(x, bins)[0]
+        without += np.histogram(x[x != 0], bins)[0]
+    zeros = f"{1 - without.sum() / counts.sum():.1%} of {counts.sum():,.0f} values are zero."
+    return [
+        Card("All values", figures.stairs(counts, bins, "value"), file="values"),
+        Card("Without zeros", figures.stairs(without, bins, "value"), zeros, "nonzero"),
+    ]
+
+
+def _range(data: Set) -> tuple[float, float]:
+    bounds = [(x.min().item(), x.max().item()) for x in _batches(data)]
+    return min(low for low, _ in bounds), max(high for _, high in bounds)
+
+
+def _batches(data: Set, size: int = 5_000) -> Iterator[Tensor]:
+    for start in range(0, len(data), size):
+        yield data.batch(slice(start, start + size))[0].cpu()
+
+
+def _classes(data: Set) -> list[Card]:
+    if not is_image(data.shape):
+        return [Card("Images", note=f"Items of shape {data.shape} are no grey or RGB images.")]
+    if data.y is None:
+        return [Card("Images", figures.images({"": data.batch(slice(0, 8))[0]}),
+                     "The data have no labels.", "images")]  # fmt: skip
+    groups = {
+        _class(data, k): data.take(data.y == k) for k in data.y.unique().tolist()[:MOST_SHEETS]
+    }
+    means = {name: _mean(group) for name, group in groups.items()}
+    sheets = [
+        Card(name, figures.images(_sheet(group)), f"{len(group):,} items", f"class-{i + 1}")
+        for i, (name, group) in enumerate(groups.items())
+    ]
+    mean = Card("Mean image of each class", figures.gallery(means), file="means", wide=True)
+    return [mean, *sheets]
+
+
+def _mean(data: Set) -> Tensor:
+    return sum((x.sum(0) for x in _batches(data)), torch.zeros(data.shape)) / len(data)
+
+
+def _sheet(data: Set) -> dict[str, Tensor]:
+    x, _ = data.batch(slice(0, 32))
+    full = torch.cat([x, x.new_ones(-len(x) % 8, *x.shape[1:])])
+    return {" " * i: row for i, row in enumerate(full.split(8))}

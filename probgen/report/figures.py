@@ -1,0 +1,270 @@
+"""Figures for pages and files: legible on light and dark, user text never read as markup."""
+
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from probgen.history import History
+from probgen.report.images import tiled
+
+INK = "#333334"
+COLOURS = (
+    "#3b82c4", "#e08a1e", "#2a9d6f", "#c9609b", "#8c6bb1",
+    "#c8553d", "#7f8c1f", "#17a2b8", "#8d8d8d", "#a9744f",
+)  # fmt: skip
+STYLE: dict[Any, Any] = {
+    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
+    "xtick.labelsize": 8, "ytick.labelsize": 8, "text.color": INK, "axes.labelcolor": INK,
+    "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": INK, "axes.linewidth": 0.6,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": INK,
+    "grid.alpha": 0.15, "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.6,
+    "legend.frameon": False, "svg.fonttype": "path", "svg.hashsalt": "probgen",
+    "figure.constrained_layout.use": True,
+}  # fmt: skip
+ADAPTIVE = (
+    f"<style>:root{{color:{INK}}}"
+    "@media(prefers-color-scheme:dark){:root{color:#d3d7de}}</style></svg>"
+)
+WIDTH, HEIGHT = 4.2, 2.7
+LONGEST = 28
+Labelled = Mapping[str, Tensor]
+
+styled = matplotlib.rc_context
+
+
+def to_svg(figure: Figure) -> bytes:
+    """Transparent SVG, text as outlines, its ink light where the reader prefers dark."""
+    svg = _saved(figure, "svg", transparent=True, metadata={"Date": None}).decode()
+    return svg.replace(INK, "currentColor").replace("</svg>", ADAPTIVE).encode()
+
+
+def to_png(figure: Figure, dpi: int = 110) -> bytes:
+    """PNG on white."""
+    return _saved(figure, "png", facecolor="white", dpi=dpi, metadata={"Software": None})
+
+
+@styled(STYLE)
+def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure | None:
+    """One term of every run by step, dashed on the validation set; None if nobody has it."""
+    figure, axes = _figure()
+    for (name, history), colour in zip(histories.items(), _colours(len(histories)), strict=True):
+        for series, style in ((term, "-"), (f"validation_{term}", "--")):
+            steps, values = history.series(series)
+            marker = "o" if len(steps) == 1 else None
+            label = name if style == "-" else ""
+            if steps:
+                heights = [sign * value for value in values]
+                axes.plot(steps, heights, style, color=colour, marker=marker, label=label)
+    if not axes.lines:
+        return None
+    axes.set(xlabel="step", ylabel="nats per item" if term != "beta" else "")
+    _legend(axes, axes.lines, least=1 if len(histories) > 1 else 2)
+    return figure
+
+
+@styled(STYLE)
+def loss_panels(histories: Mapping[str, History]) -> Figure:
+    """Loss, reconstruction and KL of each run, one panel per run."""
+    columns = min(3, len(histories))
+    rows = -(-len(histories) // columns)
+    figure = Figure(figsize=(3 * columns, 2.2 * rows))
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    terms = (("loss", "total", 1), ("log_likelihood", "reconstruction", -1), ("kl", "KL", 1))
+    for axes, (name, history) in zip(panels, histories.items(), strict=False):
+        for (term, label, sign), colour in zip(terms, COLOURS, strict=False):
+            steps, values = history.series(term)
+            axes.plot(steps, [sign * value for value in values], color=colour, label=label)
+        axes.set_title(_short(name))
+    for axes in list(panels)[len(histories) :]:
+        axes.set_axis_off()
+    figure.axes[0].legend()
+    figure.supxlabel("step", fontsize=9)
+    figure.supylabel("nats per item", fontsize=9)
+    return figure
+
+
+@styled(STYLE)
+def images(rows: Labelled, columns: Sequence[str] = (), width: float = WIDTH) -> Figure:
+    """Rows of images (n, C, H, W) with their names at the left; ``width`` in inches."""
+    array = tiled(torch.stack([row.cpu() for row in rows.values()]))
+    high, wide = array.shape[:2]
+    names = [_short(name, 18) for name in rows]
+    room = width - 0.07 * max(map(len, names)) - 0.1
+    size = (width, room * high / wide + (0.3 if columns else 0.1))
+    figure = Figure(figsize=size, layout="compressed")
+    axes = figure.subplots()
+    axes.imshow(array, interpolation="none")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_yticks(_centres(high, len(rows)), names)
+    axes.set_xticks(_centres(wide, len(columns)), columns)
+    axes.xaxis.tick_top()
+    return figure
+
+
+@styled(STYLE)
+def gallery(named: Labelled, columns: int = 5) -> Figure:
+    """One image (C, H, W) per name, its name above it."""
+    rows = -(-len(named) // columns)
+    figure = Figure(figsize=(1.2 * columns, 1.4 * rows))
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, (name, image) in zip(panels, named.items(), strict=False):
+        axes.imshow(tiled(image[None, None]), interpolation="none")
+        axes.set_title(_short(name, 14))
+    for axes in panels:
+        axes.set_axis_off()
+    return figure
+
+
+@styled(STYLE)
+def bars(heights: Mapping[str, float], label: str = "") -> Figure:
+    """One bar per name, from the top down."""
+    figure, axes = _figure(height=max(1.2, 0.24 * len(heights) + 0.5))
+    places = range(len(heights))
+    axes.barh(places, list(heights.values()), color=COLOURS[0], height=0.7)
+    axes.set_yticks(places, [_short(name) for name in heights])
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.set_xlabel(label)
+    return figure
+
+
+@styled(STYLE)
+def kl_per_dimension(kl: Labelled) -> Figure:
+    """Mean KL of each latent dimension (d,), greatest first, one line or bar series per run."""
+    figure, axes = _figure()
+    for (name, values), colour in zip(kl.items(), _colours(len(kl)), strict=True):
+        heights = values.cpu().sort(descending=True).values.tolist()
+        if len(kl) == 1:
+            axes.bar(range(1, len(heights) + 1), heights, color=colour)
+        else:
+            axes.plot(range(1, len(heights) + 1), heights, color=colour, label=name, marker=".")
+    axes.set(xlabel="dimension, by KL", ylabel="KL in nats", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(axes, axes.lines)
+    return figure
+
+
+@styled(STYLE)
+def histogram(groups: Mapping[str, Tensor], label: str, bins: int = 60) -> Figure:
+    """Histograms of 1-d groups over the same bins."""
+    figure, axes = _figure()
+    edges = np.histogram_bin_edges(torch.cat(list(groups.values())).numpy(), bins)
+    for (name, values), colour in zip(groups.items(), _colours(len(groups)), strict=True):
+        counts = np.histogram(values.numpy(), edges)[0]
+        axes.stairs(counts, edges, fill=True, alpha=0.5, color=colour, label=name)
+    axes.set(xlabel=label, ylabel="items")
+    _legend(axes, axes.patches)
+    return figure
+
+
+@styled(STYLE)
+def stairs(counts: np.ndarray, edges: np.ndarray, label: str) -> Figure:
+    """One histogram that was counted elsewhere."""
+    figure, axes = _figure()
+    axes.stairs(counts, edges, fill=True, color=COLOURS[0])
+    axes.set(xlabel=label, ylabel="count")
+    return figure
+
+
+@styled(STYLE)
+def scatter(points: Tensor, classes: Tensor | None, names: Sequence[str] = ()) -> Figure:
+    """Points (n, 2) coloured by class: a legend where there are at most ten, else a scale."""
+    figure, axes = _figure(height=3.4)
+    draw_points(axes, points, classes, names)
+    axes.set(xlabel="first component", ylabel="second component")
+    return figure
+
+
+@styled(STYLE)
+def scatters(
+    panels: Mapping[str, tuple[Tensor, Tensor | None]], names: Sequence[str] = ()
+) -> Figure:
+    """One panel of points (n, 2) and their classes per name."""
+    figure = Figure(figsize=(3.2 * len(panels), 3.4))
+    for axes, (title, (points, classes)) in zip(
+        figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True
+    ):
+        draw_points(axes, points, classes, names)
+        axes.set_title(_short(title))
+    return figure
+
+
+def draw_points(
+    axes: Axes, points: Tensor, classes: Tensor | None, names: Sequence[str] = ()
+) -> None:
+    """Points (n, 2) into given axes."""
+    x, y = points.cpu().numpy().T
+    size = min(14.0, max(3.0, 8_000 / len(x)))
+    look: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0, "rasterized": True}
+    if classes is None:
+        axes.scatter(x, y, color=COLOURS[0], **look)
+        return
+    found = classes.cpu().numpy()
+    present = np.unique(found)
+    if len(present) > len(COLOURS):
+        dots = axes.scatter(x, y, c=found, cmap="viridis", **look)
+        axes.figure.colorbar(dots, ax=axes, aspect=30).outline.set_visible(False)
+        return
+    for number, colour in zip(present, COLOURS, strict=False):
+        name = names[number] if number < len(names) else str(number)
+        here = found == number
+        axes.scatter(x[here], y[here], color=colour, label=name, **look)
+    _legend(
+        axes,
+        axes.collections,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        markerscale=(25 / size) ** 0.5,
+        handletextpad=0.2,
+    )
+
+
+def _figure(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
+
+
+def _colours(count: int) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+
+
+def _centres(length: int, count: int) -> list[float]:
+    return [length * (i + 0.5) / count - 0.5 for i in range(count)]
+
+
+def _legend(axes: Axes, handles: Sequence[Artist], least: int = 2, **place: Any) -> None:
+    """A legend of several names; matplotlib itself would leave out one that starts with _."""
+    named = [(handle, label) for handle in handles if (label := str(handle.get_label()))]
+    if len(named) < least:
+        return
+    legend = axes.legend([handle for handle, _ in named], ["."] * len(named), **place)
+    for text, (_, name) in zip(legend.get_texts(), named, strict=True):
+        text.set_text(_short(name))
+
+
+def _short(name: str, longest: int = LONGEST) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    content = io.BytesIO()
+    with warnings.catch_warnings(), styled(STYLE):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(content, format=kind, **options)
+    return content.getvalue()
