@@ -244,10 +244,9 @@ def _show(folder: Path, scores: "Scores") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from probgen import checkpoint
+    from probgen import report
 
-    content = {"protocol": scores.protocol, "scores": scores.values}
-    checkpoint.write(folder / "scores.json", checkpoint.to_json(content))
+    report.save_scores(folder, scores)
     table = Table("test", "mean per image", "standard error", "unit", box=None)
     for name, score in scores.values.items():
         numbers = f"{score['mean']:.2f}", f"{score['standard_error']:.2f}"
