@@ -67,7 +67,9 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
              (("0.5", "conv-64 beta 0.5"), ("1", "conv-64"), ("4", "conv-64 beta 4"))}  # fmt: skip
     x = pictures.first(runs[0].pair, runs[0].data)
     found = {
-        "losses": figures.loss_panels({run.name: run.history for run in runs}),
+        "losses": figures.loss_panels(
+            {run.name: run.history for run in runs}, {run.name: constant(run) for run in runs}
+        ),
         "reconstructions": figures.images(
             {"original": x} | {r.name: pictures.reconstruction(r.pair, x) for r in runs}
         ),
