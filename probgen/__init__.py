@@ -5,7 +5,7 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 __all__ = ["checkpoint", "control", "data", "dsep", "evaluation", "graph", "history", "markov"]
-__all__ += ["models", "nets", "objectives", "recipe", "report", "run", "training"]
+__all__ += ["models", "nets", "objectives", "recipe", "report", "run", "study", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -258,7 +258,7 @@ def _show(folder: Path, scores: "Scores") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from probgen import checkpoint
+    from probgen import report
 
     table = Table("test", "mean per image", "standard error", "unit", box=None)
     for name, score in scores.values.items():
@@ -267,8 +267,7 @@ def _show(folder: Path, scores: "Scores") -> None:
     Console().print(table)
     n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
     _say(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
-    content = {"protocol": scores.protocol, "scores": scores.values}
-    checkpoint.write(folder / "scores.json", checkpoint.to_json(content))
+    report.save_scores(folder, scores)
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import probgen
+from probgen import checkpoint
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "probgen"
@@ -97,6 +98,23 @@ def example(name):
 
 def test_example_svi_vae_trains():
     assert example("svi_vae").main(epochs=2, beta=1.0, device="cpu") > -35
+
+
+STUDIES = {"fashion_mnist_vae": 7, "dsprites_beta": 3}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_runs_quickly_and_writes_its_results(name, tmp_path, capsys):
+    module = example(name)
+    rows = module.main(epochs=9, quick=True, runs=tmp_path / "r", out=tmp_path, device="cpu")
+    assert len(rows) == STUDIES[name]
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("ours", "reference", "coursework report", "unit"))
+    content = checkpoint.read_json(tmp_path / f"{name}.json")
+    assert len(content["runs"]) == STUDIES[name]
+    pictures = list((tmp_path / name).glob("*.png"))
+    assert len(pictures) >= 7
+    assert all(path.stat().st_size < 300_000 for path in pictures)
 
 
 def test_no_machine_path_is_committed():

@@ -54,15 +54,16 @@ def _sizes(parts: dict[str, Set]) -> Table:
 
 
 def _counts(parts: dict[str, Set]) -> list[Card]:
-    cards = []
-    for name, part in parts.items():
-        if part.y is None:
-            cards.append(Card(f"Classes: {name}", note="The data have no labels."))
-            continue
-        counts = part.y.bincount(minlength=len(part.classes)).tolist()
-        heights = {_class(part, k): float(count) for k, count in enumerate(counts)}
-        cards.append(Card(f"Classes: {name}", figures.bars(heights, "items"), file=f"n-{name}"))
-    return cards
+    return [_count(name, part, f"counts-{i + 1}") for i, (name, part) in enumerate(parts.items())]
+
+
+def _count(name: str, part: Set, file: str) -> Card:
+    title = f"Classes: {name}"
+    if part.y is None:
+        return Card(title, note="The data have no labels.")
+    counts = part.y.bincount(minlength=len(part.classes)).tolist()
+    heights = {_class(part, label): float(count) for label, count in enumerate(counts)}
+    return Card(title, figures.bars(heights, "items"), file=file)
 
 
 def _class(data: Set, label: int) -> str:
@@ -78,10 +79,11 @@ def _values(data: Set) -> list[Card]:
     for x in _batches(data):
         counts += np.histogram(x, bins)[0]
         without += np.histogram(x[x != 0], bins)[0]
-    zeros = f"{1 - without.sum() / counts.sum():.1%} of {counts.sum():,.0f} values are zero."
+    total, zero = counts.sum(), counts.sum() - without.sum()
+    note = f"{zero / total:.1%} of {total:,.0f} values are zero."
     return [
         Card("All values", figures.stairs(counts, bins, "value"), file="values"),
-        Card("Without zeros", figures.stairs(without, bins, "value"), zeros, "nonzero"),
+        Card("Without zeros", figures.stairs(without, bins, "value"), note, "nonzero"),
     ]
 
 

@@ -49,7 +49,7 @@ def to_svg(figure: Figure) -> bytes:
     return svg.replace(INK, "currentColor").replace("</svg>", ADAPTIVE).encode()
 
 
-def to_png(figure: Figure, dpi: int = 110) -> bytes:
+def to_png(figure: Figure, dpi: int = 160) -> bytes:
     """PNG on white."""
     return _saved(figure, "png", facecolor="white", dpi=dpi, metadata={"Software": None})
 
@@ -61,11 +61,10 @@ def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure
     for (name, history), colour in zip(histories.items(), _colours(len(histories)), strict=True):
         for series, style in ((term, "-"), (f"validation_{term}", "--")):
             steps, values = history.series(series)
-            marker = "o" if len(steps) == 1 else None
             label = name if style == "-" else ""
             if steps:
                 heights = [sign * value for value in values]
-                axes.plot(steps, heights, style, color=colour, marker=marker, label=label)
+                axes.plot(steps, heights, style, color=colour, marker=_marker(steps), label=label)
     if not axes.lines:
         return None
     axes.set(xlabel="step", ylabel="nats per item" if term != "beta" else "")
@@ -74,24 +73,37 @@ def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure
 
 
 @styled(STYLE)
-def loss_panels(histories: Mapping[str, History]) -> Figure:
-    """Loss, reconstruction and KL of each run, one panel per run."""
+def loss_panels(
+    histories: Mapping[str, History], constants: Mapping[str, float] | None = None
+) -> Figure:
+    """Loss, reconstruction and KL of each run, one panel per run.
+
+    Args:
+        histories: by the runs' names.
+        constants: nats that a run's loss and reconstruction are shown without.
+    """
     columns = min(3, len(histories))
     rows = -(-len(histories) // columns)
     figure = Figure(figsize=(3 * columns, 2.2 * rows))
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    terms = (("loss", "total", 1), ("log_likelihood", "reconstruction", -1), ("kl", "KL", 1))
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (name, history) in zip(panels, histories.items(), strict=False):
-        for (term, label, sign), colour in zip(terms, COLOURS, strict=False):
-            steps, values = history.series(term)
-            axes.plot(steps, [sign * value for value in values], color=colour, label=label)
+        _draw_losses(axes, history, (constants or {}).get(name, 0.0))
         axes.set_title(_short(name))
-    for axes in list(panels)[len(histories) :]:
+    for axes in panels[len(histories) :]:
         axes.set_axis_off()
-    figure.axes[0].legend()
+    panels[0].legend()
     figure.supxlabel("step", fontsize=9)
     figure.supylabel("nats per item", fontsize=9)
     return figure
+
+
+def _draw_losses(axes: Axes, history: History, constant: float) -> None:
+    terms = (("loss", "total", 1), ("log_likelihood", "reconstruction", -1), ("kl", "KL", 1))
+    for (term, label, sign), colour in zip(terms, COLOURS, strict=False):
+        steps, values = history.series(term)
+        less = 0.0 if term == "kl" else constant
+        heights = [sign * value - less for value in values]
+        axes.plot(steps, heights, color=colour, marker=_marker(steps), label=label)
 
 
 @styled(STYLE)
@@ -99,7 +111,7 @@ def images(rows: Labelled, columns: Sequence[str] = (), width: float = WIDTH) ->
     """Rows of images (n, C, H, W) with their names at the left; ``width`` in inches."""
     array = tiled(torch.stack([row.cpu() for row in rows.values()]))
     high, wide = array.shape[:2]
-    names = [_short(name, 18) for name in rows]
+    names = [_short(name, 24) for name in rows]
     room = width - 0.07 * max(map(len, names)) - 0.1
     size = (width, room * high / wide + (0.3 if columns else 0.1))
     figure = Figure(figsize=size, layout="compressed")
@@ -237,6 +249,11 @@ def _figure(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]
     return figure, figure.subplots()
 
 
+def _marker(steps: Sequence[float]) -> str | None:
+    """A dot where there is no line to see."""
+    return "o" if len(steps) == 1 else None
+
+
 def _colours(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
@@ -256,7 +273,7 @@ def _legend(axes: Axes, handles: Sequence[Artist], least: int = 2, **place: Any)
 
 
 def _short(name: str, longest: int = LONGEST) -> str:
-    line = " ".join(name.split())
+    line = " ".join(name.encode(errors="replace").decode().split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from probgen.data import Set
 from probgen.evaluation.likelihood import at_rest, device_of, reconstructed
@@ -75,7 +76,7 @@ def codes(pair: Any, data: Set, n: int = 5_000, batch_size: int = 500) -> Tensor
 
 
 def principal(codes: Tensor) -> Tensor:
-    """The first two principal components (n, 2) of codes (n, d >= 2).
+    """The first two principal components (n, 2) of codes (n, d), zeros where there is none.
 
     >>> principal(torch.tensor([[0.0, 0.0, 3.0], [0.0, 0.0, -3.0]])).abs()
     tensor([[3., 0.],
@@ -83,7 +84,8 @@ def principal(codes: Tensor) -> Tensor:
     """
     centred = codes - codes.mean(0)
     _, _, axes = torch.linalg.svd(centred, full_matrices=False)
-    return centred @ axes[:2].T
+    points = centred @ axes[:2].T
+    return pad(points, (0, 2 - points.shape[1]))
 
 
 def colourings(data: Set) -> dict[str, tuple[Tensor | None, Sequence[str]]]:

@@ -85,6 +85,12 @@ def save(
     return page.write(path / "report.html", Page(one.name, subtitle, sections))
 
 
+def save_scores(folder: str | Path, scores: likelihood.Scores) -> None:
+    """Write scores.json, each score with its unit, and their protocol."""
+    content = {"protocol": scores.protocol, "scores": scores.values}
+    checkpoint.write(Path(folder) / "scores.json", checkpoint.to_json(content))
+
+
 def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
     """Write report.html, report.json and figures on several runs side by side.
 
@@ -262,11 +268,12 @@ def _traversals(runs: Sequence[Run]) -> list[Card]:
             continue
         note = "Each row moves one dimension from −3 to 3 about the code of the first test image."
         file = "traversal" if len(runs) == 1 else f"traversal-{i + 1}"
-        cards.append(Card(title, figures.images(_traversal(run)), note, file))
+        cards.append(Card(title, figures.images(traversal(run)), note, file))
     return cards
 
 
-def _traversal(run: Run) -> dict[str, Tensor]:
+def traversal(run: Run) -> dict[str, Tensor]:
+    """Rows of ``pictures.traversal`` about the first test image, dimensions ordered by KL."""
     x = pictures.first(run.pair, run.data, 1)
     latent = pictures.codes(run.pair, run.data, 1).shape[1]
     found = [v.mean(0) for v in run.scores.terms.kl_per_dim.values() if v.shape[-1] == latent]

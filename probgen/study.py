@@ -1,0 +1,99 @@
+"""Several runs as one study: trained or gone on with, scored, its numbers and figures written."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from probgen import checkpoint, evaluation, recipe, report
+from probgen.recipe import Recipe
+from probgen.report import Run
+from probgen.run import Folder
+
+Row = Mapping[str, str | float]
+
+
+def train(recipes: Mapping[str, Recipe], folder: Path, device: str = "auto") -> list[Run]:
+    """One run per recipe, each in a folder of its name, as ``probgen train`` leaves it.
+
+    A finished run is not trained again, and one that was stopped goes on; ``probgen evaluate``
+    on a folder reproduces its scores.json from its run.json.
+
+    Raises:
+        CheckpointError: a folder holds a run by another recipe.
+    """
+    runs = []
+    for name, words in recipes.items():
+        path = folder / name
+        history, pair, test = recipe.train(words, path, device=device, resume=True)
+        scores = evaluation.likelihood.scores(pair, test)
+        report.save_scores(path, scores)
+        report.save(path, history, pair, test, scores)
+        runs.append(Run(name, history, pair, test, scores, Folder(path).facts()))
+    report.compare(folder / "comparison", runs)
+    return runs
+
+
+def terms(run: Run, constant: float = 0.0) -> Row:
+    """A row of a table: means per item of what the objective weighs, and the ELBO.
+
+    total = reconstruction + beta KL, reconstruction = -log p(x | z) - constant
+    """
+    score = {name: value["mean"] for name, value in run.scores.values.items()}
+    reconstruction = -score["log-likelihood"] - constant
+    total = reconstruction + run.facts["recipe"]["beta"] * score["KL"]
+    return {"run": run.name, "total": total, "ELBO": score["ELBO"],
+            "reconstruction": reconstruction, "KL": score["KL"],
+            "sum of squares": score["sum of squares"]}  # fmt: skip
+
+
+def beside(
+    rows: Sequence[Row], reference: Mapping[str, Mapping[str, float]], source: str
+) -> list[Row]:
+    """Ours, the reference's and its source: a row per number that the reference has.
+
+    >>> beside([{"run": "a", "KL": 2.0}], {"a": {"KL": 3.0}}, "a paper")
+    [{'run': 'a, KL', 'ours': 2.0, 'reference': 3.0, 'source': 'a paper'}]
+    """
+    return [
+        {"run": f"{row['run']}, {term}", "ours": row[term], "reference": value, "source": source}
+        for row in rows
+        for term, value in reference.get(str(row["run"]), {}).items()
+    ]
+
+
+def write(
+    out: Path, name: str, runs: Sequence[Run], table: Sequence[Row], figures: Mapping[str, Figure]
+) -> None:
+    """NAME.json with the table, scores and recipes, and NAME/ with the figures."""
+    details = {
+        run.name: {
+            "recipe": run.facts["recipe"],
+            "weights_sha256": run.facts["weights_sha256"],
+            "environment": run.facts["environments"][0],
+            "seconds": run.facts["results"]["seconds"],
+            "protocol": run.scores.protocol,
+            "scores": run.scores.values,
+        }
+        for run in runs
+    }
+    content = {"table": [dict(row) for row in table], "runs": details}
+    checkpoint.write(out / f"{name}.json", checkpoint.to_json(content))
+    for title, figure in figures.items():
+        checkpoint.write(out / name / f"{title}.png", report.figures.to_png(figure))
+
+
+def show(rows: Sequence[Row], note: str = "") -> None:
+    """Print rows as a table, numbers with two decimals."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None)
+    for header in rows[0]:
+        table.add_column(escape(header), justify="left" if header == "run" else "right")
+    for row in rows:
+        cells = [f"{v:.2f}" if isinstance(v, float) else escape(v) for v in row.values()]
+        table.add_row(*cells)
+    Console(width=110).print(table)
+    print(note)

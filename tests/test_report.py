@@ -1,0 +1,332 @@
+"""The report: whole, self-contained, and nothing in it but what was measured."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from probgen import checkpoint, data, models, nets, objectives, recipe, report, training
+from probgen.history import History, HistoryError
+from probgen.report import figures, page, pictures
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "A[/b]",
+    "cost $a_$",
+    "_under",
+    "{{ 7 * 7 }}",
+    "\udc80x",
+    "漢",
+)
+
+
+class Reader(html.parser.HTMLParser):
+    """Tags with their attributes, and the text between them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read(path):
+    return Reader(path.read_text())
+
+
+def labelled(n=40, shape=(1, 8, 8), **known):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (n, *shape), generator=generator, dtype=torch.uint8)
+    return data.arrays(x, name="some", **known)
+
+
+def fitted(part, latent=3, **settings):
+    vae = models.VAE(
+        nets.dense_encoder(part.shape, latent, (8,)),
+        nets.dense_decoder(latent, part.shape, (8,)),
+        models.Gaussian(),
+    )
+    objective = objectives.BetaELBO(2.0)
+    return vae, training.fit(vae, objective, part, steps=6, batch_size=8, log_every=2, **settings)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs by recipe, one of them with a name that is nobody's friend."""
+    words = recipe.DEFAULTS | {"limit": 200, "hidden": 8, "latent": 4, "epochs": 2}
+    folders = [tmp_path / "plain", tmp_path / "<i>b <script> A[b] cost $a_$"]
+    for beta, folder in enumerate(folders, 1):
+        recipe.train(words | {"objective": "beta", "beta": float(beta)}, folder)
+    return folders
+
+
+def test_a_report_has_every_part_and_its_files(tmp_path):
+    part = labelled(y=[i % 3 for i in range(40)], classes=HOSTILE[:3])
+    vae, history = fitted(part, checkpoint=tmp_path)
+    path = report.save(tmp_path, history, vae, part)
+    found = read(path)
+    curves = ("Total", "Reconstruction:", "KL(q", "β", "KL per dimension")
+    pictures = ("Samples", "Latent traversal", "Interpolation", "Codes by class")
+    for words in (*curves, *pictures, "Recipe", "ELBO"):
+        assert words in found.text
+    numbers = checkpoint.read_json(tmp_path / "report.json")
+    assert len(numbers["history"]) == len(history.records)
+    assert len(numbers["kl_per_dimension"]["z"]) == 3
+    drawn = [tag for tag, _ in found.tags].count("img")
+    assert len(list((tmp_path / "report").glob("*.svg"))) == drawn >= 10
+
+
+def test_a_page_needs_no_network_and_runs_no_script(tmp_path):
+    part = labelled()
+    vae, history = fitted(part)
+    found = read(report.save(tmp_path, history, vae, part))
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in found.tags}
+    sources = [attrs["src"] for _, attrs in found.tags if "src" in attrs]
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    policies = [attrs.get("content", "") for tag, attrs in found.tags if tag == "meta"]
+    assert any("default-src 'none'" in policy for policy in policies)
+    links = [attrs["href"] for tag, attrs in found.tags if tag == "a"]
+    assert all(link.startswith("#part-") for link in links)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_text_in_html_and_figures(tmp_path, name):
+    part = labelled(y=[0, 1] * 20, classes=(name, "other"))
+    vae, history = fitted(part)
+    run = report.Run(name, history, vae, part, _scores(vae, part), {})
+    found = read(report.compare(tmp_path, [run, run._replace(name="other")]))
+    assert name.encode(errors="replace").decode() in found.text
+    assert "script" not in {tag for tag, _ in found.tags}
+    read(report.save_data(tmp_path / "data", {name: part}))
+
+
+def _scores(vae, part):
+    from probgen.evaluation import likelihood
+
+    return likelihood.scores(vae, part)
+
+
+def test_dollars_are_not_mathematics():
+    tensor = torch.zeros(1, 1, 8, 8)
+    svg = figures.to_svg(figures.images({"cost $a_$": tensor, "_": tensor}))
+    assert figures.to_svg(figures.images({"cost $a_$": tensor, "_": tensor})) == svg
+    assert b"prefers-color-scheme" in svg
+    assert figures.INK.encode() not in svg.replace(figures.ADAPTIVE.encode(), b"")
+
+
+def test_every_run_is_in_the_legend_whatever_its_name():
+    histories = {name: History([{"step": 1, "kl": 1.0}]) for name in ("_a", "b")}
+    legend = figures.curves(histories, "kl").axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["_a", "b"]
+
+
+PARTS = {
+    "tables": (labelled(shape=(5,)), "no grey or RGB images"),
+    "no labels": (labelled(), "no labels or factors"),
+    "factors": (
+        labelled(factors=[[i % 2, i % 20] for i in range(40)], factor_names=("size", "turn<b>")),
+        "Codes by turn<b>",
+    ),  # fmt: skip
+    "two channels": (labelled(shape=(2, 8, 8)), "no grey or RGB images"),
+    "one item": (labelled(n=1), "Codes"),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_a_page_says_what_it_cannot_show(tmp_path, kind):
+    part, words = PARTS[kind]
+    vae, history = fitted(labelled(shape=part.shape))
+    assert words in read(report.save(tmp_path, history, vae, part)).text
+    report.save_data(tmp_path / "data", {"train": part})
+
+
+@pytest.mark.parametrize("known", [{}, {"y": [0, 1] * 20}])
+def test_one_latent_dimension_is_a_histogram(tmp_path, known):
+    part = labelled(**known)
+    vae, history = fitted(part, latent=1)
+    found = read(report.save(tmp_path, history, vae, part))
+    assert "a histogram in place of principal components" in found.text
+
+
+def test_a_bare_pair_and_an_empty_history_make_a_page(tmp_path):
+    part = labelled()
+    vae, _ = fitted(part)
+
+    class Bare(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.vae, self.model, self.guide = vae, vae.model, vae.guide
+
+    found = read(report.save(tmp_path, History(), Bare(), part))
+    assert "The history holds no records." in found.text
+    assert "the pair lacks encode or decode" in found.text
+    with pytest.raises(report.ReportError, match="at least one run"):
+        report.compare(tmp_path, [])
+
+
+def test_traversals_are_ordered_by_kl_and_centred_on_the_code():
+    part = labelled()
+    vae, _ = fitted(part)
+    x = pictures.first(vae, part, 1)
+    rows = pictures.traversal(vae, x, torch.tensor([0.1, 0.3, 0.2]), rows=2, steps=3)
+    assert list(rows) == ["z2, 0.30 nats", "z3, 0.20 nats"]
+    code = vae.encode(x).mean.detach().clone()
+    code[0, 1] = -3
+    assert torch.allclose(rows["z2, 0.30 nats"][0], vae.decode(code).mean[0])
+
+
+def test_interpolation_begins_and_ends_at_reconstructions():
+    part = labelled()
+    vae, _ = fitted(part)
+    x = pictures.first(vae, part, 4)
+    lines = pictures.interpolation(vae, x, steps=5)
+    assert torch.allclose(lines[:, 0], vae.reconstruct(x[:2]), atol=1e-6)
+    assert torch.allclose(lines[:, -1], vae.reconstruct(x[2:]), atol=1e-6)
+
+
+def test_a_history_survives_its_table():
+    records = [{"step": 1.0, "loss": -0.1, "kl": 1e-9}, {"step": 2.0, "beta": 3.0}]
+    assert History.from_csv(History(records).to_csv()).records == records
+    for text in ("step,loss\n1,inf\n", "step\nx\n", "loss\n1\n", "step\n1,2\n"):
+        with pytest.raises(HistoryError):
+            History.from_csv(text)
+
+
+def test_the_command_reports_one_run_and_compares_two(probgen, runs, tmp_path):
+    status, out, err = probgen("report", runs[0])
+    assert (status, (runs[0] / "report.html").exists()) == (0, True), err
+    status, out, err = probgen("report", *runs, "--out", tmp_path / "both")
+    assert (status, "both" in out) == (0, True), err
+    found = read(tmp_path / "both" / "report.html")
+    assert runs[1].name in found.text
+    assert "script" not in {tag for tag, _ in found.tags}
+    assert set(checkpoint.read_json(tmp_path / "both" / "report.json")) == {r.name for r in runs}
+
+
+def test_two_protocols_never_share_a_table(runs):
+    loaded = [report.load(folder) for folder in runs]
+    protocol = loaded[1].scores.protocol | {"particles": 9}
+    loaded[1] = loaded[1]._replace(scores=loaded[1].scores._replace(protocol=protocol))
+    path = report.compare(runs[0].parent / "two", loaded)
+    assert path.read_text().count("Protocol:") == 2
+
+
+def test_half_written_and_foreign_folders_are_one_line(probgen, runs, tmp_path):
+    facts = json.loads((runs[0] / "run.json").read_text())
+    unfinished = {name: value for name, value in facts.items() if name != "weights_sha256"}
+    cases = (("is not finished: probgen resume", unfinished), ("expected format 1", {"format": 7}))
+    for words, content in cases:
+        (runs[0] / "run.json").write_text(json.dumps(content))
+        status, _, err = probgen("report", *runs)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert words in err
+    (runs[0] / "run.json").write_text(json.dumps(facts))
+    for content in (None, b"\xff", b"step,loss\n1,nan\n"):
+        (runs[0] / "history.csv").unlink(missing_ok=True)
+        if content is not None:
+            (runs[0] / "history.csv").write_bytes(content)
+        status, _, err = probgen("report", runs[0])
+        assert (status, err.count("\n")) == (2, 1), err
+    assert probgen("report", tmp_path / "nowhere")[0] == 2
+
+
+def test_evaluate_reproduces_a_studys_scores(probgen, tmp_path):
+    from probgen import study
+
+    words = recipe.DEFAULTS | {"limit": 200, "hidden": 8, "epochs": 1, "binarize": True}
+    [run] = study.train({"a run": words}, tmp_path)
+    scores = (tmp_path / "a run" / "scores.json").read_bytes()
+    assert checkpoint.read_json(tmp_path / "a run" / "scores.json")["scores"] == run.scores.values
+    (tmp_path / "a run" / "scores.json").unlink()
+    assert probgen("evaluate", tmp_path / "a run")[0] == 0
+    assert (tmp_path / "a run" / "scores.json").read_bytes() == scores
+
+
+def test_data_show_counts_and_pictures(probgen, tmp_path):
+    status, out, err = probgen("data", "show", "digits", "--out", tmp_path)
+    assert status == 0, err
+    found = read(tmp_path / "report.html")
+    train, _ = data.digits()
+    zeros = int((train.x == 0).sum()) / train.x.numel()
+    assert f"{zeros:.1%} of {train.x.numel():,} values are zero" in found.text
+    assert f"{int((train.y == 3).sum())} items" in found.text
+    assert (tmp_path / "report" / "means.svg").exists()
+
+
+def test_the_command_line_and_recipes_have_the_same_defaults():
+    import inspect
+
+    from probgen import cli
+
+    given = {name: p.default for name, p in inspect.signature(cli.train).parameters.items()}
+    assert {name: given[name] for name in recipe.DEFAULTS if name != "model"} == {
+        name: value for name, value in recipe.DEFAULTS.items() if name != "model"
+    }
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--hide-scrollbars")  # fmt: skip
+
+
+def chromium(folder, *words):
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [380, 1280])
+def test_a_browser_shows_every_figure_and_nothing_overflows(runs, tmp_path, width):
+    """Measured from outside by a page that frames the report; the report itself runs nothing."""
+    path = report.compare(tmp_path / "page", [report.load(folder) for folder in runs])
+    framed = path.read_text().replace("&", "&amp;").replace('"', "&quot;")
+    outer = tmp_path / "outer.html"
+    outer.write_text(
+        f'<iframe width="{width}" height="900" srcdoc="{framed}"></iframe><pre></pre><script>'
+        "onload = () => { const inner = document.querySelector('iframe').contentDocument;"
+        "const whole = [...inner.images].every(i => i.complete && i.naturalWidth > 0);"
+        "document.querySelector('pre').textContent ="
+        "`images ${inner.images.length} ${whole} width ${inner.documentElement.scrollWidth}` }"
+        "</script>"
+    )
+    dom = chromium(tmp_path, "--dump-dom", "--window-size=1400,1000", outer.as_uri())
+    count, whole, wide = re.search(r"<pre>images (\d+) (\w+) width (\d+)", dom).groups()
+    assert int(count) >= 8
+    assert whole == "true"
+    assert int(wide) <= width
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_screenshot_is_light_or_dark_as_the_reader_prefers(tmp_path):
+    from PIL import Image
+
+    part = labelled()
+    vae, history = fitted(part)
+    path = report.save(tmp_path, history, vae, part)
+    corners = []
+    for scheme in (1, 0):
+        shot = tmp_path / f"{scheme}.png"
+        chromium(tmp_path, f"--screenshot={shot}", "--window-size=1280,900",
+                 f"--blink-settings=preferredColorScheme={scheme}", path.as_uri())  # fmt: skip
+        corners.append(Image.open(shot).convert("L").getpixel((2, 2)))
+    assert corners[0] > 200 > 60 > corners[1]
+
+
+def test_pages_escape_every_field(tmp_path):
+    evil = "<script>"
+    card, table = page.Card(evil, note=evil), page.Table([evil], [[evil]], evil)
+    facts = page.Facts({evil: evil}, evil)
+    section = page.Section(evil, [table], [facts], [card], evil)
+    found = read(page.write(tmp_path / "p.html", page.Page(evil, evil, [section])))
+    assert "script" not in {tag for tag, _ in found.tags}
+    assert found.text.count(evil) == 14
