@@ -46,10 +46,13 @@ def read(path):
 def labelled(n=40, shape=(1, 8, 8), **known):
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(0, 256, (n, *shape), generator=generator, dtype=torch.uint8)
+    if len(shape) != 3:
+        x = x / 255
     return data.arrays(x, name="some", **known)
 
 
 def fitted(part, latent=3, **settings):
+    torch.manual_seed(0)
     vae = models.VAE(
         nets.dense_encoder(part.shape, latent, (8,)),
         nets.dense_decoder(latent, part.shape, (8,)),

@@ -49,7 +49,7 @@ def to_svg(figure: Figure) -> bytes:
     return svg.replace(INK, "currentColor").replace("</svg>", ADAPTIVE).encode()
 
 
-def to_png(figure: Figure, dpi: int = 160) -> bytes:
+def to_png(figure: Figure, dpi: int = 110) -> bytes:
     """PNG on white."""
     return _saved(figure, "png", facecolor="white", dpi=dpi, metadata={"Software": None})
 
