@@ -36,7 +36,7 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
         "data": "dsprites",
         "limit": 300 if quick else 50_000,
         "net": "dense",
-        "hidden": 32 if quick else 1_000,
+        "hidden": 32 if quick else 400,
         "latent": 20,
         "objective": "beta",
         "epochs": epochs,
@@ -73,7 +73,7 @@ def main(epochs: int, quick: bool, runs: Path, out: Path, device: str) -> list[s
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
