@@ -61,7 +61,9 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
     return found | {f"traversal {n}".replace(" ", "-"): f for n, f in traversals.items()}
 
 
-def main(epochs: int, quick: bool, runs: Path, out: Path, device: str) -> list[study.Row]:
+def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
+    runs = runs / "quick" if quick else runs
+    out = out or (runs / "results" if quick else Path("docs/results"))
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
     rows = [study.terms(run) for run in trained]
     study.show(rows, NOTE)
@@ -76,6 +78,6 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
     parser.add_argument("--device", default="auto")
     main(**vars(parser.parse_args()))

@@ -93,7 +93,9 @@ def before_and_after(runs: dict[str, Run]) -> dict[str, Tensor]:
     return rows
 
 
-def main(epochs: int, quick: bool, runs: Path, out: Path, device: str) -> list[study.Row]:
+def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
+    runs = runs / "quick" if quick else runs
+    out = out or (runs / "results" if quick else Path("docs/results"))
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
     rows = [study.terms(run, constant(run)) for run in trained]
     study.show(rows, NOTE.format(constant=constant(trained[0])))
@@ -108,6 +110,6 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
     parser.add_argument("--device", default="auto")
     main(**vars(parser.parse_args()))

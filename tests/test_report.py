@@ -127,7 +127,7 @@ def test_dollars_are_not_mathematics():
 
 
 def test_every_run_is_in_the_legend_whatever_its_name():
-    histories = {name: History([{"step": 1, "kl": 1.0}]) for name in ("_a", "b")}
+    histories = {name: History([{"step": 1, "kl": 1, "validation_kl": 2}]) for name in ("_a", "b")}
     legend = figures.curves(histories, "kl").axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["_a", "b"]
 

@@ -21,7 +21,7 @@ from probgen.report.images import tiled
 INK = "#333334"
 COLOURS = (
     "#3b82c4", "#e08a1e", "#2a9d6f", "#c9609b", "#8c6bb1",
-    "#c8553d", "#7f8c1f", "#17a2b8", "#8d8d8d", "#a9744f",
+    "#c8553d", "#7f8c1f", "#17a2b8", "#8d8d8d", "#e3c34a",
 )  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
@@ -61,14 +61,14 @@ def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure
     for (name, history), colour in zip(histories.items(), _colours(len(histories)), strict=True):
         for series, style in ((term, "-"), (f"validation_{term}", "--")):
             steps, values = history.series(series)
-            label = name if style == "-" else ""
             if steps:
                 heights = [sign * value for value in values]
-                axes.plot(steps, heights, style, color=colour, marker=_marker(steps), label=label)
+                axes.plot(steps, heights, style, color=colour, marker=_marker(steps), label=name)
     if not axes.lines:
         return None
     axes.set(xlabel="step", ylabel="nats per item" if term != "beta" else "")
-    _legend(axes, axes.lines, least=1 if len(histories) > 1 else 2)
+    solid = [line for line in axes.lines if line.get_linestyle() == "-"]
+    _legend(axes, solid, least=1 if len(histories) > 1 else 2)
     return figure
 
 
@@ -158,7 +158,7 @@ def kl_per_dimension(kl: Labelled) -> Figure:
     """Mean KL of each latent dimension (d,), greatest first, one line or bar series per run."""
     figure, axes = _figure()
     for (name, values), colour in zip(kl.items(), _colours(len(kl)), strict=True):
-        heights = values.cpu().sort(descending=True).values.tolist()
+        heights = values.sort(descending=True).values.tolist()
         if len(kl) == 1:
             axes.bar(range(1, len(heights) + 1), heights, color=colour)
         else:
@@ -264,7 +264,7 @@ def _centres(length: int, count: int) -> list[float]:
 
 def _legend(axes: Axes, handles: Sequence[Artist], least: int = 2, **place: Any) -> None:
     """A legend of several names; matplotlib itself would leave out one that starts with _."""
-    named = [(handle, label) for handle in handles if (label := str(handle.get_label()))]
+    named = [(handle, str(handle.get_label())) for handle in handles]
     if len(named) < least:
         return
     legend = axes.legend([handle for handle, _ in named], ["."] * len(named), **place)
