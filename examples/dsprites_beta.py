@@ -46,9 +46,10 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
 
 def drawn(runs: list[Run]) -> dict[str, Figure]:
     data = runs[0].data
-    x = pictures.first(runs[0].pair, data)
-    codes = {run.name: pictures.principal(pictures.codes(run.pair, data)) for run in runs}
-    panels = {name: (points, data.y[: len(points)]) for name, points in codes.items()}
+    x = pictures.items(runs[0].pair, data)
+    shown = pictures.spread(data, pictures.CODES)
+    codes = {run.name: pictures.principal(pictures.codes(run.pair, shown)) for run in runs}
+    panels = {name: (points, shown.y) for name, points in codes.items()}
     found = {
         "losses": figures.loss_panels({run.name: run.history for run in runs}),
         "reconstructions": figures.images(

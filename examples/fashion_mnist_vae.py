@@ -66,7 +66,7 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
     by_name = {run.name: run for run in runs}
     betas = {f"beta {b}": by_name[n] for b, n in
              (("0.5", "conv-64 beta 0.5"), ("1", "conv-64"), ("4", "conv-64 beta 4"))}  # fmt: skip
-    x = pictures.first(runs[0].pair, runs[0].data)
+    x = pictures.items(runs[0].pair, runs[0].data)
     found = {
         "losses": figures.loss_panels(
             {run.name: run.history for run in runs}, {run.name: constant(run) for run in runs}
@@ -83,7 +83,7 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
 
 def before_and_after(runs: dict[str, Run]) -> dict[str, Tensor]:
     """Reconstructions by the dense and the convolutional VAE, untrained and trained."""
-    x = pictures.first(runs["conv-64"].pair, runs["conv-64"].data)
+    x = pictures.items(runs["conv-64"].pair, runs["conv-64"].data)
     rows = {"original": x}
     for name in ("dense-32", "conv-64"):
         run = runs[name]

@@ -249,7 +249,7 @@ def _train(
 def _save_reconstructions(folder: Path, pair: Any, test: "Set") -> Path:
     from probgen import report
 
-    x = report.pictures.first(pair, test, 16)
+    x = report.pictures.items(pair, test, 16)
     pairs = report.interleave(x, report.pictures.reconstruction(pair, x))
     return report.save_grid(folder / "reconstructions.png", pairs, columns=8)
 

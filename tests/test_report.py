@@ -179,7 +179,7 @@ def test_a_bare_pair_and_an_empty_history_make_a_page(tmp_path):
 def test_traversals_are_ordered_by_kl_and_centred_on_the_code():
     part = labelled()
     vae, _ = fitted(part)
-    x = pictures.first(vae, part, 1)
+    x = pictures.items(vae, part, 1)
     rows = pictures.traversal(vae, x, torch.tensor([0.1, 0.3, 0.2]), rows=2, steps=3)
     assert list(rows) == ["z2, 0.30 nats", "z3, 0.20 nats"]
     code = vae.encode(x).mean.detach().clone()
@@ -190,7 +190,7 @@ def test_traversals_are_ordered_by_kl_and_centred_on_the_code():
 def test_interpolation_begins_and_ends_at_reconstructions():
     part = labelled()
     vae, _ = fitted(part)
-    x = pictures.first(vae, part, 4)
+    x = pictures.items(vae, part, 4)
     lines = pictures.interpolation(vae, x, steps=5)
     assert torch.allclose(lines[:, 0], vae.reconstruct(x[:2]), atol=1e-6)
     assert torch.allclose(lines[:, -1], vae.reconstruct(x[2:]), atol=1e-6)

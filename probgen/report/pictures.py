@@ -11,12 +11,23 @@ from probgen.data import Set
 from probgen.evaluation.likelihood import at_rest, device_of, reconstructed
 
 Rows = dict[str, Tensor]
+CODES = 5_000
 
 
-def first(pair: Any, data: Set, n: int = 8) -> Tensor:
-    """The first ``n`` items of a set, on the pair's device, binarised alike each time."""
+def spread(data: Set, n: int) -> Set:
+    """``n`` items evenly spaced over a set, so that a sorted one shows all it has.
+
+    >>> from probgen.data import arrays
+    >>> spread(arrays(range(10)), 4).x
+    tensor([0, 3, 6, 9])
+    """
+    return data.take(torch.linspace(0, len(data) - 1, min(n, len(data))).round().long())
+
+
+def items(pair: Any, data: Set, n: int = 8) -> Tensor:
+    """``n`` items spread over a set, on the pair's device, binarised alike each time."""
     with at_rest(pair, seed=0):
-        return data.take(slice(0, n)).to(device_of(pair)).batch(slice(0, n))[0]
+        return spread(data, n).to(device_of(pair)).batch(slice(0, n))[0]
 
 
 def reconstruction(pair: Any, x: Tensor) -> Tensor:
@@ -64,9 +75,9 @@ def interpolation(pair: Any, x: Tensor, steps: int = 8) -> Tensor:
         return pair.decode(torch.lerp(start[:, None], end[:, None], weight)).mean
 
 
-def codes(pair: Any, data: Set, n: int = 5_000, batch_size: int = 500) -> Tensor:
-    """Means of q(z | x) of the first ``n`` items, (n, latent), on the CPU."""
-    data = data.take(slice(0, n)).to(device_of(pair))
+def codes(pair: Any, data: Set, batch_size: int = 500) -> Tensor:
+    """Means of q(z | x), (N, latent), on the CPU."""
+    data = data.to(device_of(pair))
     with at_rest(pair, seed=0):
         means = [
             pair.encode(data.batch(slice(i, i + batch_size))[0]).mean.cpu()

@@ -203,13 +203,13 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
         return [Card(title, note="The runs saw different data: there are no common test images.")]
     if not all(run.shows("encode", "decode") for run in runs):
         return [Card(title, note=_why_not(runs, "encode", "decode"))]
-    x = pictures.first(runs[0].pair, runs[0].data)
+    x = pictures.items(runs[0].pair, runs[0].data)
     rows = {"original": x}
     rows |= {
         (run.name if len(runs) > 1 else "reconstruction"): pictures.reconstruction(run.pair, x)
         for run in runs
     }
-    note = "The first test images, and the mean of p(x | z) at the mean of q(z | x)."
+    note = "Images spread over the test set, and the mean of p(x | z) at the mean of q(z | x)."
     several = len(runs) > 1
     figure = figures.images(rows, width=WIDE if several else figures.WIDTH)
     return [Card(title, figure, note, "reconstructions", wide=several)]
@@ -235,7 +235,7 @@ def _samples(runs: Sequence[Run]) -> list[Card]:
 def _latent(run: Run) -> list[Card]:
     cards = [_kl_card([run]), *_traversals([run])]
     if run.shows("encode", "decode") and len(run.data) > 1:
-        x = pictures.first(run.pair, run.data)
+        x = pictures.items(run.pair, run.data)
         lines = pictures.interpolation(run.pair, x[: len(x) // 2 * 2])
         rows = {" " * i: line for i, line in enumerate(lines)}
         note = "Straight lines between the codes of two test images."
@@ -274,8 +274,8 @@ def _traversals(runs: Sequence[Run]) -> list[Card]:
 
 def traversal(run: Run) -> dict[str, Tensor]:
     """Rows of ``pictures.traversal`` about the first test image, dimensions ordered by KL."""
-    x = pictures.first(run.pair, run.data, 1)
-    latent = pictures.codes(run.pair, run.data, 1).shape[1]
+    x = pictures.items(run.pair, run.data, 1)
+    latent = pictures.codes(run.pair, pictures.spread(run.data, 1)).shape[1]
     found = [v.mean(0) for v in run.scores.terms.kl_per_dim.values() if v.shape[-1] == latent]
     return pictures.traversal(run.pair, x, found[0] if found else torch.zeros(latent))
 
@@ -283,13 +283,13 @@ def traversal(run: Run) -> dict[str, Tensor]:
 def _codes(run: Run) -> list[Card]:
     if not hasattr(run.pair, "encode"):
         return [Card("Codes", note="The pair has no encode(x).")]
-    codes = pictures.codes(run.pair, run.data)
+    shown = pictures.spread(run.data, pictures.CODES)
+    codes = pictures.codes(run.pair, shown)
     if codes.shape[1] == 1:
-        return [_one_dimension(run, codes[:, 0])]
+        return [_one_dimension(shown, codes[:, 0])]
     points = pictures.principal(codes)
     cards = []
-    for number, (name, (classes, names)) in enumerate(pictures.colourings(run.data).items()):
-        classes = None if classes is None else classes[: len(points)]
+    for number, (name, (classes, names)) in enumerate(pictures.colourings(shown).items()):
         title = f"Codes by {name}" if name else "Codes"
         unlabelled = "" if name else " The data have no labels or factors to colour them by."
         note = f"First two principal components of {len(points):,} means of q(z | x).{unlabelled}"
@@ -298,9 +298,9 @@ def _codes(run: Run) -> list[Card]:
     return cards
 
 
-def _one_dimension(run: Run, codes: Tensor) -> Card:
-    name, (classes, names) = next(iter(pictures.colourings(run.data).items()))
-    classes = torch.zeros(len(codes)) if classes is None else classes[: len(codes)].cpu()
+def _one_dimension(data: Set, codes: Tensor) -> Card:
+    name, (classes, names) = next(iter(pictures.colourings(data).items()))
+    classes = torch.zeros(len(codes)) if classes is None else classes.cpu()
     groups = {
         names[k] if k < len(names) else str(k): codes[classes == k]
         for k in map(int, classes.unique())
