@@ -1,5 +1,6 @@
-"""Evaluators: pure functions of a pair and data, or of arrays."""
+"""Evaluators: pure functions of a pair and data, or of arrays, that return scores."""
 
 from probgen.evaluation import likelihood
+from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
-__all__ = ["likelihood"]
+__all__ = ["EvaluationError", "ProtocolError", "Score", "likelihood"]

@@ -9,13 +9,10 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
+from probgen.evaluation.score import EvaluationError
 from probgen.objectives import ELBO, Pair, Terms
 
 LARGEST_SEED = 2**48
-
-
-class EvaluationError(ValueError):
-    """What cannot be evaluated, or only to a wrong number."""
 
 
 def terms(

@@ -1,0 +1,11 @@
+"""Pyro ELBOs over one decomposition, ``terms``: a loss is a few words about its terms.
+
+Each objective is a ``torch.nn.Module`` (its state in ``state_dict``) and a Pyro ``ELBO``, so it
+goes into ``pyro.infer.SVI(model, guide, optim, loss=BetaELBO(4.0))`` as into ``training.fit``.
+"""
+
+from probgen.objectives.beta import BetaELBO
+from probgen.objectives.decomposition import ObjectiveError, Pair, Terms
+from probgen.objectives.elbo import ELBO, terms
+
+__all__ = ["ELBO", "BetaELBO", "ObjectiveError", "Pair", "Terms", "terms"]

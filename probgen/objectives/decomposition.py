@@ -1,0 +1,263 @@
+"""The terms of an ELBO, read from one trace of the model and one of its guide."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any, NamedTuple, Protocol
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.util import scale_and_mask
+from torch import Tensor
+
+Program = Callable[..., Any]
+Site = Mapping[str, Any]
+PARTICLES = "num_particles_vectorized"
+
+
+class ObjectiveError(ValueError):
+    """A model/guide pair or a setting that the objective cannot give a right number for."""
+
+
+class Pair(Protocol):
+    """What is trained: a ``torch.nn.Module`` with a Pyro model and its guide."""
+
+    def model(self, x: Tensor, y: Tensor | None = None) -> Any:
+        """p(x, z), ``x`` observed."""
+
+    def guide(self, x: Tensor, y: Tensor | None = None) -> Any:
+        """q(z | x)."""
+
+
+class Terms(NamedTuple):
+    """The terms of an ELBO per datum, in nats, without the plate scale.
+
+    A *datum* is one cell of the plates that the observed sites and their local latents share;
+    ``batch`` is the shape of those plates. What lies outside a datum plate (a global latent) is
+    spread evenly over the data, so that the mean over the batch is the ELBO per datum.
+
+    Attributes:
+        log_likelihood: log p(x | z) at the guide's sample, shape ``batch``; a relaxed or scaled
+            likelihood counts as it was scaled.
+        kl: KL(q(z | x) || p(z)) per latent site, each of shape ``batch``; exact where Pyro
+            registers it and it is valid, else log q - log p at the sample.
+        kl_per_dim: the same per dimension, ``(*batch, d)``, of the sites that factorise.
+        penalty: what a model adds to the loss that is no likelihood, per datum; sites observed
+            with ``infer={"penalty": True}``, the negated log-density.
+        scale: data set size over batch size, as the plates subsample.
+    """
+
+    log_likelihood: Tensor
+    kl: dict[str, Tensor]
+    kl_per_dim: dict[str, Tensor]
+    penalty: dict[str, Tensor]
+    scale: float
+
+    @classmethod
+    def joined(
+        cls, parts: "Sequence[Terms]", join: Callable[[list[Tensor]], Tensor], scale: float
+    ) -> "Terms":
+        """One from many: ``join`` on each tensor of the parts."""
+
+        def each(values: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: join([value[name] for value in values]) for name in values[0]}
+
+        return cls(
+            join([part.log_likelihood for part in parts]),
+            each([part.kl for part in parts]),
+            each([part.kl_per_dim for part in parts]),
+            each([part.penalty for part in parts]),
+            scale,
+        )
+
+    @property
+    def total_kl(self) -> Tensor:
+        """Sum of the KL over the latent sites, shape ``batch``."""
+        return sum(self.kl.values(), torch.zeros_like(self.log_likelihood))
+
+    @property
+    def elbo(self) -> Tensor:
+        """log_likelihood - kl per datum, shape ``batch``."""
+        return self.log_likelihood - self.total_kl
+
+    @property
+    def size(self) -> float:
+        """Number of data the batch stands for: the size of the full plate."""
+        return self.scale * self.log_likelihood.numel()
+
+
+def of_traces(model_trace: Any, guide_trace: Any, data_size: int | None) -> Terms:
+    """The terms at the guide's sample, which the model's trace replayed."""
+    observed = [s for s in samples(model_trace) if s["is_observed"] and not _deterministic(s)]
+    latent = [s for s in samples(guide_trace) if not s["is_observed"] or _auxiliary(s)]
+    _check_sites(model_trace, latent)
+    datum = _Datum.shared_by(observed, latent, data_size)
+    values = {site["name"]: datum.of(_log_density(site), site) for site in observed}
+    penalty = {s["name"]: -values.pop(s["name"]) for s in observed if s["infer"].get("penalty")}
+    log_likelihood = reduce(torch.add, values.values()) if values else torch.zeros(())
+    interleaved = _interleaved(model_trace, guide_trace)
+    kl, kl_per_dim = {}, {}
+    for site in latent:
+        name = site["name"]
+        exact = None if name in interleaved else _exact_kl(site, model_trace.nodes.get(name))
+        if exact is None:
+            kl[name] = _sampled_kl(site, model_trace.nodes.get(name), datum)
+        elif exact.dim() > len(site["fn"].batch_shape):
+            kl_per_dim[name] = datum.of(exact, site, trailing=1)
+            kl[name] = kl_per_dim[name].sum(-1)
+        else:
+            kl[name] = datum.of(exact, site)
+    return Terms(log_likelihood, kl, kl_per_dim, penalty, datum.scale)
+
+
+def samples(trace: Any) -> Iterator[Any]:
+    """The sample sites of a trace."""
+    return (site for site in trace.nodes.values() if site["type"] == "sample")
+
+
+class _Datum(NamedTuple):
+    """One cell of the plates that the data share.
+
+    ``names`` of the plates, {dim: size} of them, their ``scale``, and what ``share`` of a global
+    latent's KL one batch bears, seen as all of the data that its plates stand for.
+    """
+
+    names: frozenset[str]
+    plates: dict[int, int]
+    scale: float
+    share: float
+
+    @classmethod
+    def shared_by(
+        cls, observed: Iterable[Site], latent: Iterable[Site], data_size: int | None
+    ) -> "_Datum":
+        stacks = [stack for site in observed if (stack := _plates(site))]
+        shared = _shared(stacks)
+        for stack in map(_plates, latent):
+            shared = shared & stack.keys() or shared
+        frames = [stacks[0][name] for name in shared]
+        plates = {frame.dim: frame.size for frame in sorted(frames, key=lambda f: f.dim)}
+        scale = math.prod((f.full_size or f.size) / f.size for f in frames)
+        size = scale * math.prod(plates.values())
+        return cls(frozenset(shared), plates, scale, size / (data_size or size))
+
+    def of(self, value: Tensor, site: Site, trailing: int = 0) -> Tensor:
+        """Sum what lies inside a datum, average the particles, spread what lies above."""
+        value = self._weighted(value, site, trailing)
+        shape = torch.Size(self.plates.values())
+        own = {frame.dim for name, frame in _plates(site).items() if name in self.names}
+        if value.dim() == len(shape) + trailing and len(own) == len(shape):
+            return value
+        inside = [d for d in range(trailing - value.dim(), 0) if d not in own]
+        particles = {f.dim for f in site["cond_indep_stack"] if f.name == PARTICLES}
+        for dim in inside:
+            merge = torch.mean if dim in particles else torch.sum
+            value = merge(value, dim - trailing, keepdim=True)
+        events = list(value.shape[value.dim() - trailing :])
+        spread = math.prod(size for dim, size in self.plates.items() if dim not in own)
+        value = value.reshape([s if d in own else 1 for d, s in self.plates.items()] + events)
+        return (value * (self.share / spread)).expand([*shape, *events])
+
+    def _weighted(self, value: Tensor, site: Site, trailing: int) -> Tensor:
+        mask, weight = site["mask"], site["scale"]
+        weight = weight / self.scale if self.scale != 1 else weight
+        if trailing:
+            mask, weight = _with_trailing(mask), _with_trailing(weight)
+        return scale_and_mask(value, weight, mask)
+
+
+def _shared(stacks: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Plates of all observed sites; of the first one, where they share none."""
+    if not stacks:
+        return set()
+    return set.intersection(*map(set, stacks)) or set(stacks[0])
+
+
+def _with_trailing(weight: Any) -> Any:
+    return weight.unsqueeze(-1) if isinstance(weight, Tensor) and weight.dim() else weight
+
+
+def _plates(site: Site) -> dict[str, Any]:
+    stack = site["cond_indep_stack"]
+    return {frame.name: frame for frame in stack if frame.vectorized and frame.name != PARTICLES}
+
+
+def _check_sites(model_trace: Any, latent: list[Site]) -> None:
+    missing = {s["name"] for s in samples(model_trace) if not s["is_observed"]}
+    for site in latent:
+        if site["name"] not in model_trace.nodes and not _auxiliary(site):
+            raise ObjectiveError(
+                f"the guide's site {site['name']!r} is not in the model: give it that name there, "
+                "or infer={'is_auxiliary': True}"
+            )
+        missing.discard(site["name"])
+        if torch.is_grad_enabled() and not site["fn"].has_rsample and not site["is_observed"]:
+            raise ObjectiveError(
+                f"expected reparameterised samples at the site {site['name']!r}; got "
+                f"{type(site['fn']).__name__}, which has none: use pyro.infer.Trace_ELBO or "
+                "TraceEnum_ELBO for it"
+            )
+    if missing:
+        raise ObjectiveError(f"the guide has no site for the model's latent {sorted(missing)}")
+
+
+def _deterministic(site: Site) -> bool:
+    return bool(site["infer"].get("_deterministic"))
+
+
+def _auxiliary(site: Site) -> bool:
+    return bool(site["infer"].get("is_auxiliary"))
+
+
+def _log_density(site: Site) -> Tensor:
+    return site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
+
+
+def _interleaved(model_trace: Any, guide_trace: Any) -> set[str]:
+    """Sites whose prior may depend on a latent that the guide draws after them."""
+    position = {site["name"]: i for i, site in enumerate(samples(guide_trace))}
+    latest, interleaved = -1, set()
+    for site in samples(model_trace):
+        if site["is_observed"] or site["name"] not in position:
+            continue
+        if latest > position[site["name"]]:
+            interleaved.add(site["name"])
+        latest = max(latest, position[site["name"]])
+    return interleaved
+
+
+def _exact_kl(guide_site: Site, model_site: Site | None) -> Tensor | None:
+    """KL (*batch, d) where the site factorises, (*batch) where not, None where unknown."""
+    if model_site is None or not all(
+        _same(guide_site[weight], model_site[weight]) for weight in ("scale", "mask")
+    ):
+        return None
+    q, p = guide_site["fn"], model_site["fn"]
+    if isinstance(q.base_dist if isinstance(q, dist.Independent) else q, dist.Delta):
+        return None  # Pyro's formula drops the Delta's log_density, an autoguide's Jacobian
+    try:
+        return _factorised_kl(q, p)
+    except NotImplementedError:
+        return None
+
+
+def _factorised_kl(q: Any, p: Any) -> Tensor:
+    if isinstance(q, dist.Independent) and isinstance(p, dist.Independent):
+        dims = q.reinterpreted_batch_ndims
+        if dims == p.reinterpreted_batch_ndims > 0 and not q.base_dist.event_shape:
+            kl = torch.distributions.kl_divergence(q.base_dist, p.base_dist)
+            return kl.flatten(-dims) if dims > 1 else kl
+    kl = torch.distributions.kl_divergence(q, p)
+    return kl if q.event_shape else kl.unsqueeze(-1)
+
+
+def _sampled_kl(guide_site: Site, model_site: Site | None, datum: _Datum) -> Tensor:
+    log_q = datum.of(_log_density(guide_site), guide_site)
+    return log_q if model_site is None else log_q - datum.of(_log_density(model_site), model_site)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two scales or masks are equal."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a is b or (a.shape == b.shape and bool((a == b).all()))
+    return not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b

@@ -1,0 +1,158 @@
+"""The evidence lower bound, a loss that every other objective here derives from."""
+
+import math
+from typing import Any
+
+import torch
+from pyro import poutine
+from pyro.infer import TraceMeanField_ELBO
+from pyro.infer.enum import check_model_guide_match
+from pyro.infer.util import is_validation_enabled
+from pyro.poutine.util import prune_subsample_sites
+from pyro.util import check_site_shape
+from torch import Tensor, nn
+
+from probgen.objectives.decomposition import ObjectiveError, Program, Terms, of_traces, samples
+
+
+def terms(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
+    """The ELBO's terms for one batch, one sample of the guide.
+
+    ELBO = E_q log p(x | z) - KL(q(z | x) || p(z))
+
+    The KL of a site is analytic where ``torch.distributions`` registers it and no latent that
+    precedes the site in the model follows it in the guide; otherwise it is log q - log p at the
+    sample.
+
+    Args:
+        model: Pyro model, observed sites included.
+        guide: its guide.
+        args: what both are called with.
+        kwargs: the same, by keyword.
+
+    Raises:
+        ObjectiveError: a site without reparameterised samples where gradients are taken.
+
+    Source: Kingma & Welling 2014, equation 3.
+
+    >>> import pyro
+    >>> def model():
+    ...     pyro.sample("z", dist.Normal(0.0, 1.0))
+    >>> def guide():
+    ...     pyro.sample("z", dist.Normal(1.0, 1.0))
+    >>> terms(model, guide).kl["z"]
+    tensor(0.5000)
+    """
+    return ELBO().terms(model, guide, *args, **kwargs)
+
+
+class ELBO(TraceMeanField_ELBO, nn.Module):
+    """Evidence lower bound: -loss = E_q log p(x | z) - KL(q(z | x) || p(z)).
+
+    Equal in value and gradient to Pyro's ``TraceMeanField_ELBO``, and to ``Trace_ELBO`` in
+    expectation. ``loss``, ``differentiable_loss`` and ``loss_and_grads`` follow Pyro (the sum over
+    the batch times the plate scale) but stay on the device; ``evaluate`` gives the loss per datum.
+
+    Args:
+        num_particles: samples of the guide per evaluation.
+        vectorize_particles: draw them in one extra leftmost plate instead of a loop.
+        max_plate_nesting: greatest number of nested plates; guessed when not given.
+        data_size: number of data that a global latent's KL is spread over, where that is not the
+            size of their plate.
+    """
+
+    constant = True
+    """Whether two losses at different steps can be compared, as early stopping does."""
+
+    def __init__(
+        self,
+        *,
+        num_particles: int = 1,
+        vectorize_particles: bool = False,
+        max_plate_nesting: float = math.inf,
+        data_size: int | None = None,
+    ) -> None:
+        if num_particles < 1:
+            raise ObjectiveError(f"expected num_particles >= 1; got {num_particles}")
+        nn.Module.__init__(self)
+        self.data_size = data_size
+        TraceMeanField_ELBO.__init__(
+            self,
+            num_particles=num_particles,
+            vectorize_particles=vectorize_particles and num_particles > 1,
+            max_plate_nesting=max_plate_nesting,
+        )
+
+    def combine(self, terms: Terms) -> Tensor:
+        """Loss per datum from the terms of a batch, a 0-d tensor."""
+        return self._penalised(terms, terms.total_kl.mean())
+
+    def weights(self) -> dict[str, Tensor]:
+        """What the objective multiplies its terms by now, for the history."""
+        return {}
+
+    def advance(self, terms: Terms) -> None:
+        """Move the objective's own state by one step; called only where gradients are taken."""
+
+    def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
+        """As ``objectives.terms``, averaged over ``num_particles``."""
+        traces = self._get_traces(model, guide, args, kwargs)
+        particles = [of_traces(model, guide, self.data_size) for model, guide in traces]
+        if len(particles) == 1:
+            return particles[0]
+        return Terms.joined(particles, lambda t: torch.stack(t).mean(0), particles[0].scale)
+
+    def evaluate(
+        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Terms]:
+        """Loss per datum and the terms behind it; advances where gradients are taken."""
+        terms = self.terms(model, guide, *args, **kwargs)
+        loss = self.combine(terms)
+        if torch.is_grad_enabled():
+            self.advance(terms)
+        return loss, terms
+
+    def differentiable_loss(
+        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Loss for the whole plate, with its graph."""
+        loss, terms = self.evaluate(model, guide, *args, **kwargs)
+        return loss * terms.size
+
+    def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
+        """Loss for the whole plate; leaves the objective's state alone."""
+        with torch.no_grad():
+            return self.differentiable_loss(model, guide, *args, **kwargs)
+
+    def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
+        """Loss for the whole plate; adds its gradients to the parameters."""
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+        if loss.requires_grad:
+            loss.backward(retain_graph=self.retain_graph)
+        return loss.detach()
+
+    def extra_repr(self) -> str:
+        """Its settings, for a recipe."""
+        return f"num_particles={self.num_particles}" if self.num_particles > 1 else ""
+
+    def _penalised(self, terms: Terms, kl: Tensor) -> Tensor:
+        penalty = sum(p.mean() for p in terms.penalty.values())
+        return kl + penalty - terms.log_likelihood.mean()
+
+    def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        replayed = poutine.replay(model, trace=guide_trace)
+        model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
+        if is_validation_enabled():
+            check_model_guide_match(model_trace, guide_trace, self.max_plate_nesting)
+        traces = prune_subsample_sites(model_trace), prune_subsample_sites(guide_trace)
+        if is_validation_enabled():
+            _check_shapes(*traces, max_plate_nesting=self.max_plate_nesting)
+        return traces
+
+
+def _check_shapes(*traces: Any, max_plate_nesting: Any) -> None:
+    for trace in traces:
+        trace.compute_log_prob()
+        for site in samples(trace):
+            check_site_shape(site, max_plate_nesting)
