@@ -24,7 +24,7 @@ def hoyer(codes: Tensor) -> Score:
     Source: Hoyer 2004, Non-negative matrix factorization with sparseness constraints, equation 3.
 
     >>> import torch
-    >>> float(hoyer(torch.tensor([[0.0, 3.0], [2.0, 2.0]])))
+    >>> round(float(hoyer(torch.tensor([[0.0, 3.0], [2.0, 2.0]]))), 6)
     0.5
     """
     _check(codes)
