@@ -54,21 +54,44 @@ _objective_option, _training_option = _option("Objective"), _option("Training")
 
 @app.command()
 def train(
-    model: Annotated[Literal["vae"], typer.Argument(help="What to train.")],
+    model: Annotated[
+        Literal["vae", "conditional", "vampprior", "vq", "sparse", "autoencoder"],
+        typer.Argument(help="What to train."),
+    ],
     data: DataOption = "digits",
     limit: Annotated[
         int | None, _data_option("At most so many images of each part, a seeded draw.")
     ] = None,
     binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
     validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
-    net: Annotated[Literal["dense", "conv"], _model_option("Encoder and decoder.")] = "dense",
-    latent: Annotated[int, _model_option("Dimensions of the latent.")] = 16,
+    net: Annotated[
+        Literal["dense", "gated", "conv"], _model_option("Encoder and decoder.")
+    ] = "dense",
+    latent: Annotated[
+        int, _model_option("Dimensions of the latent; of a vq's features, a sparse one's atoms.")
+    ] = 16,
     hidden: Annotated[int, _model_option("Width of the hidden dense layer.")] = 400,
     likelihood: Annotated[
-        Literal["bernoulli", "gaussian", "gaussian-learned", "gaussian-optimal"],
+        Literal[
+            "bernoulli",
+            "continuous-bernoulli",
+            "discretized-logistic",
+            "gaussian",
+            "gaussian-learned",
+            "gaussian-optimal",
+        ],
         _model_option("p(x | z); the Gaussian's sigma is fixed, learned, or each batch's best."),
     ] = "bernoulli",
     sigma: Annotated[float, _model_option("Sigma of the Gaussian, or where it starts.")] = 1.0,
+    prior: Annotated[
+        Literal["normal", "mixture", "flow"], _model_option("p(z) of vae and conditional.")
+    ] = "normal",
+    components: Annotated[
+        int, _model_option("Gaussians of a mixture prior, pseudo-inputs of a vampprior.")
+    ] = 50,
+    codes: Annotated[int, _model_option("Size of a vq's codebook.")] = 512,
+    penalty: Annotated[float, _model_option("Weight of the l1 norm in a sparse encoder.")] = 0.1,
+    noise: Annotated[float, _model_option("On an autoencoder's input in training.")] = 0.0,
     objective: Annotated[Literal["elbo", "beta"], _objective_option("What to maximise.")] = "elbo",
     beta: Annotated[float, _objective_option("Weight of the KL in the beta objective.")] = 1.0,
     warmup: Annotated[int, _objective_option("Steps over which beta rises from 0.")] = 0,

@@ -1,6 +1,7 @@
 """The VAE whose prior is the mixture of its own posteriors at learned pseudo-inputs."""
 
 import pyro.distributions as dist
+import torch
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
@@ -22,10 +23,16 @@ class PseudoInputs(nn.Module):
 
     def __init__(self, start: Tensor, support: constraints.Constraint) -> None:
         super().__init__()
-        self.to_support = biject_to(support)
-        if support is constraints.unit_interval:
-            start = start.clamp(MARGIN, 1 - MARGIN)
-        self.free = nn.Parameter(self.to_support.inv(start).detach().clone())
+        self.support, self.to_support = support, biject_to(support)
+        self.free = nn.Parameter(torch.empty_like(start))
+        self.start_at(start)
+
+    @torch.no_grad()
+    def start_at(self, x: Tensor) -> None:
+        """Make ``x`` the pseudo-inputs, pixels a little off 0 and 1 so that they can move."""
+        if self.support is constraints.unit_interval:
+            x = x.clamp(MARGIN, 1 - MARGIN)
+        self.free.copy_(self.to_support.inv(x))
 
     def forward(self) -> Tensor:
         """The pseudo-inputs."""
@@ -82,6 +89,11 @@ class VampPriorVAE(VAE):
                 "prior's batch of pseudo-inputs would be normalised by statistics of its own"
             )
         self.latent_prior = PseudoInputs(pseudo_inputs, self.support)
+
+    def start_at(self, x: Tensor) -> None:
+        """Restart the pseudo-inputs at K rows of data, (K, *shape)."""
+        self._check(x)
+        self.latent_prior.start_at(x)  # type: ignore[operator]
 
     def prior(self) -> dist.TorchDistribution:
         """p(z), the mixture of q(z | u_k)."""
