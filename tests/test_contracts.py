@@ -100,7 +100,7 @@ def test_example_svi_vae_trains():
     assert example("svi_vae").main(epochs=2, beta=1.0, device="cpu") > -35
 
 
-STUDIES = {"fashion_mnist_vae": 7, "dsprites_beta": 3}
+STUDIES = {"fashion_mnist_vae": 10, "dsprites_beta": 3}
 
 
 @pytest.mark.parametrize("name", STUDIES)
