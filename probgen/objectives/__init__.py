@@ -7,5 +7,7 @@ goes into ``pyro.infer.SVI(model, guide, optim, loss=BetaELBO(4.0))`` as into ``
 from probgen.objectives.beta import BetaELBO
 from probgen.objectives.decomposition import ObjectiveError, Pair, Terms
 from probgen.objectives.elbo import ELBO, terms
+from probgen.objectives.importance_weighted import ImportanceWeightedELBO
 
-__all__ = ["ELBO", "BetaELBO", "ObjectiveError", "Pair", "Terms", "terms"]
+__all__ = ["ELBO", "BetaELBO", "ImportanceWeightedELBO", "ObjectiveError", "Pair", "Terms"]
+__all__ += ["terms"]

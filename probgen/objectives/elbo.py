@@ -1,6 +1,7 @@
 """The evidence lower bound, a loss that every other objective here derives from."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ def terms(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
     Source: Kingma & Welling 2014, equation 3.
 
     >>> import pyro
+    >>> import pyro.distributions as dist
     >>> def model():
     ...     pyro.sample("z", dist.Normal(0.0, 1.0))
     >>> def guide():
@@ -94,9 +96,15 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     def advance(self, terms: Terms) -> None:
         """Move the objective's own state by one step; called only where gradients are taken."""
 
+    def traces(
+        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        """Traces (model, guide), a pair per particle or one of them all, as Pyro draws them."""
+        yield from self._get_traces(model, guide, args, kwargs)
+
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """As ``objectives.terms``, averaged over ``num_particles``."""
-        traces = self._get_traces(model, guide, args, kwargs)
+        traces = self.traces(model, guide, *args, **kwargs)
         particles = [of_traces(model, guide, self.data_size) for model, guide in traces]
         if len(particles) == 1:
             return particles[0]
@@ -140,15 +148,21 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         return kl + penalty - terms.log_likelihood.mean()
 
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
-        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-        replayed = poutine.replay(model, trace=guide_trace)
-        model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
+        guide_trace = self._guide_trace(guide, args, kwargs)
+        model_trace = self._model_trace(model, guide_trace, args, kwargs)
         if is_validation_enabled():
             check_model_guide_match(model_trace, guide_trace, self.max_plate_nesting)
         traces = prune_subsample_sites(model_trace), prune_subsample_sites(guide_trace)
         if is_validation_enabled():
             _check_shapes(*traces, max_plate_nesting=self.max_plate_nesting)
         return traces
+
+    def _guide_trace(self, guide: Program, args: Any, kwargs: Any) -> Any:
+        return poutine.trace(guide).get_trace(*args, **kwargs)
+
+    def _model_trace(self, model: Program, guide_trace: Any, args: Any, kwargs: Any) -> Any:
+        replayed = poutine.replay(model, trace=guide_trace)
+        return poutine.trace(replayed).get_trace(*args, **kwargs)
 
 
 def _check_shapes(*traces: Any, max_plate_nesting: Any) -> None:
