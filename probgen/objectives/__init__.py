@@ -8,6 +8,7 @@ from probgen.objectives.beta import BetaELBO
 from probgen.objectives.decomposition import ObjectiveError, Pair, Terms
 from probgen.objectives.elbo import ELBO, terms
 from probgen.objectives.importance_weighted import ImportanceWeightedELBO
+from probgen.objectives.total_correlation import TotalCorrelationELBO
 
 __all__ = ["ELBO", "BetaELBO", "ImportanceWeightedELBO", "ObjectiveError", "Pair", "Terms"]
-__all__ += ["terms"]
+__all__ += ["TotalCorrelationELBO", "terms"]

@@ -259,17 +259,18 @@ def log_density(site: Any) -> Tensor:
 
 def held_densities(guide_trace: Any) -> dict[str, Tensor]:
     """Log-density of each latent at its value, as a function of the guide's parameters alone."""
-    held = {}
-    for site in samples(guide_trace):
-        if not site["is_observed"] and not site_is_subsample(site):
-            try:
-                held[site["name"]] = site["fn"].log_prob(site["value"].detach())
-            except (KeyError, NotImplementedError) as error:
-                raise ObjectiveError(
-                    f"{type(site['fn']).__name__} at the site {site['name']!r} cannot evaluate "
-                    f"its density at a value that it did not draw: {error}"
-                ) from error
-    return held
+    drawn = (s for s in samples(guide_trace) if not s["is_observed"] and not site_is_subsample(s))
+    return {site["name"]: _held_density(site) for site in drawn}
+
+
+def _held_density(site: Site) -> Tensor:
+    try:
+        return site["fn"].log_prob(site["value"].detach())
+    except (KeyError, NotImplementedError) as error:
+        raise ObjectiveError(
+            f"{type(site['fn']).__name__} at the site {site['name']!r} cannot evaluate its "
+            f"density at a value that it did not draw: {error}"
+        ) from error
 
 
 def dependence(guide_trace: Any, held: Mapping[str, Tensor]) -> tuple[str, str] | None:
