@@ -1,8 +1,9 @@
 """The evidence lower bound, a loss that every other objective here derives from."""
 
+import copy
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pyro import poutine
@@ -84,6 +85,12 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
             vectorize_particles=vectorize_particles and num_particles > 1,
             max_plate_nesting=max_plate_nesting,
         )
+
+    def over(self, data_size: int) -> Self:
+        """The same objective, its state shared, for so many data."""
+        other = copy.copy(self)
+        other.data_size = data_size
+        return other
 
     def combine(self, terms: Terms) -> Tensor:
         """Loss per datum from the terms of a batch, a 0-d tensor."""
