@@ -488,7 +488,9 @@ def _same(saved: Any, current: Any) -> bool:
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")
-_SHOWN = ("loss", "log_likelihood", "kl", "beta", "validation_elbo", "images_per_second")
+_SHOWN = (
+    "loss", "log_likelihood", "kl", "beta", "lambda", "validation_elbo", "images_per_second",
+)  # fmt: skip
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def terms(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
     Source: Kingma & Welling 2014, equation 3.
 
     >>> import pyro
-    >>> import pyro.distributions as dist
+    >>> from pyro import distributions as dist
     >>> def model():
     ...     pyro.sample("z", dist.Normal(0.0, 1.0))
     >>> def guide():
@@ -97,7 +97,7 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         return self._penalised(terms, terms.total_kl.mean())
 
     def weights(self) -> dict[str, Tensor]:
-        """What the objective multiplies its terms by now, for the history."""
+        """Weights of the terms now, and targets as ``target_TERM``, 0-d, for the history."""
         return {}
 
     def advance(self, terms: Terms) -> None:
@@ -120,8 +120,14 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     def evaluate(
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Terms]:
-        """Loss per datum and the terms behind it; advances where gradients are taken."""
+        """Loss per datum and the terms behind it; advances where gradients are taken.
+
+        Raises:
+            ObjectiveError: a term is NaN while ``pyro.validation_enabled()``, Pyro's default.
+        """
         terms = self.terms(model, guide, *args, **kwargs)
+        if is_validation_enabled():
+            _check_numbers(terms)
         loss = self.combine(terms)
         if torch.is_grad_enabled():
             self.advance(terms)
@@ -170,6 +176,16 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     def _model_trace(self, model: Program, guide_trace: Any, args: Any, kwargs: Any) -> Any:
         replayed = poutine.replay(model, trace=guide_trace)
         return poutine.trace(replayed).get_trace(*args, **kwargs)
+
+
+def _check_numbers(terms: Terms) -> None:
+    named = {"the log-likelihood": terms.log_likelihood}
+    named |= {f"the KL of the site {site!r}": kl for site, kl in terms.kl.items()}
+    named |= {f"the penalty {name!r}": penalty for name, penalty in terms.penalty.items()}
+    for name, values in named.items():
+        if values.isnan().any():
+            where = values.isnan().nonzero()[0].tolist()
+            raise ObjectiveError(f"expected numbers; {name} is nan, first at the datum {where}")
 
 
 def _check_shapes(*traces: Any, max_plate_nesting: Any) -> None:
