@@ -70,11 +70,23 @@ def train(
     ] = "bernoulli",
     sigma: Annotated[float, _model_option("Sigma of the Gaussian, or where it starts.")] = 1.0,
     objective: Annotated[
-        Literal["elbo", "beta", "controlled", "geco", "capacity", "free-bits"],
+        Literal[
+            "elbo",
+            "beta",
+            "controlled",
+            "geco",
+            "capacity",
+            "free-bits",
+            "total-correlation",
+            "iwae",
+        ],
         _objective_option("What to maximise."),
     ] = "elbo",
     beta: Annotated[
-        float, _objective_option("beta: weight of the KL. controlled: where it starts.")
+        float,
+        _objective_option(
+            "beta: weight of the KL. total-correlation: of its part. controlled: where it starts."
+        ),
     ] = 1.0,
     warmup: Annotated[
         int, _objective_option("Steps over which beta, the target or the capacity rises from 0.")
@@ -101,6 +113,7 @@ def train(
     per: Annotated[
         Literal["dimension", "site"], _objective_option("free-bits: what they are free for.")
     ] = "dimension",
+    k: Annotated[int | None, _objective_option("iwae: samples of the guide per image.")] = None,
     epochs: Annotated[int, _training_option("Passes over the training set.")] = 20,
     batch_size: Annotated[int, _training_option("Images per step.")] = 128,
     lr: Annotated[float, _training_option("Adam's learning rate.")] = 1e-3,

@@ -20,12 +20,12 @@ DEFAULTS: Recipe = {
     "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli", "sigma": 1.0,
     "objective": "elbo", "beta": 1.0, "warmup": 0, "target_kl": None, "tolerance": None,
     "kp": 1.0, "ki": 0.02, "beta_min": 0.0, "beta_max": 100.0, "gamma": None, "capacity": None,
-    "free_bits": None, "per": "dimension", "epochs": 20, "batch_size": 128, "lr": 1e-3,
+    "free_bits": None, "per": "dimension", "k": None, "epochs": 20, "batch_size": 128, "lr": 1e-3,
     "clip_norm": None, "patience": None, "precision": "float32", "seed": 0,
 }  # fmt: skip
 _OPTIONAL = {
     "limit": int, "clip_norm": float, "patience": int, "target_kl": float, "tolerance": float,
-    "gamma": float, "capacity": float, "free_bits": float,
+    "gamma": float, "capacity": float, "free_bits": float, "k": int,
 }  # fmt: skip
 _SETTINGS = ("epochs", "batch_size", "lr", "clip_norm", "patience", "precision", "seed")
 
@@ -206,10 +206,12 @@ def _objectives() -> "dict[str, Callable[..., ELBO]]":
             )
         ),
         "geco": lambda tolerance, kp, ki: objectives.GECO(tolerance, kp, ki),
-        "capacity": lambda gamma, capacity, warmup: (
-            objectives.CapacityELBO(gamma, warmed(capacity, warmup))
+        "capacity": lambda gamma, capacity, warmup: objectives.CapacityELBO(
+            gamma, warmed(capacity, warmup)
         ),
         "free-bits": lambda free_bits, per: objectives.FreeBitsELBO(free_bits, per),
+        "total-correlation": lambda beta: objectives.TotalCorrelationELBO(beta=beta),
+        "iwae": lambda k: objectives.ImportanceWeightedELBO(k),
     }
 
 

@@ -69,7 +69,7 @@ def fit(
     Args:
         pair: ``nn.Module`` with ``model(x, y=None)`` and ``guide(x, y=None)``; left in
             evaluation mode, with the best weights if ``patience`` is given, else the last.
-        objective: what to minimise.
+        objective: what to minimise; told the size of the data unless it has a ``data_size``.
         data: training set, kept on the device; batches are drawn without replacement.
         epochs: passes over the data; or else
         steps: updates.
@@ -114,6 +114,7 @@ def fit(
         checkpoint_every, log_every,
     )  # fmt: skip
     settings.check(objective, data, validation)
+    objective = objective if objective.data_size else objective.over(len(data))
     folder = None if checkpoint is None else Folder(checkpoint)
     if folder and folder.holds_run() and not resume:
         raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")

@@ -48,14 +48,22 @@ class Rows(NamedTuple):
         """The guide's sample at each site."""
         return [factors.value for factors in self.factors]
 
+    def at(self, index: Tensor) -> list[Tensor]:
+        """The guide's sample at each site, of these rows."""
+        return [factors.value.index_select(factors.row, index) for factors in self.factors]
+
     def log_density(self, values: Sequence[Tensor]) -> Tensor:
-        """log q(z_i | x_j) per dimension, ``(particles, i, j, d)``, of another batch's values."""
+        """Log q(z_i | x_j) per dimension, ``(particles, i, j, d)``, of another batch's z."""
         pairs = zip(self.factors, values, strict=True)
         return torch.cat([factors.log_density(value) for factors, value in pairs], -1)
 
     def own(self) -> Tensor:
-        """log q(z_i | x_i) per dimension, ``(particles, i, d)``."""
+        """Log q(z_i | x_i) per dimension, ``(particles, i, d)``."""
         return torch.cat([factors.own() for factors in self.factors], -1)
+
+    def means(self) -> Tensor:
+        """Means of q(z | x_i), ``(i, d)``."""
+        return torch.cat([factors.means() for factors in self.factors], -1)
 
 
 class Factors(NamedTuple):
@@ -92,12 +100,12 @@ class Factors(NamedTuple):
         return cls(site["name"], each, site["value"], row + batch, particle)
 
     def log_density(self, value: Tensor) -> Tensor:
-        """log q(value_i | x_j), ``(particles, i, j, d)``, of values shaped like its own."""
+        """Log-density of value_i given x_j, ``(particles, i, j, d)``, of values shaped like its own."""
         crossed = value.movedim(self.row, 0).unsqueeze(self.row + 1)
         return self._arranged(self.each.log_prob(crossed), 1, 0, self.row + 1)
 
     def own(self) -> Tensor:
-        """log q(value_i | x_i), ``(particles, i, d)``."""
+        """Log-density of value_i given x_i, ``(particles, i, d)``."""
         return self._arranged(self.each.log_prob(self.value), 0, self.row)
 
     def means(self) -> Tensor:

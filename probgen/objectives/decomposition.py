@@ -148,6 +148,7 @@ class Datum(NamedTuple):
     def shared_by(
         cls, observed: Iterable[Site], latent: Iterable[Site], data_size: int | None
     ) -> "Datum":
+        """What all observed sites and their local latents are inside."""
         stacks = [stack for site in observed if (stack := _plates(site, particles=False))]
         shared = _shared(stacks)
         for stack in (_plates(site, particles=False) for site in latent):

@@ -61,7 +61,7 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         vectorize_particles: draw them in one extra leftmost plate instead of a loop.
         max_plate_nesting: greatest number of nested plates; guessed when not given.
         data_size: number of data that a global latent's KL is spread over, where that is not the
-            size of their plate.
+            size of their plate; ``training.fit`` knows it.
     """
 
     constant = True
@@ -182,6 +182,7 @@ def _check_numbers(terms: Terms) -> None:
     named = {"the log-likelihood": terms.log_likelihood}
     named |= {f"the KL of the site {site!r}": kl for site, kl in terms.kl.items()}
     named |= {f"the penalty {name!r}": penalty for name, penalty in terms.penalty.items()}
+    named |= {f"the {name.replace('_', ' ')}": values for name, values in terms.estimates.items()}
     for name, values in named.items():
         if values.isnan().any():
             where = values.isnan().nonzero()[0].tolist()

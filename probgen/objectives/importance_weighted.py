@@ -122,7 +122,7 @@ class ImportanceWeightedELBO(ELBO):
         return _Draw(terms, datum.of_each_particle(modelled[0]), modelled, latent)
 
     def _bound(self, draws: "list[_Draw]", terms: Terms) -> Tensor:
-        """log 1/k sum w over the samples, shape ``batch``, with the gradient asked for."""
+        """Log of the mean weight over the samples, shape ``batch``, with the gradient asked for."""
         join = torch.cat if self.vectorize_particles else torch.stack
         log_weight = join([draw.log_weight() for draw in draws])
         bound = log_weight.logsumexp(0) - math.log(self.num_particles)
@@ -144,7 +144,7 @@ class _Draw(NamedTuple):
     latent: list[Any]
 
     def log_weight(self) -> Tensor:
-        """log p(x, z) - log q(z | x) per sample and datum."""
+        """Log p(x, z) - log q(z | x) per sample and datum."""
         return self._log_p() - self._log_q()
 
     def path(self, share: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ class TotalCorrelationELBO(ELBO):
         beta: weight of the total correlation of z, >= 0.
         gamma: weight of the KL per dimension, >= 0.
         estimator: "stratified" or "weighted".
-        data_size: N, where the plate over the data is not subsampled and so does not say it.
+        data_size: N, where the plate over the data is not subsampled and so does not say it;
+            ``training.fit`` does.
         particles: others of ``ELBO``.
 
     Raises:
