@@ -69,7 +69,7 @@ def fit(
     Args:
         pair: ``nn.Module`` with ``model(x, y=None)`` and ``guide(x, y=None)``; left in
             evaluation mode, with the best weights if ``patience`` is given, else the last.
-        objective: what to minimise.
+        objective: what to minimise; told the size of the data unless it has a ``data_size``.
         data: training set, kept on the device; batches are drawn without replacement.
         epochs: passes over the data; or else
         steps: updates.
@@ -114,6 +114,7 @@ def fit(
         checkpoint_every, log_every,
     )  # fmt: skip
     settings.check(objective, data, validation)
+    objective = objective if objective.data_size else objective.over(len(data))
     folder = None if checkpoint is None else Folder(checkpoint)
     if folder and folder.holds_run() and not resume:
         raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")
@@ -364,7 +365,8 @@ class _Run:
         return rest == 0 and epoch % self.settings.validate_every == 0
 
     def _validate(self, validation: Set) -> Record:
-        terms = likelihood.terms(self.module, validation, seed=self.settings.seed)
+        seed = self.settings.seed
+        terms = likelihood.terms(self.module, validation, seed=seed, objective=self.objective)
         with torch.no_grad():
             loss = self.objective.combine(terms).item()
         if not math.isfinite(loss):
@@ -487,7 +489,9 @@ def _same(saved: Any, current: Any) -> bool:
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")
-_SHOWN = ("loss", "log_likelihood", "kl", "beta", "validation_elbo", "images_per_second")
+_SHOWN = (
+    "loss", "log_likelihood", "kl", "beta", "lambda", "validation_elbo", "images_per_second",
+)  # fmt: skip
 
 
 @contextmanager
