@@ -96,7 +96,7 @@ def drawn(runs: list[Run], rows: list[study.Row]) -> dict[str, Figure]:
     }
     above = {name: by_name[name].history for name in CONTROLLED if "above" in name}
     shown = {name: by_name[name] for name in ("beta 1", *above)}
-    x = pictures.items(runs[0].pair, runs[0].data)
+    few = pictures.items(runs[0].pair, runs[0].data)
     return {
         "rate-distortion": figures.rate_distortion(
             {name: points[name] for name in SWEEP},
@@ -111,8 +111,8 @@ def drawn(runs: list[Run], rows: list[study.Row]) -> dict[str, Figure]:
         "start": figures.overlaid(beginning, START),
         "losses": figures.loss_panels({run.name: run.history for run in runs}),
         "reconstructions": figures.images(
-            {"original": x}
-            | {name: pictures.reconstruction(run.pair, x) for name, run in shown.items()}
+            {"original": few.x}
+            | {name: pictures.reconstruction(run.pair, few) for name, run in shown.items()}
         ),
         "samples": figures.images(
             {name: pictures.samples(run.pair, 8) for name, run in shown.items()}

@@ -46,14 +46,15 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
 
 def drawn(runs: list[Run]) -> dict[str, Figure]:
     data = runs[0].data
-    x = pictures.items(runs[0].pair, data)
+    few = pictures.items(runs[0].pair, data)
     shown = pictures.spread(data, pictures.CODES)
     codes = {run.name: pictures.principal(pictures.codes(run.pair, shown)) for run in runs}
     panels = {name: (points, shown.y) for name, points in codes.items()}
     found = {
         "losses": figures.loss_panels({run.name: run.history for run in runs}),
         "reconstructions": figures.images(
-            {"original": x} | {run.name: pictures.reconstruction(run.pair, x) for run in runs}
+            {"original": few.x}
+            | {run.name: pictures.reconstruction(run.pair, few) for run in runs}
         ),
         "samples": figures.images({run.name: pictures.samples(run.pair, 8) for run in runs}),
         "codes-by-shape": figures.scatters(panels, data.classes),

@@ -294,7 +294,7 @@ def _train(
     tensorboard: bool,
     resume: bool = False,
 ) -> None:
-    from probgen import history, report, training
+    from probgen import history, models, report, training
     from probgen.evaluation import likelihood
 
     log = history.tensorboard(folder / "tensorboard") if tensorboard else None
@@ -305,8 +305,11 @@ def _train(
         raise typer.Exit(130) from None
     scores = likelihood.scores(done.pair, done.test)
     _show(folder, scores)
-    samples = report.pictures.samples(done.pair, 64)
-    _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
+    try:
+        samples = report.pictures.samples(done.pair, 64)
+        _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
+    except models.ModelError as missing:
+        _say(f"no samples: {missing}")
     _say(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
     _say(f"report: {report.save(folder, done.history, done.pair, done.test, scores)}")
 
@@ -314,8 +317,8 @@ def _train(
 def _save_reconstructions(folder: Path, pair: Any, test: "Set") -> Path:
     from probgen import report
 
-    x = report.pictures.items(pair, test, 16)
-    pairs = report.interleave(x, report.pictures.reconstruction(pair, x))
+    shown = report.pictures.items(pair, test, 16)
+    pairs = report.interleave(shown.x, report.pictures.reconstruction(pair, shown))
     return report.save_grid(folder / "reconstructions.png", pairs, columns=8)
 
 

@@ -224,7 +224,7 @@ class Normed(nn.Module):
         (lambda: conditional().model(torch.rand(2, *SHAPE)), "got none"),
         (
             lambda: conditional().model(torch.rand(2, *SHAPE), torch.tensor([0.0, 1.0])),
-            "whole labels; got torch.float32",
+            r"whole labels \(2\); got torch.float32",
         ),
         (lambda: conditional().guide(torch.rand(2, *SHAPE), torch.tensor([3, 11])), "got 11"),
         (lambda: models.ConditionalVAE(dense(), back(), classes=10), "a channel more"),

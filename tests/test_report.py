@@ -179,10 +179,10 @@ def test_a_bare_pair_and_an_empty_history_make_a_page(tmp_path):
 def test_traversals_are_ordered_by_kl_and_centred_on_the_code():
     part = labelled()
     vae, _ = fitted(part)
-    x = pictures.items(vae, part, 1)
-    rows = pictures.traversal(vae, x, torch.tensor([0.1, 0.3, 0.2]), rows=2, steps=3)
+    first = pictures.items(vae, part, 1)
+    rows = pictures.traversal(vae, first, torch.tensor([0.1, 0.3, 0.2]), rows=2, steps=3)
     assert list(rows) == ["z2, 0.30 nats", "z3, 0.20 nats"]
-    code = vae.encode(x).mean.detach().clone()
+    code = vae.encode(first.x).mean.detach().clone()
     code[0, 1] = -3
     assert torch.allclose(rows["z2, 0.30 nats"][0], vae.decode(code).mean[0])
 
@@ -190,10 +190,10 @@ def test_traversals_are_ordered_by_kl_and_centred_on_the_code():
 def test_interpolation_begins_and_ends_at_reconstructions():
     part = labelled()
     vae, _ = fitted(part)
-    x = pictures.items(vae, part, 4)
-    lines = pictures.interpolation(vae, x, steps=5)
-    assert torch.allclose(lines[:, 0], vae.reconstruct(x[:2]), atol=1e-6)
-    assert torch.allclose(lines[:, -1], vae.reconstruct(x[2:]), atol=1e-6)
+    few = pictures.items(vae, part, 4)
+    lines = pictures.interpolation(vae, few, steps=5)
+    assert torch.allclose(lines[:, 0], vae.reconstruct(few.x[:2]), atol=1e-6)
+    assert torch.allclose(lines[:, -1], vae.reconstruct(few.x[2:]), atol=1e-6)
 
 
 def test_a_history_survives_its_table():

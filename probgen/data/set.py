@@ -219,12 +219,14 @@ class Set:
         self,
         shape: Sequence[int] | None = None,
         support: constraints.Constraint | None = None,
+        classes: int | None = None,
     ) -> None:
         """Refuse items that a model cannot take.
 
         Args:
             shape: expected shape of one item.
             support: where the values of a batch have to lie, for instance ``bernoulli.support``.
+            classes: how many classes a label has to be one of; None for a model without labels.
 
         Raises:
             DataError: naming what was expected, and the first offending item and value.
@@ -238,6 +240,8 @@ class Set:
         """
         if shape is not None and tuple(shape) != self.shape:
             raise DataError(f"{self.name}: expected items {tuple(shape)}; got {self.shape}")
+        if classes is not None:
+            self._check_classes(classes)
         while isinstance(support, constraints.independent):
             support = support.base_constraint
         if support is None or self._always_in(support):
@@ -246,6 +250,12 @@ class Set:
         with torch.random.fork_rng(devices):
             for start, x in self._chunks():
                 self._scan(support.check(x), f"values in {support}", x, start)
+
+    def _check_classes(self, classes: int) -> None:
+        if self.y is None:
+            raise DataError(f"{self.name}: expected labels, for a conditional model; got none")
+        within = (self.y >= 0) & (self.y < classes)
+        self._scan(within, f"labels from 0 to {classes - 1}", self.y)
 
     @property
     def _pixels(self) -> bool:

@@ -160,9 +160,15 @@ def decompose(
         return split(batches, chosen, seed)
 
 
-def reconstructed(pair: Any, x: Tensor) -> Tensor:
+def given(pair: Any, y: Tensor | None) -> tuple[Tensor | None, ...]:
+    """What ``encode`` and ``decode`` take beside their first argument: labels, if ``classes``."""
+    return (y,) if hasattr(pair, "classes") else ()
+
+
+def reconstructed(pair: Any, x: Tensor, y: Tensor | None = None) -> Tensor:
     """Mean of p(x | z) at the mean of q(z | x), shape as ``x``."""
-    return pair.decode(pair.encode(x).mean).mean
+    labels = given(pair, y)
+    return pair.decode(pair.encode(x, *labels).mean, *labels).mean
 
 
 def check_seed(seed: int) -> None:
@@ -173,7 +179,8 @@ def check_seed(seed: int) -> None:
 
 def check(pair: Pair, data: Set) -> None:
     """Raise unless the data are of the shape and in the support that the pair states."""
-    data.check(shape=getattr(pair, "shape", None), support=getattr(pair, "support", None))
+    stated = {name: getattr(pair, name, None) for name in ("shape", "support", "classes")}
+    data.check(**stated)
 
 
 def device_of(pair: Pair) -> torch.device:
@@ -211,8 +218,8 @@ def _squares(pair: Pair, data: Set, seed: int, batch_size: int = 500) -> Tensor:
     with at_rest(pair, seed):
         errors = []
         for start in range(0, len(data), batch_size):
-            x, _ = data.batch(slice(start, start + batch_size))
-            errors.append((x - reconstructed(pair, x)).square().flatten(1).sum(1).cpu())
+            x, y = data.batch(slice(start, start + batch_size))
+            errors.append((x - reconstructed(pair, x, y)).square().flatten(1).sum(1).cpu())
         return torch.cat(errors)
 
 

@@ -31,7 +31,7 @@ class LabelledEncoder(nn.Module):
         """The encoder's output; without a label the channel is zero."""
         plane = x.new_zeros(len(x), 1, *self.sides)
         if y is not None:
-            plane = self.label(y).to(x.dtype).reshape(plane.shape)
+            plane = self.label(y.expand(len(x))).to(x.dtype).reshape(plane.shape)
         return self.encoder(torch.cat([x, plane], dim=1))
 
 
@@ -109,23 +109,27 @@ class ConditionalVAE(VAE):
         z = self.prior().sample((n,))
         if y is None:
             y = torch.randint(self.classes, (n,), device=z.device)
-        y = torch.as_tensor(y, device=z.device).expand(n)
-        self._check_labels(y, n)
-        self._check_range(y)
+        y = torch.as_tensor(y, device=z.device)
+        self._check_range(self._checked(y, torch.Size([n])))
         return self.decode(z, y).mean
 
     def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        loc, log_scale = self.encoder(x, self._check_labels(y, len(x)))
+        loc, log_scale = self.encoder(x, self._checked(y, x.shape[:1]))
         return loc.to(x.dtype), log_scale.to(x.dtype)
 
     def _output(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.decoder(z, self._check_labels(y, z.shape[-2])).to(z.dtype)
+        return self.decoder(z, self._checked(y, z.shape[:-1])).to(z.dtype)
 
-    def _check_labels(self, y: Tensor | None, n: int) -> Tensor:
+    def _checked(self, y: Tensor | None, batch: torch.Size) -> Tensor:
+        """The labels, one per datum of the batch or broadcast to it."""
+        size = ", ".join(map(str, batch))
         if y is None:
-            raise ModelError(f"expected labels y ({n},), from 0 to {self.classes - 1}; got none")
-        if y.shape != (n,) or y.is_floating_point():
-            raise ModelError(f"expected {n} whole labels; got {y.dtype} {tuple(y.shape)}")
+            raise ModelError(f"expected labels y ({size}), 0 to {self.classes - 1}; got none")
+        fits = y.dim() <= len(batch) and all(
+            own in (1, full) for own, full in zip(y.shape[::-1], batch[::-1], strict=False)
+        )
+        if not fits or y.is_floating_point():
+            raise ModelError(f"expected whole labels ({size}); got {y.dtype} {tuple(y.shape)}")
         if is_validation_enabled():
             self._check_range(y)
         return y.long()

@@ -13,6 +13,7 @@ from probgen import checkpoint, recipe
 from probgen.data import Set
 from probgen.evaluation import likelihood
 from probgen.history import History
+from probgen.models import ModelError
 from probgen.objectives import Pair
 from probgen.report import figures, page, pictures
 from probgen.report.images import ReportError, is_image
@@ -216,10 +217,10 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
         return [Card(title, note="The runs saw different data: there are no common test images.")]
     if not all(run.shows("encode", "decode") for run in runs):
         return [Card(title, note=_why_not(runs, "encode", "decode"))]
-    x = pictures.items(runs[0].pair, runs[0].data)
-    rows = {"original": x}
+    shown = pictures.items(runs[0].pair, runs[0].data)
+    rows = {"original": shown.x}
     rows |= {
-        (run.name if len(runs) > 1 else "reconstruction"): pictures.reconstruction(run.pair, x)
+        (run.name if len(runs) > 1 else "reconstruction"): pictures.reconstruction(run.pair, shown)
         for run in runs
     }
     note = "Images spread over the test set, and the mean of p(x | z) at the mean of q(z | x)."
@@ -231,6 +232,8 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
 def _samples(runs: Sequence[Run]) -> list[Card]:
     if not all(run.shows("sample") for run in runs):
         return [Card("Samples", note=_why_not(runs, "sample"))]
+    if missing := [_no_prior(run) for run in runs if _no_prior(run)]:
+        return [Card("Samples", note=f"No pictures: {missing[0]}.")]
     note = "Means of p(x | z) for z from the prior, seed 0."
     if len(runs) == 1:
         whole = pictures.samples(runs[0].pair, 32).unflatten(0, (4, 8))
@@ -245,11 +248,19 @@ def _samples(runs: Sequence[Run]) -> list[Card]:
     return [Card("Samples", figures.images(rows, width=WIDE), note, "samples", wide=True)]
 
 
+def _no_prior(run: Run) -> str:
+    """Why the pair cannot be sampled from yet; empty if it can."""
+    try:
+        pictures.samples(run.pair, 1)
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
 def _latent(run: Run) -> list[Card]:
     cards = [_kl_card([run]), *_traversals([run])]
     if run.shows("encode", "decode") and len(run.data) > 1:
-        x = pictures.items(run.pair, run.data)
-        lines = pictures.interpolation(run.pair, x[: len(x) // 2 * 2])
+        lines = pictures.interpolation(run.pair, pictures.items(run.pair, run.data))
         rows = {" " * i: line for i, line in enumerate(lines)}
         note = "Straight lines between the codes of two test images."
         cards.append(Card("Interpolation", figures.images(rows), note, "interpolation"))
@@ -279,6 +290,9 @@ def _traversals(runs: Sequence[Run]) -> list[Card]:
         if not run.shows("encode", "decode"):
             cards.append(Card(title, note=_why_not([run], "encode", "decode")))
             continue
+        if pictures.codes_on_a_grid(run.pair, run.data):
+            cards.append(Card(title, note="No pictures: the latent is a grid, not a vector."))
+            continue
         note = "Each row moves one dimension from −3 to 3 about the code of the first test image."
         file = "traversal" if len(runs) == 1 else f"traversal-{i + 1}"
         cards.append(Card(title, figures.images(traversal(run)), note, file))
@@ -287,10 +301,10 @@ def _traversals(runs: Sequence[Run]) -> list[Card]:
 
 def traversal(run: Run) -> dict[str, Tensor]:
     """Rows of ``pictures.traversal`` about the first test image, dimensions ordered by KL."""
-    x = pictures.items(run.pair, run.data, 1)
+    first = pictures.items(run.pair, run.data, 1)
     latent = pictures.codes(run.pair, pictures.spread(run.data, 1)).shape[1]
     found = [v.mean(0) for v in run.scores.terms.kl_per_dim.values() if v.shape[-1] == latent]
-    return pictures.traversal(run.pair, x, found[0] if found else torch.zeros(latent))
+    return pictures.traversal(run.pair, first, found[0] if found else torch.zeros(latent))
 
 
 def _codes(run: Run) -> list[Card]:
