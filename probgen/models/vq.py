@@ -181,12 +181,12 @@ class _Cells(dist.TorchDistribution):
         return self.prior().log_prob(self.codebook.nearest(value.movedim(-3, -1)))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
+        shape = self._extended_shape(torch.Size(sample_shape))[:-3]
         if self.prior is None:
-            raise ModelError(
-                "this VQ-VAE has no prior over its codes, and uniform codes give no images: fit "
-                "a models.CodePrior to vqvae.codes(x) and set vqvae.code_prior to it"
-            )
-        codes = self.prior().sample(self._extended_shape(torch.Size(sample_shape))[:-3])
+            size, device = self.codebook.size, self.codebook.vectors.device
+            codes = torch.randint(size, (*shape, *self.sides), device=device)
+        else:
+            codes = self.prior().sample(shape)
         return self.codebook.vectors[codes].movedim(-1, -3)
 
 
@@ -299,6 +299,11 @@ class VQVAE(Registered, nn.Module):
         """Means of p(x | z) for n draws of codes from their learned prior, ``(n, *shape)``."""
         if n < 1:
             raise ModelError(f"expected n >= 1 samples; got {n}")
+        if self.code_prior is None:
+            raise ModelError(
+                "this VQ-VAE has no prior over its codes, and uniform codes give no images: fit "
+                "a models.CodePrior to vqvae.codes(x) and set vqvae.code_prior to it"
+            )
         return self.decode(self.prior().sample((n,))).mean
 
     def _quantised(self, z: Tensor) -> tuple[Tensor, Tensor]:
