@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Sequence
 from math import inf, log, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,11 @@ LIMIT = 1 << 30
 """Bytes that one call may take unless told otherwise."""
 SMALL = 1 << 16
 """Table entries up to which one plan serves every question."""
-TRIALS = 8
+TRIALS = 24
 """Random-greedy orders that are tried where the greedy ones cost more than that."""
 SAFE = 650.0
 """Below exp(-708) float64 loses digits: products within this many nats of 1 cannot."""
 
-Slot = int | None
 Index = tuple[int | slice | None, ...]
 ALL = slice(None)
 
@@ -93,11 +92,19 @@ class Clique(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A factor within a clique: `slots` are its nodes and, as None, the clique's others."""
+    """A factor within a clique.
+
+    Attributes:
+        axes: its nodes.
+        slots: its nodes and, as None, the clique's other ones, ascending.
+        values: the table.
+        spread: the table on the clique's axes and one for the rows, where nothing is observed.
+    """
 
     axes: tuple[int, ...]
-    slots: tuple[Slot, ...]
-    values: Array
+    slots: tuple[int | None, ...]
+    values: Any
+    spread: Any
 
 
 class Home(NamedTuple):
@@ -220,23 +227,17 @@ Rule = Callable[[list[int], int], tuple[float, ...]]
 
 
 def _rules(cards: Sequence[int]) -> list[Rule]:
-    """Fewest fill edges; smallest table; both with random ties (Fishelson and Geiger 2003)."""
+    """Fewest fill edges; smallest table; roughly fewest fill edges (Fishelson and Geiger 2003)."""
     logs = [log(n) for n in cards]
 
     def size(neighbours: list[int], v: int) -> tuple[float, ...]:
         return 1.0 + logs[v] + sum(logs[u] for u in bits(neighbours[v])), v
 
-    def loose(rule: Rule, seed: int) -> Rule:
+    def loose(seed: int) -> Rule:
         draw = random.Random(seed).uniform
+        return lambda around, v: (fill(around, v)[0] * draw(0.6, 1.4), draw(0, 1))
 
-        def cost(neighbours: list[int], v: int) -> tuple[float, ...]:
-            first, *_ = rule(neighbours, v)
-            return first * draw(0.8, 1.2), draw(0, 1)
-
-        return cost
-
-    loosened = [loose(rule, seed) for seed in range(TRIALS // 2) for rule in (fill, size)]
-    return [fill, size, *loosened]
+    return [fill, size, *map(loose, range(TRIALS))]
 
 
 def _ordered(neighbours: list[int], present: int, rule: Rule) -> tuple[list[int], list[int]]:
@@ -341,21 +342,23 @@ def pieces(
 ) -> list[Piece]:
     """The factors of a clique; small ones without an observed node multiplied together."""
     made: list[Piece] = []
-    whole = _piece(scope, (), np.ones(()))
+    whole = piece(scope, (), np.ones(()))
     for f in held:
         axes, values = network.factors[f]
         union = tuple(sorted({*whole.axes, *axes}))
         if hard.isdisjoint(axes) and prod(network.cards[v] for v in union) <= SMALL:
             product = _spread(whole.values, whole.axes, union) * _spread(values, axes, union)
-            whole = _piece(scope, union, product)
+            whole = piece(scope, union, product)
         else:
-            made.append(_piece(scope, axes, values))
+            made.append(piece(scope, axes, values))
     return [whole, *made] if whole.axes or not made else made
 
 
-def _piece(scope: tuple[int, ...], axes: tuple[int, ...], values: Array) -> Piece:
+def piece(scope: tuple[int, ...], axes: tuple[int, ...], values: Any) -> Piece:
+    """A factor placed in a clique; the nodes that the clique lacks are observed ones."""
     slots = tuple(v if v in axes else None for v in sorted({*scope, *axes}))
-    return Piece(axes, slots, values)
+    spread = values[(*(None if v is None else ALL for v in slots), None)]
+    return Piece(axes, slots, values, spread)
 
 
 def _spread(values: Array, axes: tuple[int, ...], union: tuple[int, ...]) -> Array:
