@@ -1,7 +1,7 @@
 """A network with tables as numbered factors, checked once; the same graph is read once."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Hashable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -60,6 +60,13 @@ class Network:
         self.families = [self._family(graph, v) for v in self.nodes] if self.directed else []
         self.factors = self._tables(graph) if self.directed else self._potentials(graph)
         self.plans: dict[Hashable, Plan] = {}
+
+    def with_factors(self, factors: list[Factor], directed: bool | None = None) -> "Network":
+        """The same nodes and states with other factors, and no plans."""
+        made = copy(self)
+        made.factors, made.plans = factors, {}
+        made.directed = self.directed if directed is None else directed
+        return made
 
     def _family(self, graph: nx.DiGraph, v: Node) -> tuple[int, ...]:
         parents = tuple(graph.nodes[v].get("parents", tuple(graph.pred[v])))

@@ -182,13 +182,19 @@ def _plan(network: Network, question: Question) -> Plan:
     order, cliques = _best_order(network.cards, [*scopes, *forced, joint])
     tree = _rooted(_tree(order, cliques), joint)
     held = _held(tree, order, dict(zip(used, scopes, strict=True)))
-    made = tuple(
-        _clique(network, tree, k, held[k], hard) for k in range(len(tree.scopes))
-    )
+    made = tuple(_clique(network, tree, k, held[k], hard) for k in range(len(tree.scopes)))
     sizes = [prod(network.cards[v] for v in clique.scope) for clique in made]
-    return Plan(
-        made, hard, _homes(made, sizes), _cost(made, sizes), _is_safe(network, used)
+    return Plan(made, hard, _homes(made, sizes), _cost(made, sizes), _is_safe(network, used))
+
+
+def renewed(plan: Plan, network: Network) -> Plan:
+    """The plan with the tables of a network that differs in nothing else."""
+    made = tuple(
+        c._replace(pieces=tuple(pieces(network, c.scope, c.factors, plan.hard)))
+        for c in plan.cliques
     )
+    used = [f for c in plan.cliques for f in c.factors]
+    return plan._replace(cliques=made, safe=_is_safe(network, used))
 
 
 def _used(network: Network, question: Question) -> list[int]:
@@ -331,9 +337,7 @@ def _clique(
 def _between(source: tuple[int, ...], target: tuple[int, ...]) -> Index:
     """Index from a message on the axes of one clique to the axes of its neighbour."""
     both = sorted({*source, *target})
-    drop = [
-        (ALL if v in source else None) if v in target else 0 for v in both
-    ]
+    drop = [(ALL if v in source else None) if v in target else 0 for v in both]
     return (*drop, ALL)
 
 

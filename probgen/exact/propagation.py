@@ -128,7 +128,9 @@ def beliefs(plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
     except FloatingPointError:
         found = sweeps(plan, tables(plan, evidence, LOGS), LOGS, down)
     shift = _finite(found.total)
-    return Beliefs([np.exp(t - shift) for t in found.tables], np.exp(found.total - shift), found.log_z)
+    return Beliefs(
+        [np.exp(t - shift) for t in found.tables], np.exp(found.total - shift), found.log_z
+    )
 
 
 def sweeps(plan: Plan, made: list[Any], algebra: Algebra, down: bool = True) -> Beliefs:
@@ -142,19 +144,18 @@ def sweeps(plan: Plan, made: list[Any], algebra: Algebra, down: bool = True) -> 
 
 
 def _upward(plan: Plan, made: list[Any], algebra: Algebra, scale: bool) -> tuple[list[Any], Any]:
-    """The messages, each brought to sum 1 if they are scaled, and the logarithm of the scale."""
+    """The messages, and the logarithm of what was divided out of them on their way up."""
     times, plus = algebra.times, algebra.plus
     messages: list[Any] = [None] * len(made)
     scales: Any = 0.0
     for k in range(len(made) - 1, 0, -1):
         clique = plan.cliques[k]
-        message = plus(made[k], clique.summed)
+        messages[k] = message = plus(made[k], clique.summed)
         if scale:
             total = plus(message, tuple(range(len(clique.scope))))
             total = total + (total == 0)
             message = message / total
             scales = scales + algebra.log(total.reshape(-1))
-        messages[k] = message
         made[clique.parent] = times(made[clique.parent], message[clique.up])
     return messages, scales
 
