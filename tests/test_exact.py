@@ -285,22 +285,388 @@ def sampled_evidence(g, k=4, seed=0):
     return {rows.nodes[i]: rows.states[i][rows.codes[0, i]] for i in nodes}
 
 
-PGMPY_IS_SLOW = {"link", "munin1", "pigs"}
+REAL = bif_files()
+SMALL = [p for p in REAL if not {"link", "munin1", "pigs"} & set(str(p).split("/")[-1].split("."))]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize(
-    "path", [*map(graph.load, ["pharmacy", "student"]), *bif_files()], ids=str
-)
-def test_posteriors_are_pgmpys(path):
-    g = graph.load(path)
-    try:
-        evidence = sampled_evidence(g)
-        found = exact.marginals(g, evidence)
-    except TooCostly as refusal:
-        assert "width 11" in str(refusal)  # munin1
-        return
-    nodes = [v for v in g if v not in evidence]
-    slow = len(g) > 100
-    for v, row in ask_pgmpy(g, evidence, nodes[:3] if slow else nodes):
+@pytest.mark.parametrize("name", ["pharmacy", "student", *SMALL], ids=lambda p: str(p)[-20:])
+def test_posteriors_are_pgmpys(name):
+    g = graph.load(name)
+    evidence = sampled_evidence(g, min(4, len(g) // 2))
+    found = exact.marginals(g, evidence)
+    for v, row in ask_pgmpy(g, evidence, [v for v in g if v not in evidence]):
         assert found[v] == pytest.approx(row, abs=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("name", sorted(set(REAL) - set(SMALL)), ids=lambda p: str(p)[-20:])
+def test_large_networks_are_answered_or_refused_with_their_cost(name):
+    g = graph.load(name)
+    evidence = sampled_evidence(g)
+    v = next(v for v in g if v not in evidence and len(g.pred[v]) == 2)
+    table = exact.query(g, [v], evidence)
+    ((_, row),) = ask_pgmpy(g, evidence, [v])
+    assert table.values == pytest.approx(list(row.values()), abs=1e-10)
+    if exact.cost(g).memory > plan.LIMIT:
+        with pytest.raises(
+            TooCostly, match=r"at most 1.0 GiB; got width \d+, largest table"
+        ) as no:
+            exact.marginals(g)
+        assert no.value.cost == exact.cost(g)
+    else:
+        assert exact.marginals(g, evidence)[v] == pytest.approx(row, abs=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_markov_network_is_pgmpys():
+    from pgmpy.inference import VariableElimination
+    from pgmpy.models import DiscreteMarkovNetwork
+
+    network = graph.to_pgmpy(misconception())
+    assert isinstance(network, DiscreteMarkovNetwork)
+    assert exp(exact.log_partition(network)) == pytest.approx(network.get_partition_function())
+    answer = VariableElimination(network).query(["B"], evidence={"D": "yes"}, show_progress=False)
+    assert list(exact.marginals(network, {"D": "yes"})["B"].values()) == pytest.approx(
+        (answer.values / answer.values.sum()).tolist(), abs=1e-12
+    )
+
+
+def misconception():
+    """Koller and Friedman 2009, figure 4.1b: potentials over A - B - C - D - A; Z = 7,201,840."""
+    g = graph.load("misconception").copy()
+    nx.set_node_attributes(g, ("no", "yes"), "states")
+    g.graph["factors"] = [
+        (("A", "B"), np.array([[30.0, 5.0], [1.0, 10.0]])),
+        (("B", "C"), np.array([[100.0, 1.0], [1.0, 100.0]])),
+        (("C", "D"), np.array([[1.0, 100.0], [100.0, 1.0]])),
+        (("D", "A"), np.array([[100.0, 1.0], [1.0, 100.0]])),
+    ]
+    return g
+
+
+def test_the_partition_function_of_koller_and_friedman():
+    g = misconception()
+    assert exp(exact.log_partition(g)) == pytest.approx(7_201_840)
+    greatest = exact.map(g)
+    assert greatest.states == {"A": "no", "B": "yes", "C": "yes", "D": "no"}
+    assert greatest.probability == pytest.approx(5_000_000 / 7_201_840)
+
+
+def test_scaling_a_potential_by_5_scales_z_and_nothing_else():
+    g, scaled = misconception(), misconception()
+    names, values = scaled.graph["factors"][1]
+    scaled.graph["factors"][1] = names, 5 * values
+    assert exact.log_partition(scaled) == pytest.approx(exact.log_partition(g) + log(5))
+    assert_same(exact.marginals(scaled, {"A": "yes"}), exact.marginals(g, {"A": "yes"}))
+    assert exact.same_distribution(g, scaled)
+    scaled.graph["factors"][1] = names, values + 1
+    verdict = exact.same_distribution(g, scaled)
+    assert not verdict
+    assert "different distributions: p(" in str(verdict)
+
+
+@common
+@given(networks | gibbs, networks | gibbs, st.data())
+def test_sameness_is_that_of_the_joints(g, h, data):
+    if data.draw(st.booleans()):
+        h = moral_potentials(g)
+    if set(g) != set(h) or any(g.nodes[v]["states"] != h.nodes[v]["states"] for v in g):
+        with pytest.raises(ExactError, match="same nodes|same states"):
+            exact.same_distribution(g, h)
+        return
+    one, two = ({frozenset(x.items()): w for x, w in joint_of(each)} for each in (g, h))
+    gap = max(abs(w / sum(one.values()) - two[x] / sum(two.values())) for x, w in one.items())
+    verdict = exact.same_distribution(g, h)
+    assert bool(verdict) == (gap < 1e-9)
+
+
+def moral_potentials(g):
+    """The same distribution as potentials, its states turned round and one scaled."""
+    made = nx.Graph()
+    made.add_nodes_from((v, {"states": tuple(g.nodes[v]["states"])}) for v in sorted(g))
+    scopes = [(*d["parents"], v) for v, d in g.nodes(data=True)] if g.is_directed() else []
+    made.graph["factors"] = [(s, 2 * g.nodes[s[-1]]["table"]) for s in scopes] or [
+        (names[::-1], 3 * table.T) for names, table in g.graph["factors"]
+    ]
+    return made
+
+
+@settings(common, max_examples=30)
+@given(networks | gibbs, st.data())
+def test_marginalising_leaves_the_others_as_they_were(g, data):
+    node = data.draw(st.sampled_from(sorted(g)))
+    left = exact.marginalise(g, node)
+    assert set(left) == set(g) - {node}
+    assert graph.load(left) is left
+    assert exact.log_partition(left) == pytest.approx(exact.log_partition(g), abs=1e-12)
+    sums = {}
+    for x, weight in joint_of(g):
+        key = frozenset((v, s) for v, s in x.items() if v != node)
+        sums[key] = sums.get(key, 0.0) + weight
+    for x, weight in joint_of(left):
+        assert weight == pytest.approx(sums[frozenset(x.items())], rel=1e-10, abs=1e-12)
+
+
+def test_an_isolated_node_drops_out_of_a_bayesian_network_and_out_of_z_only_if_it_sums_to_1():
+    bayes = graph.load("asia").copy()
+    bayes.add_node("alone", states=("a", "b"), parents=(), table=np.array([0.3, 0.7]))
+    assert exact.same_distribution(exact.marginalise(bayes, "alone"), "asia")
+    g = misconception()
+    g.add_node("alone", states=("a", "b"))
+    g.graph["factors"].append((("alone",), np.array([1.0, 3.0])))
+    kept, dropped = (exact.marginalise(g, "alone", normalised=n) for n in (False, True))
+    assert exact.log_partition(kept) == pytest.approx(exact.log_partition(g))
+    assert exact.log_partition(dropped) == pytest.approx(exact.log_partition(g) - log(4))
+    assert exact.same_distribution(kept, misconception())
+    assert exact.same_distribution(dropped, misconception())
+    g.graph["factors"][-1] = ("alone",), np.array([0.25, 0.75])
+    assert len(exact.marginalise(g, "alone").graph["factors"]) == 4
+
+
+@pytest.mark.parametrize("evidence", [{}, {"dysp": "yes", "asia": "yes"}, {"tub": "yes"}])
+@pytest.mark.parametrize("do", [{}, {"either": "yes"}])
+def test_frequencies_of_samples_are_the_posteriors(evidence, do):
+    n = 200_000
+    rows = exact.sample("asia", n, evidence, do=do, seed=5)
+    expected = exact.marginals("asia", evidence, do=do)
+    for v, row in expected.items():
+        for state, p in row.items():
+            error = 5 * np.sqrt(p * max(1 - p, 0) / n) + 1e-9
+            assert abs((rows[v] == state).mean() - p) < error, (v, state)
+    pair = exact.query("asia", ["lung", "bronc"], evidence, do=do)
+    both = ((rows["lung"] == "yes") & (rows["bronc"] == "yes")).mean()
+    p = pair["yes", "yes"]
+    assert abs(both - p) < 5 * np.sqrt(p * (1 - p) / n)
+    again = exact.sample("asia", n, evidence, do=do, seed=5)
+    assert (again.codes == rows.codes).all()
+
+
+@common
+@given(networks | gibbs, st.data())
+def test_impossible_states_are_never_drawn(g, data):
+    evidence = draw_evidence(data, g, 2)
+    if not brute(g, evidence)[0]:
+        return
+    weights = {tuple(x.values()): w for x, w in joint_of(g)}
+    rows = exact.sample(g, 50, evidence, seed=data.draw(st.integers(0, 99)))
+    for row in zip(*(rows[v] for v in rows.nodes), strict=True):
+        assert weights[row] > 0
+        assert all(row[rows.nodes.index(v)] == s for v, s in evidence.items())
+
+
+def hidden_markov(n, seed=0):
+    """A chain of n hidden nodes, each with an observed child."""
+    edges = [(f"h{i}", f"h{i + 1}") for i in range(n - 1)] + [(f"h{i}", f"x{i}") for i in range(n)]
+    return with_tables(nx.DiGraph(edges), seed, zeros=0)
+
+
+def test_a_thousand_nodes_do_not_underflow():
+    g = hidden_markov(1000)
+    evidence = {f"x{i}": "s0" for i in range(1000)}
+    value = exact.log_probability(g, evidence)
+    assert value == pytest.approx(forward(g, 1000), rel=1e-12)
+    assert value < -745  # exp of it is 0 in float64
+    posterior = exact.marginals(g, evidence)
+    assert all(sum(row.values()) == pytest.approx(1) for row in posterior.values())
+    last = exact.query(g, ["h999"], evidence)
+    assert list(posterior["h999"].values()) == pytest.approx(last.values, abs=1e-12)
+    assert exact.map(g, evidence).log_joint > -inf
+
+
+def forward(g, n):
+    """The forward algorithm (Rabiner 1989), in logarithms."""
+    alpha = np.log(g.nodes["h0"]["table"])
+    for i in range(n):
+        if i:
+            moved = alpha[:, None] + np.log(g.nodes[f"h{i}"]["table"])
+            alpha = np.logaddexp.reduce(moved, 0)
+        alpha = alpha + np.log(g.nodes[f"x{i}"]["table"][:, 0])
+    return np.logaddexp.reduce(alpha)
+
+
+def test_evidence_that_first_rules_a_state_out_and_then_in_again():
+    """600 observations for one cause, 600 against it: plain products would underflow to 0."""
+    g = nx.DiGraph([("c", f"x{i}") for i in range(1200)])
+    nx.set_node_attributes(g, ("a", "b"), "states")
+    g.nodes["c"]["table"] = np.array([0.4, 0.6])
+    for i in range(1200):
+        odds = (0.9, 0.1) if i < 600 else (0.1, 0.9)
+        g.nodes[f"x{i}"]["table"] = np.array([odds, odds[::-1]])
+    evidence = {f"x{i}": "a" for i in range(1200)}
+    assert exact.marginals(g, evidence)["c"] == pytest.approx({"a": 0.4, "b": 0.6}, abs=1e-9)
+    rows = exact.marginals(g, [evidence, {"x0": "a"}])["c"]
+    assert rows == pytest.approx(np.array([[0.4, 0.6], [6 / 7, 1 / 7]]), abs=1e-9)
+
+
+def test_the_stated_memory_is_an_upper_bound_of_what_is_taken():
+    g = hidden_markov(10)
+    rng = np.random.default_rng(0)
+    wide = nx.Graph([(a, b) for a in range(18) for b in range(a)])
+    nx.set_node_attributes(wide, (0, 1), "states")
+    wide.graph["factors"] = [((a, b), rng.random((2, 2))) for a, b in wide.edges]
+    for network in (g, wide):
+        stated = exact.cost(network).memory
+        exact.marginals(network)
+        tracemalloc.start()
+        exact.marginals(network)
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert taken < 1.1 * stated + 200_000
+    assert exact.cost(wide).largest == 2**18
+
+
+def test_a_changed_table_is_noticed():
+    g = graph.load("sprinkler").copy()
+    before = exact.marginals(g)["R"]["yes"]
+    g.nodes["R"]["table"] = g.nodes["R"]["table"].copy()
+    g.nodes["R"]["table"][0] = [0.5, 0.5]
+    assert exact.marginals(g)["R"]["yes"] == pytest.approx(before - 0.15)
+    g.nodes["R"]["states"] = ("wet", "dry")
+    assert set(exact.marginals(g)["R"]) == {"wet", "dry"}
+
+
+PHARMACY = 10_000
+
+
+def counted(g, rows):
+    """Maximum likelihood from complete rows: frequencies; and the log-likelihood."""
+    tables, value = {}, 0.0
+    for v, data in g.nodes(data=True):
+        family = (*data["parents"], v)
+        table = np.zeros(data["table"].shape)
+        columns = [rows.codes[:, rows.nodes.index(u)] for u in family]
+        np.add.at(table, tuple(columns), 1)
+        tables[v] = table / table.sum(-1, keepdims=True)
+        value += (table * np.log(np.where(table > 0, tables[v], 1))).sum()
+    return tables, value
+
+
+@pytest.mark.parametrize("method", ["em", "gradient"])
+def test_pharmacy_is_learned_as_by_counting(method):
+    g = graph.load("pharmacy")
+    rows = exact.sample(g, PHARMACY, seed=2)
+    tables, best = counted(g, rows)
+    structure = nx.DiGraph(g.edges)
+    found = exact.fit(structure, rows, method=method)
+    assert found.log_likelihood[-1] == pytest.approx(best, abs=1e-4)
+    turned = graph.load(found.network)
+    assert exact.log_probability(turned, rows).sum() == pytest.approx(best, abs=1e-4)
+    for v, table in tables.items():
+        data = turned.nodes[v]
+        order = [data["parents"].index(p) for p in g.nodes[v]["parents"]] + [table.ndim - 1]
+        learned = data["table"].transpose(order)
+        for axis, u in enumerate((*g.nodes[v]["parents"], v)):
+            where = [data_states(turned, u).index(s) for s in data_states(g, u)]
+            learned = learned.take(where, axis)
+        assert learned == pytest.approx(table, abs=1e-8 if method == "em" else 2e-3)
+
+
+def data_states(g, v):
+    return g.nodes[v]["states"]
+
+
+def test_em_and_gradient_agree_where_values_are_missing():
+    g = graph.load("pharmacy")
+    rows = exact.sample(g, PHARMACY, seed=2)
+    codes = rows.codes.copy()
+    codes[np.random.default_rng(0).random(codes.shape) < 0.2] = -1
+    holes = exact.Rows(rows.nodes, rows.states, codes)
+    em = exact.fit(g, holes, method="em", tolerance=1e-12)
+    gradient = exact.fit(g, holes, method="gradient", tolerance=1e-14)
+    assert (np.diff(em.log_likelihood) > -1e-6).all()
+    assert em.log_likelihood[-1] == pytest.approx(gradient.log_likelihood[-1], abs=1e-2)
+    direct = exact.log_probability(em.network, holes).sum()
+    assert direct == pytest.approx(em.log_likelihood[-1], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("question", "error", "match"),
+    [
+        (lambda: exact.marginals("A -> B"), ExactError, "a table at every node; got none at A"),
+        (lambda: exact.marginals("A -> B -> A"), GraphError, "cycle"),
+        (lambda: exact.marginals("A - B"), ExactError, "potentials in graph.graph"),
+        (lambda: exact.marginals("asia", {"smok": "yes"}), UnknownNode, "did you mean 'smoke'"),
+        (lambda: exact.marginals("asia", {"smoke": "yess"}), ExactError, "did you mean 'yes'"),
+        (lambda: exact.marginals("asia", {"smoke": 1}), ExactError, "by name: did you mean 'no'"),
+        (lambda: exact.marginals("asia", {"smoke": ["yes"]}), ExactError, "a state of smoke"),
+        (lambda: exact.marginals("asia", [{"smoke": "yess"}]), ExactError, "did you mean 'yes'"),
+        (lambda: exact.marginals("asia", do={"smoke": "maybe"}), ExactError, "a state of smoke"),
+        (lambda: exact.marginals("asia", do={"smok": "yes"}), UnknownNode, "did you mean 'smoke'"),
+        (
+            lambda: exact.marginals("asia", {"smoke": "yes"}, do={"smoke": "yes"}),
+            ExactError,
+            "smoke either observed or set",
+        ),
+        (lambda: exact.marginals(misconception(), do={"A": "no"}), ExactError, "no causes"),
+        (lambda: exact.marginals("asia", "smoke"), ExactError, "expected evidence"),
+        (
+            lambda: exact.marginals("asia", {"tub": "yes", "either": "no"}),
+            ImpossibleEvidence,
+            "probability zero: tub = yes, either = no",
+        ),
+        (lambda: exact.query("asia", ["lung"], {"lung": "no"}), ExactError, "lung in both"),
+        (lambda: exact.query("asia", "lung"), GraphError, "joint"),
+        (lambda: exact.query("asia", []), ExactError, "list of different nodes"),
+        (lambda: exact.map("asia", [{"lung": "no"}]), ExactError, "once per row"),
+        (lambda: exact.sample("asia", -1), ExactError, "at least 0 rows"),
+        (lambda: exact.marginals("asia", limit=10), TooCostly, "at most 10 bytes; got width 2"),
+        (lambda: exact.fit("asia", []), ExactError, "at least one row"),
+        (lambda: exact.fit("asia", [{}], method="sgd"), ExactError, "'em' or 'gradient'"),
+        (lambda: exact.fit(misconception(), [{}]), ExactError, "directed"),
+        (lambda: exact.fit("A -> B", [{"A": 1}]), ExactError, "states of B"),
+        (lambda: exact.marginalise("asia", "nobody"), UnknownNode, "a node to sum out"),
+        (lambda: exact.same_distribution("asia", "student"), ExactError, "same nodes"),
+    ],
+)
+def test_bad_questions_are_refused(question, error, match):
+    with pytest.raises(error, match=match):
+        question()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (
+            {"table": np.array([0.5, 0.4])},
+            "to sum to 1 within 1e-06; got a row that is off by 0.1",
+        ),
+        ({"table": np.array([1.5, -0.5])}, "finite and at least 0"),
+        ({"table": np.array([np.nan, 1.0])}, "finite"),
+        ({"table": np.ones((2, 2)) / 2}, "shape \\(2,\\)"),
+        ({"table": "half"}, "expected an array"),
+        ({"states": ("yes", "yes")}, "all different"),
+        ({"states": ()}, "at least one state"),
+        ({"parents": ("lung",)}, "parents of smoke"),
+    ],
+)
+def test_bad_tables_are_refused(change, match):
+    g = graph.load("asia").copy()
+    g.nodes["smoke"].update(change)
+    with pytest.raises(ExactError, match=match):
+        exact.marginals(g)
+
+
+def test_rows_come_from_frames_and_mappings_alike():
+    pandas = pytest.importorskip("pandas")
+    rows = exact.sample("asia", 50, seed=0)
+    frame = rows.frame()
+    frame.loc[3, "bronc"] = None
+    frame.loc[4, "lung"] = float("nan")
+    lists = [
+        {v: s for v, s in row.items() if isinstance(s, str)} for row in frame.to_dict("records")
+    ]
+    assert exact.log_probability("asia", frame) == pytest.approx(
+        exact.log_probability("asia", lists), abs=1e-12
+    )
+    assert pandas.DataFrame(lists).shape == frame.shape
+    assert exact.log_probability("asia", frame)[3] > exact.log_probability("asia", rows)[3]
+
+
+def test_no_rows_and_rows_that_observe_nothing():
+    assert exact.log_probability("asia", []).shape == (0,)
+    prior = exact.marginals("asia")["lung"]["yes"]
+    assert exact.marginals("asia", [{}, {}])["lung"][:, 0] == pytest.approx([prior, prior])
+    assert exact.marginals("asia", [])["lung"].shape == (0, 2)
+    everything = exact.map("asia").states
+    assert exact.marginals("asia", everything)["lung"] == {"yes": 0.0, "no": 1.0}

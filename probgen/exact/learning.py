@@ -12,7 +12,7 @@ from probgen.exact.plan import LIMIT, Plan, piece, planned, renewed
 from probgen.exact.propagation import Algebra, Evidence, sweeps, tables
 from probgen.exact.queries import calibrated, parts_of, question
 from probgen.exact.rows import Rows, evidence_of, rows_of
-from probgen.graph import Node
+from probgen.graph import Node, shown
 
 if TYPE_CHECKING:
     import torch
@@ -154,7 +154,8 @@ def _started(source: nx.Graph, rows: Any, seed: int) -> nx.DiGraph:
         raise ExactError("expected a directed graph to learn tables of; got an undirected one")
     graph, rng = nx.DiGraph(source), np.random.default_rng(seed)
     for v, data in graph.nodes(data=True):
-        data.setdefault("states", _column_states(rows, v))
+        if "states" not in data:
+            data["states"] = _column_states(rows, v)
         data.setdefault("parents", tuple(graph.pred[v]))
     for _, data in graph.nodes(data=True):
         if "table" not in data:
@@ -167,12 +168,14 @@ def _column_states(rows: Any, v: Node) -> tuple[Any, ...]:
     whole = isinstance(rows, Rows) or hasattr(rows, "columns")
     try:
         column = rows[v] if whole else [row.get(v) for row in rows]
-        return tuple(sorted({s for s in column if s is not None and s == s}))
+        if found := tuple(sorted({s for s in column if s is not None and s == s})):
+            return found
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise ExactError(
-            f"expected states of {v!r} or rows with a column {v!r} of sortable states; got "
-            "neither: set graph.nodes[...]['states']"
-        ) from None
+        pass
+    raise ExactError(
+        f"expected states of {shown(v)} or rows with a column of its states, sortable; got "
+        f"neither: set graph.nodes[{shown(v)!r}]['states']"
+    )
 
 
 def _counts(network: Network, plan: Plan, data: _Data) -> tuple[list[Array], float]:
@@ -215,10 +218,10 @@ def _em(
         history.append(value)
         if len(history) > 1 and value - history[-2] <= gain:
             break
-        found = [_normalised(*pair) for pair in zip(expected, _tables(current), strict=True)]
+        found = [_normalised(*pair) for pair in zip(expected, current.tables(), strict=True)]
         current = current.with_factors(list(map(network.factor, network.families, found)))
         plan = renewed(plan, current)
-    return _tables(current), history
+    return current.tables(), history
 
 
 def _normalised(expected: Array, before: Array) -> Array:
@@ -226,21 +229,13 @@ def _normalised(expected: Array, before: Array) -> Array:
     return np.divide(expected, total, out=before.copy(), where=total > 0)
 
 
-def _tables(network: Network) -> list[Array]:
-    """The tables with their axes as the graph has them: (*parents, node)."""
-    return [
-        f.values.transpose([f.scope.index(u) for u in family])
-        for f, family in zip(network.factors, network.families, strict=True)
-    ]
-
-
 def _gradient(
     network: Network, plan: Plan, data: _Data, steps: int, tolerance: float
 ) -> tuple[list[Array], list[float]]:
     import torch
 
-    start = [np.log(np.maximum(table, 1e-12)) for table in _tables(network)]
-    logits = [torch.tensor(values, requires_grad=True) for values in start]
+    start = [np.log(np.maximum(np.ascontiguousarray(table), 1e-12)) for table in network.tables()]
+    logits = [torch.from_numpy(values).requires_grad_() for values in start]
     weights, history = torch.from_numpy(data.weights), list[float]()
     n = float(data.weights.sum())
     optimiser = torch.optim.LBFGS(

@@ -54,6 +54,10 @@ class Network:
         self.index = {v: i for i, v in enumerate(self.nodes)}
         if not self.nodes:
             raise ExactError("expected a network with nodes; got none")
+        if not self.directed and "factors" not in graph.graph:
+            raise ExactError(
+                'expected potentials in graph.graph["factors"] = [(names, array)]; got none'
+            )
         self.states = [_states(graph, v) for v in self.nodes]
         self.codes = [{s: k for k, s in enumerate(states)} for states in self.states]
         self.cards = [len(states) for states in self.states]
@@ -67,6 +71,13 @@ class Network:
         made.factors, made.plans = factors, {}
         made.directed = self.directed if directed is None else directed
         return made
+
+    def tables(self) -> list[Array]:
+        """The tables with their axes as the graph has them: (*parents, node)."""
+        return [
+            values.transpose([scope.index(u) for u in family])
+            for (scope, values), family in zip(self.factors, self.families, strict=True)
+        ]
 
     def _family(self, graph: nx.DiGraph, v: Node) -> tuple[int, ...]:
         parents = tuple(graph.nodes[v].get("parents", tuple(graph.pred[v])))
@@ -97,10 +108,6 @@ class Network:
         return table / total
 
     def _potentials(self, graph: nx.Graph) -> list[Factor]:
-        if "factors" not in graph.graph:
-            raise ExactError(
-                'expected potentials in graph.graph["factors"] = [(names, array)]; got none'
-            )
         found = [self._potential(names, values) for names, values in graph.graph["factors"]]
         covered = {v for factor in found for v in factor.scope}
         alone = [v for v in range(len(self.nodes)) if v not in covered]
@@ -129,9 +136,8 @@ class Network:
     def factor(self, scope: tuple[int, ...], values: Array) -> Factor:
         """The factor with its axes in ascending order."""
         order = sorted(range(len(scope)), key=scope.__getitem__)
-        return Factor(
-            tuple(scope[k] for k in order), np.ascontiguousarray(values.transpose(order))
-        )
+        ordered = np.array(values.transpose(order), order="C")
+        return Factor(tuple(scope[k] for k in order), ordered)
 
     def number(self, node: Any, role: str) -> int:
         """The number of a node.

@@ -46,7 +46,8 @@ class Cost(NamedTuple):
             f"{_bytes(self.memory)}, {self.operations:.2g} operations"
         )
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _bytes(n: int) -> str:
@@ -218,7 +219,8 @@ def _best_order(cards: Sequence[int], scopes: Sequence[int]) -> tuple[list[int],
         present |= scope
         for v in bits(scope):
             neighbours[v] |= scope & ~(1 << v)
-    best, cheapest = ([], [0]), inf
+    best: tuple[list[int], list[int]] = [], []
+    cheapest = inf
     for trial, rule in enumerate(_rules(cards)):
         if trial >= 2 and cheapest <= SMALL:
             break

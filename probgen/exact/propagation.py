@@ -35,11 +35,11 @@ class Algebra(NamedTuple):
 
 
 def _sum(table: Array, axes: tuple[int, ...]) -> Array:
-    return np.add.reduce(table, axes, None, None, True)
+    return np.add.reduce(table, axis=axes, keepdims=True)
 
 
 def _greatest(table: Array, axes: tuple[int, ...]) -> Array:
-    return np.maximum.reduce(table, axes, None, None, True)
+    return np.maximum.reduce(table, axis=axes, keepdims=True)
 
 
 def _log(values: Array) -> Array:

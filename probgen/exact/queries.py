@@ -102,13 +102,9 @@ def _numbers(network: Network, nodes: Sequence[Node]) -> frozenset[int]:
     return frozenset(network.number(v, "nodes of a joint table") for v in nodes)
 
 
-def _part_size(plan: Plan) -> int:
-    return max(1, CHUNK // plan.cost.entries)
-
-
 def parts_of(plan: Plan, evidence: Evidence) -> list[Evidence]:
     """The rows, as many at a time as the cache takes."""
-    return evidence.parts(_part_size(plan))
+    return evidence.parts(max(1, CHUNK // plan.cost.entries))
 
 
 def calibrated(network: Network, plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
@@ -181,16 +177,12 @@ def log_probability(network: Any, evidence: Any, *, do: Do = None, limit: int = 
     known = network_of(network)
     found = evidence_of(known, evidence, do)
     plan = planned(known, question(found, pruned=True), limit)
-    values = np.empty(found.rows)
-    for part, out in zip(parts_of(plan, found), _spans(plan, values), strict=True):
-        out[:] = beliefs(plan, part, down=False).log_z
-    values -= log_partition(known, limit=limit)
+    logs = [
+        np.broadcast_to(beliefs(plan, part, down=False).log_z, part.rows)
+        for part in parts_of(plan, found)
+    ]
+    values = np.concatenate(logs) - log_partition(known, limit=limit)
     return float(values[0]) if found.single else values
-
-
-def _spans(plan: Plan, values: Array) -> list[Array]:
-    size = _part_size(plan)
-    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def probability(network: Any, evidence: Any, *, do: Do = None, limit: int = LIMIT) -> Any:
@@ -236,7 +228,7 @@ class Joint:
 
     def __getitem__(self, states: Any) -> Any:
         names = states if isinstance(states, tuple) and len(self.nodes) > 1 else (states,)
-        at = tuple(known.index(s) for known, s in zip(self.states, names, strict=True))
+        at: list[Any] = [k.index(s) for k, s in zip(self.states, names, strict=True)]
         found = self.values[(..., *at)]
         return float(found) if found.ndim == 0 else found
 

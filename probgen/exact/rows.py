@@ -43,9 +43,9 @@ class Rows:
 
     def frame(self) -> Any:
         """The rows as a pandas data frame."""
-        import pandas
+        from pandas import DataFrame
 
-        return pandas.DataFrame({node: self[node] for node in self.nodes})
+        return DataFrame({node: self[node] for node in self.nodes})
 
 
 def rows_of(network: Network, source: Any) -> Rows:
@@ -57,6 +57,7 @@ def rows_of(network: Network, source: Any) -> Rows:
         UnknownNode: a column that is no node.
         ExactError: a state that the node does not have, or something else than rows.
     """
+    columns: Mapping[Node, Any]
     if isinstance(source, Rows):
         columns = {v: source[v] for v in source.nodes}
     elif hasattr(source, "columns") and hasattr(source, "to_numpy"):
@@ -111,9 +112,11 @@ def evidence_of(network: Network, evidence: Any, do: Mapping[Node, State] | None
     forced = _picks(network, do or {}, "nodes to set by do=")
     if forced and not network.directed:
         raise ExactError("expected a directed network for do=; an undirected one has no causes")
+    picks: Mapping[int, Any]
+    likely: Mapping[int, Array] = {}
     single = evidence is None or isinstance(evidence, Mapping)
     if single:
-        picks, likely, n = _picks(network, evidence or {}, "nodes as evidence"), {}, 1
+        picks, n = _picks(network, evidence or {}, "nodes as evidence"), 1
     else:
         rows = rows_of(network, evidence)
         picks, likely = _split(network, rows)

@@ -160,15 +160,15 @@ def eliminate(
         The order, the added edges (eliminated, u, v) and the width.
     """
     costs = [cost(neighbours, v) for v in range(len(neighbours))]
-    heap = [(*c, v) for v, c in enumerate(costs)]
+    heap = [(c, v) for v, c in enumerate(costs)]
     heapify(heap)
     order: list[int] = []
     fills: list[tuple[int, int, int]] = []
     width = 0
     gone = bytearray(len(neighbours))
     while heap:
-        *price, v = heappop(heap)
-        if gone[v] or tuple(price) != costs[v]:
+        price, v = heappop(heap)
+        if gone[v] or price != costs[v]:
             continue
         gone[v] = 1
         order.append(v)
@@ -179,7 +179,7 @@ def eliminate(
             neighbours[u] &= ~(1 << v)
         for u in bits(touched):
             costs[u] = cost(neighbours, u)
-            heappush(heap, (*costs[u], u))
+            heappush(heap, (costs[u], u))
     return order, fills, width
 
 
