@@ -1,8 +1,10 @@
 """Exact inference: every answer against enumeration, pgmpy, and its own other answers."""
 
+import re
 import tracemalloc
 from itertools import product
 from math import exp, inf, log
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -517,6 +519,11 @@ def test_the_stated_memory_is_an_upper_bound_of_what_is_taken():
 
 
 def test_a_changed_table_is_noticed():
+    lists = graph.load("sprinkler").copy()
+    lists.nodes["C"]["table"] = [0.5, 0.5]
+    exact.marginals(lists)
+    lists.nodes["C"]["table"][:] = [1.0, 0.0]
+    assert exact.marginals(lists)["R"]["yes"] == pytest.approx(0.8)
     g = graph.load("sprinkler").copy()
     before = exact.marginals(g)["R"]["yes"]
     g.nodes["R"]["table"] = g.nodes["R"]["table"].copy()
@@ -580,6 +587,10 @@ def test_em_and_gradient_agree_where_values_are_missing():
     assert direct == pytest.approx(em.log_likelihood[-1], abs=1e-6)
 
 
+def nothing():
+    return nx.Graph([("A", "B")], factors=[(("A", "B"), np.zeros((2, 2)))])
+
+
 @pytest.mark.parametrize(
     ("question", "error", "match"),
     [
@@ -606,7 +617,10 @@ def test_em_and_gradient_agree_where_values_are_missing():
             "probability zero: tub = yes, either = no",
         ),
         (lambda: exact.query("asia", ["lung"], {"lung": "no"}), ExactError, "lung in both"),
-        (lambda: exact.query("asia", "lung"), GraphError, "joint"),
+        (lambda: exact.query("asia", "lung"), ExactError, "list of different nodes"),
+        (lambda: exact.query("asia", ["lung", "lung"]), ExactError, "list of different nodes"),
+        (lambda: exact.marginals(nothing()), ImpossibleEvidence, "got Z = 0"),
+        (lambda: exact.log_partition(nothing()), ExactError, "got Z = 0"),
         (lambda: exact.query("asia", []), ExactError, "list of different nodes"),
         (lambda: exact.map("asia", [{"lung": "no"}]), ExactError, "once per row"),
         (lambda: exact.sample("asia", -1), ExactError, "at least 0 rows"),
@@ -637,6 +651,8 @@ def test_bad_questions_are_refused(question, error, match):
         ({"table": "half"}, "expected an array"),
         ({"states": ("yes", "yes")}, "all different"),
         ({"states": ()}, "at least one state"),
+        ({"states": 2}, "a tuple of states"),
+        ({"table": [[0.5], [0.1, 0.4]]}, "expected an array"),
         ({"parents": ("lung",)}, "parents of smoke"),
     ],
 )
@@ -670,3 +686,52 @@ def test_no_rows_and_rows_that_observe_nothing():
     assert exact.marginals("asia", [])["lung"].shape == (0, 2)
     everything = exact.map("asia").states
     assert exact.marginals("asia", everything)["lung"] == {"yes": 0.0, "no": 1.0}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_pgmpy_networks_go_in():
+    g = graph.load("sprinkler")
+    assert exact.same_distribution(graph.to_pgmpy(g), g)
+
+
+def test_the_document_runs():
+    text = (Path(__file__).parents[1] / "docs" / "exact.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "exact.md", "exec"), names)
+    assert names["fitted"].log_likelihood[-1] < 0
+
+
+def test_infer_prints_posteriors(probgen):
+    status, out, _ = probgen("infer", "asia", "lung", "--given", "smoke=yes", "--do", "tub=no")
+    assert status == 0
+    assert "lung   yes    0.100000" in out
+    assert "probability of what is given: 0.5" in out
+    assert len(probgen("infer", "asia")[1].splitlines()) == 1 + 16 + 1
+
+
+def test_infer_shows_names_as_they_are(probgen, tmp_path):
+    path = tmp_path / "odd.bif"
+    path.write_text(
+        "network n { } variable [red]x { type discrete [ 2 ] { [bold]a, b }; }"
+        "probability ( [red]x ) { table 0.25, 0.75; }"
+    )
+    status, out, _ = probgen("infer", path, "--given", "[red]x=b")
+    assert status == 0
+    assert "[red]x  [bold]a  0.000000" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("asia", "bron"), "did you mean 'bronc'"),
+        (("asia", "--given", "smoke"), "expected NODE=STATE; got 'smoke'"),
+        (("asia", "--given", "smoke=yess"), "did you mean 'yes'"),
+        (("asia", "--given", "tub=yes", "--given", "either=no"), "probability zero"),
+        (("asia", "--limit", "1e-9"), "at most 1 bytes; got width 2"),
+    ],
+)
+def test_infer_refuses_in_one_line(probgen, words, match):
+    status, _, err = probgen("infer", *words)
+    assert (status, err.count("\n")) == (2, 1)
+    assert match in err

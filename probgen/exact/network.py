@@ -1,7 +1,7 @@
 """A network with tables as numbered factors, checked once; the same graph is read once."""
 
-from collections.abc import Hashable, Sequence
-from copy import copy
+from collections.abc import Hashable, Iterable, Sequence
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -205,18 +205,28 @@ def _stamp(graph: nx.Graph) -> list[Any]:
     """What an answer depends on, by value."""
     near = graph._pred if graph.is_directed() else graph._adj
     stamp: list[Any] = [
-        (v, tuple(near[v]), d.get("states"), d.get("parents"), _content(d.get("table")))
+        (
+            v,
+            tuple(near[v]),
+            _tuple(d.get("states")),
+            _tuple(d.get("parents")),
+            _content(d.get("table")),
+        )
         for v, d in graph._node.items()
     ]
     stamp += [(tuple(names), _content(t)) for names, t in graph.graph.get("factors", ())]
     return stamp
 
 
+def _tuple(names: Any) -> Any:
+    return tuple(names) if isinstance(names, Iterable) else names
+
+
 def _content(table: Any) -> Any:
-    if table is None:
-        return None
-    values = np.asarray(table)
-    return values.shape, values.dtype, values.tobytes()
+    """A copy that compares by value."""
+    if isinstance(table, np.ndarray):
+        return table.shape, table.dtype, table.tobytes()
+    return table.tolist() if hasattr(table, "tolist") else deepcopy(table)
 
 
 def _states(graph: nx.Graph, v: Node) -> tuple[State, ...]:
@@ -231,7 +241,9 @@ def _states(graph: nx.Graph, v: Node) -> tuple[State, ...]:
     if "states" not in data:
         states: Sequence[State] = range(_card(graph, v))
     else:
-        states = tuple(data["states"])
+        states = _tuple(data["states"])
+    if not isinstance(states, Sequence):
+        raise ExactError(f"expected a tuple of states of {shown(v)}; got {states!r}")
     if not states or len(set(states)) < len(states):
         raise ExactError(
             f"expected at least one state of {shown(v)}, all different; got "

@@ -31,7 +31,7 @@ class Cost(NamedTuple):
         largest: entries of the largest clique's table.
         entries: entries of all clique tables.
         memory: bytes of one call with one row of evidence, at its peak.
-        operations: multiplications, additions and divisions.
+        operations: multiplications, additions and divisions, of both sweeps.
     """
 
     width: int

@@ -28,6 +28,7 @@ from probgen.exact.propagation import (
 from probgen.exact.rows import evidence_of
 from probgen.graph import Node, listed, shown
 
+ZERO = "expected potentials with a product above 0 somewhere; got Z = 0"
 TIE = 1e-9
 """Nats within which two explanations are equally probable."""
 
@@ -48,7 +49,8 @@ def cost(network: Any, evidence: Any = None, *, do: Do = None, joint: Sequence[N
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    return planned(known, question(found, _numbers(known, joint)), float("inf")).cost
+    asked = frozenset(known.number(v, "nodes of a joint table") for v in joint)
+    return planned(known, question(found, asked, pruned=bool(asked)), float("inf")).cost
 
 
 def marginals(
@@ -98,10 +100,6 @@ def question(
     return Question(frozenset(evidence.picks), evidence.forced, joint, pruned)
 
 
-def _numbers(network: Network, nodes: Sequence[Node]) -> frozenset[int]:
-    return frozenset(network.number(v, "nodes of a joint table") for v in nodes)
-
-
 def parts_of(plan: Plan, evidence: Evidence) -> list[Evidence]:
     """The rows, as many at a time as the cache takes."""
     return evidence.parts(max(1, CHUNK // plan.cost.entries))
@@ -116,6 +114,8 @@ def calibrated(network: Network, plan: Plan, evidence: Evidence, down: bool = Tr
 
 
 def _impossible(network: Network, evidence: Evidence, row: int) -> str:
+    if not evidence.picks and not evidence.likely:
+        return ZERO
     states = ", ".join(
         f"{shown(network.nodes[v])} = {shown(network.states[v][int(np.ravel(codes)[row])])}"
         for v, codes in evidence.picks.items()
@@ -211,7 +211,7 @@ def log_partition(network: Any, *, limit: int = LIMIT) -> float:
     plan = planned(known, Question(), limit)
     value = float(beliefs(plan, evidence_of(known, None, None), down=False).log_z[0])
     if value == -np.inf:
-        raise ExactError("expected potentials with a product above 0 somewhere; got Z = 0")
+        raise ExactError(ZERO)
     return value
 
 
@@ -249,14 +249,14 @@ def query(
     >>> round(query("asia", ["lung", "bronc"], {"dysp": "yes"})["yes", "yes"], 6)
     0.065027
     """
+    if isinstance(joint, str) or not joint or len(set(joint)) < len(joint):
+        raise ExactError(f"expected joint= as a list of different nodes; got {joint!r}")
     known = network_of(network)
     found = evidence_of(known, evidence, do)
     asked = [known.number(v, "nodes of a joint table") for v in joint]
     if both := set(asked) & (found.picks.keys() | found.likely.keys()):
         names = listed(known.nodes[v] for v in both)
         raise ExactError(f"expected other nodes than the known ones; got {names} in both: drop it")
-    if isinstance(joint, str) or not asked or len(set(asked)) < len(asked):
-        raise ExactError(f"expected joint= as a list of different nodes; got {joint!r}")
     plan = planned(known, question(found, frozenset(asked), pruned=True), limit)
     below = [_root_table(known, plan, part, asked) for part in parts_of(plan, found)]
     values = np.concatenate(below, -1)
