@@ -138,12 +138,14 @@ class Question(NamedTuple):
         observed: nodes with evidence in every row, and nodes that are set by `do`.
         forced: nodes that are set by `do`: their tables do not count.
         joint: nodes that one clique has to hold.
-        pruned: leave out what neither `observed` nor `joint` descends from.
+        partly: nodes with evidence in some rows.
+        pruned: leave out what none of these nodes descends from.
     """
 
     observed: frozenset[int] = frozenset()
     forced: frozenset[int] = frozenset()
     joint: frozenset[int] = frozenset()
+    partly: frozenset[int] = frozenset()
     pruned: bool = False
 
 
@@ -204,7 +206,8 @@ def _used(network: Network, question: Question) -> list[int]:
         return list(range(len(network.factors)))
     kept = frozenset(range(len(network.nodes)))
     if question.pruned:
-        kept = network.ancestors(question.observed | question.joint, question.forced)
+        asked = question.observed | question.joint | question.partly
+        kept = network.ancestors(asked, question.forced)
     return sorted(kept - question.forced)
 
 

@@ -97,7 +97,8 @@ def question(
     evidence: Evidence, joint: frozenset[int] = frozenset(), pruned: bool = False
 ) -> Question:
     """What a plan has to be made for, given which nodes are known."""
-    return Question(frozenset(evidence.picks), evidence.forced, joint, pruned)
+    partly = frozenset(evidence.likely)
+    return Question(frozenset(evidence.picks), evidence.forced, joint, partly, pruned)
 
 
 def parts_of(plan: Plan, evidence: Evidence) -> list[Evidence]:
