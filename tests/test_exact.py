@@ -509,6 +509,24 @@ def test_evidence_that_first_rules_a_state_out_and_then_in_again():
     assert rows == pytest.approx(np.array([[0.4, 0.6], [6 / 7, 1 / 7]]), abs=1e-9)
 
 
+def test_potentials_far_from_1():
+    """Their products leave float64 already before any question is asked."""
+    g = nx.Graph([("A", "B"), ("B", "C")])
+    tiny, huge = np.array([1e-200, 3e-200]), np.array([[1e200, 2e200], [1e200, 1e200]])
+    g.graph["factors"] = [(("A",), tiny), (("A",), tiny), (("A", "B"), huge), (("B", "C"), huge)]
+    assert exact.log_partition(g) == pytest.approx(log(3 * 1 + 2 * 2 + 9 * 3 + 9 * 2), abs=1e-9)
+    assert exact.marginals(g)["A"][1] == pytest.approx(45 / 52, abs=1e-9)
+    with pytest.raises(ExactError, match="divide them by their largest"):
+        exact.marginalise(g, "A")
+
+
+def test_costs_beyond_all_numbers_are_readable():
+    cost = exact.Cost(2000, 2**2001, 2**2001, 8 * 2**2002, 2**2005)
+    assert str(cost) == (
+        "width 2000, largest table 2^2001 entries, 2^2005 bytes, 2^2005 operations"
+    )
+
+
 def test_the_stated_memory_is_an_upper_bound_of_what_is_taken():
     g = hidden_markov(10)
     rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from math import inf, log, prod
 from typing import Any, NamedTuple
 
@@ -42,15 +43,21 @@ class Cost(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"width {self.width}, largest table {self.largest:,} entries, "
-            f"{_bytes(self.memory)}, {self.operations:.2g} operations"
+            f"width {self.width}, largest table {_number(self.largest)} entries, "
+            f"{_bytes(self.memory)}, {_number(self.operations)} operations"
         )
 
     def __repr__(self) -> str:
         return str(self)
 
 
+def _number(n: int) -> str:
+    return f"{n:,}" if n < 1e15 else f"2^{n.bit_length() - 1}"
+
+
 def _bytes(n: int) -> str:
+    if n >= 1 << 60:
+        return f"{_number(n)} bytes"
     for unit, size in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
         if n >> size:
             return f"{n / (1 << size):,.1f} {unit}"
@@ -150,23 +157,19 @@ class Question(NamedTuple):
 
 
 def planned(network: Network, question: Question, limit: float) -> Plan:
-    """The plan for a question: one for all questions if the network is small.
+    """The plan for a question: in a small network one that takes any evidence.
+
+    There observed nodes stay in the plan as axes of size 1; elsewhere they leave it.
 
     Raises:
         TooCostly: the cost is above the limit in bytes.
     """
-    plan = _general(network, question)
-    if plan.cost.entries > SMALL:
-        plan = _made(network, question)
+    general = Question(forced=question.forced, joint=question.joint)
+    small = all(_made(network, q).cost.entries <= SMALL for q in (Question(), general))
+    plan = _made(network, general if small else question)
     if plan.cost.memory > limit:
         raise TooCostly(plan.cost, int(limit))
     return plan
-
-
-def _general(network: Network, question: Question) -> Plan:
-    """The plan that takes any evidence: observed nodes stay in it as axes of size 1."""
-    general = Question(forced=question.forced, joint=question.joint)
-    return _made(network, general)
 
 
 def _made(network: Network, question: Question) -> Plan:
@@ -356,11 +359,13 @@ def pieces(
         axes, values = network.factors[f]
         union = tuple(sorted({*whole.axes, *axes}))
         if hard.isdisjoint(axes) and prod(network.cards[v] for v in union) <= SMALL:
-            product = _spread(whole.values, whole.axes, union) * _spread(values, axes, union)
-            whole = piece(scope, union, product)
-        else:
-            made.append(piece(scope, axes, values))
-    return [whole, *made] if whole.axes or not made else made
+            left = _spread(whole.values, whole.axes, union)
+            right = _spread(values, axes, union)
+            with suppress(FloatingPointError), np.errstate(under="raise", over="raise"):
+                whole = piece(scope, union, left * right)
+                continue
+        made.append(piece(scope, axes, values))
+    return [whole, *made]
 
 
 def piece(scope: tuple[int, ...], axes: tuple[int, ...], values: Any) -> Piece:

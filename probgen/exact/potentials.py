@@ -170,8 +170,16 @@ def _undirected(network: Network, v: int, factors: list[Factor]) -> nx.Graph:
 def _product(network: Network, factors: list[Factor]) -> Factor:
     scope = tuple(sorted({u for f in factors for u in f.scope}))
     values: Array = np.ones([network.cards[u] for u in scope])
-    for f in factors:
-        values = values * f.values[tuple(slice(None) if u in f.scope else None for u in scope)]
+    try:
+        with np.errstate(under="raise", over="raise"):
+            for f in factors:
+                axes = tuple(slice(None) if u in f.scope else None for u in scope)
+                values = values * f.values[axes]
+    except FloatingPointError:
+        raise ExactError(
+            "expected potentials whose product float64 can hold; got one out of its range: "
+            "divide them by their largest entries"
+        ) from None
     return Factor(scope, values)
 
 

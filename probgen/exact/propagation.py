@@ -126,7 +126,12 @@ def beliefs(plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
         with np.errstate(under="raise", over="raise"):
             return sweeps(plan, tables(plan, evidence, LINEAR), LINEAR, down)
     except FloatingPointError:
-        found = sweeps(plan, tables(plan, evidence, LOGS), LOGS, down)
+        pass
+    with np.errstate(under="ignore"):
+        return _exponentiated(sweeps(plan, tables(plan, evidence, LOGS), LOGS, down))
+
+
+def _exponentiated(found: Beliefs) -> Beliefs:
     shift = _finite(found.total)
     return Beliefs(
         [np.exp(t - shift) for t in found.tables], np.exp(found.total - shift), found.log_z

@@ -45,7 +45,7 @@ def cost(network: Any, evidence: Any = None, *, do: Do = None, joint: Sequence[N
         joint: nodes whose joint table `query` is asked for.
 
     >>> cost("asia")
-    width 2, largest table 8 entries, 712 bytes, 2.8e+02 operations
+    width 2, largest table 8 entries, 712 bytes, 280 operations
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
