@@ -19,6 +19,7 @@ HEAVY = {"torch", "pyro", "pgmpy", "matplotlib"}
 
 FORBIDDEN = {
     **{name: {"torch", "pyro", "matplotlib"} for name in REASONING},
+    "exact": {"pyro", "pgmpy", "matplotlib"},
     "data": {"pyro", "probgen"},
     "nets": {"pyro", "probgen"},
     "control": {"pyro", "probgen"},
@@ -64,7 +65,7 @@ def test_importing_probgen_loads_nothing_heavy():
     assert not loaded_by("import probgen") & (HEAVY | {"networkx", "numpy"})
 
 
-@pytest.mark.parametrize("name", ["graph", "dsep", "markov"])
+@pytest.mark.parametrize("name", ["graph", "dsep", "markov", "exact"])
 def test_reasoning_is_light(name):
     code = f"from probgen import {name}; {name}"
     assert not loaded_by(code) & {"torch", "pyro", "pgmpy", "matplotlib"}
