@@ -10,6 +10,7 @@ from pyro.infer import autoguide
 from test_pairs import PAIRS, SHAPE
 
 from probgen import dsep, program
+from probgen.graph import load
 
 UNIT = dist.Normal(0.0, 1.0)
 
@@ -54,6 +55,13 @@ def test_a_hidden_markov_model_is_a_chain_with_leaves():
     assert {*graph.edges} == chain
     assert dsep.check(graph, "z0", "z2", ["z1"])
     assert program.given(graph) == ["x0", "x1", "x2", "x3"]
+
+
+@pytest.mark.parametrize("name", ["pharmacy", "asia", "student"])
+def test_a_network_run_as_a_program_reads_as_the_network(name):
+    network = load(name)
+    model, _ = program.program_of(network)
+    assert edges(model) == {*network.edges}
 
 
 def branch():

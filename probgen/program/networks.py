@@ -17,8 +17,6 @@ from probgen.exact.network import ExactError, Network, network_of
 from probgen.exact.rows import MISSING, rows_of
 from probgen.graph import listed
 
-__all__ = ["NetworkModel", "program_of"]
-
 PLATE = "_rows"
 _numbers = count(1)
 
