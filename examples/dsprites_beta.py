@@ -8,7 +8,6 @@ on where it stopped, and `probgen evaluate "runs/dsprites_beta/beta 4"` reproduc
 Numbers and figures go to docs/results.
 """
 
-import argparse
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -76,10 +75,4 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
-    parser.add_argument("--device", default="auto")
-    main(**vars(parser.parse_args()))
+    study.command(main)

@@ -68,3 +68,7 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     study.show(compared)
     study.write(out, NAME, trained, [*rows, *compared], drawn(trained))
     return rows
+
+
+if __name__ == "__main__":
+    study.command(main)

@@ -212,6 +212,8 @@ def report(
     """
     from probgen import report
 
+    if out and len(folders) == 1:
+        raise report.ReportError("--out goes with several runs: one run's page is in its folder")
     runs = [report.load(folder, data, device) for folder in folders]
     if len(runs) > 1:
         page = report.compare(out or Path("runs") / "comparison", runs)

@@ -1,6 +1,8 @@
 """Several runs as one study: trained or gone on with, scored, its numbers and figures written."""
 
-from collections.abc import Mapping, Sequence
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,25 @@ from probgen.report import Run
 from probgen.run import Folder
 
 Row = Mapping[str, str | float]
+
+
+def command(main: Callable[..., object], epochs: int = 10) -> None:
+    """Call a study's ``main`` with the words of the command line.
+
+    Args:
+        main: ``main(epochs, quick, runs, out, device)`` of a script whose docstring is the help.
+        epochs: where none are given.
+    """
+    parser = argparse.ArgumentParser(
+        description=sys.modules[main.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"default: {epochs}")
+    parser.add_argument("--quick", action="store_true", help="a few images, in seconds")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+    main(**vars(parser.parse_args()))
 
 
 def train(

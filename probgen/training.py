@@ -1,6 +1,5 @@
 """Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will."""
 
-import hashlib
 import math
 import signal
 import threading
@@ -258,7 +257,7 @@ class _Run:
             "optimizer": f"{type(self.optimizer).__name__}(lr={defaults.get('lr')})",
             "optimizer_settings": {name: repr(value) for name, value in defaults.items()},
             "data": {"name": self.data.name, "n": len(self.data), "shape": [*self.data.shape]},
-            "data_sha256": _digest(self.data) if self.folder else None,
+            "data_sha256": self.data.digest() if self.folder else None,
         }
 
     def _take(self, state: Mapping[str, Any]) -> None:
@@ -471,14 +470,6 @@ def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
         raise TrainingError(f"cannot drive {type(optimizer).__name__}: {error}") from error
     state = optimizer.state[probe].items()
     return {name: value.dtype for name, value in state if isinstance(value, Tensor)}
-
-
-def _digest(data: Set) -> str:
-    tensors = [t for t in (data.x, data.y) if t is not None]
-    digest = hashlib.sha256(str((data.dynamic, [t.dtype for t in tensors])).encode())
-    for tensor in tensors:
-        digest.update(tensor.contiguous().cpu().numpy().data)
-    return digest.hexdigest()
 
 
 def _same(saved: Any, current: Any) -> bool:

@@ -1,5 +1,6 @@
 """The Set that every other part of the library takes its batches from."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,7 @@ class Set:
             raise DataError(f"{self.name}: expected real numbers; got x {_kind(self.x)}")
         self._check_aligned("y", self.y, 1)
         self._check_aligned("factors", self.factors, 2)
+        self._check_names()
         self._check_labels()
         self._check_packed()
         if self.x.is_floating_point():
@@ -215,6 +217,20 @@ class Set:
         mean = share @ levels
         return Statistics(mean, (share * (levels - mean[:, None]) ** 2).sum(1).sqrt())
 
+    def digest(self) -> str:
+        """Sha256 of the items, their labels and whether they are binarised: what numbers are of.
+
+        Example:
+            >>> s = arrays([0.0, 1.0])
+            >>> s.digest() == s.take([0, 1]).digest() != s.take([1, 0]).digest()
+            True
+        """
+        tensors = [t for t in (self.x, self.y) if t is not None]
+        digest = hashlib.sha256(str((self.dynamic, [t.dtype for t in tensors])).encode())
+        for tensor in tensors:
+            digest.update(tensor.contiguous().cpu().numpy().data)
+        return digest.hexdigest()
+
     def check(
         self,
         shape: Sequence[int] | None = None,
@@ -301,6 +317,12 @@ class Set:
             raise DataError(
                 f"{self.name}: expected the bits of {self.packed} images; got {_kind(self.x)}"
             )
+
+    def _check_names(self) -> None:
+        for field in ("classes", "factor_names"):
+            names = getattr(self, field)
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise DataError(f"{self.name}: expected distinct {field}; got {twice!r} twice")
 
     def _check_labels(self) -> None:
         if self.y is not None:

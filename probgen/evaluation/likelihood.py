@@ -94,8 +94,10 @@ def scores(
     if hasattr(pair, "encode") and hasattr(pair, "decode"):
         squares = _mean_and_error(_squares(pair, data, seed))
         values["sum of squares"] = {**squares, "unit": "squared values"}
-    protocol = {"data": data.name, "part": part, "n": len(data), "particles": num_particles}
-    return Scores(values, protocol | {"seed": seed, "per": "item"}, found)
+    source = {"data": data.name, "data_sha256": data.digest()[:12], "part": part, "n": len(data)}
+    return Scores(
+        values, source | {"particles": num_particles, "seed": seed, "per": "item"}, found
+    )
 
 
 def decompose(
@@ -188,10 +190,15 @@ def device_of(pair: Pair) -> torch.device:
     return _like(pair).device
 
 
+def batch(pair: Pair, data: Set, index: Tensor | slice) -> tuple[Tensor, Tensor | None]:
+    """``data.batch`` with x in the precision of the pair's parameters."""
+    x, y = data.batch(index)
+    return x.to(_like(pair).dtype), y
+
+
 def arguments(pair: Pair, data: Set, index: Tensor | slice) -> tuple[Tensor, ...]:
     """What the pair's programs are called with: x in the precision of its parameters, y if any."""
-    x, y = data.batch(index)
-    x = x.to(_like(pair).dtype)
+    x, y = batch(pair, data, index)
     return (x,) if y is None else (x, y)
 
 
@@ -218,7 +225,7 @@ def _squares(pair: Pair, data: Set, seed: int, batch_size: int = 500) -> Tensor:
     with at_rest(pair, seed):
         errors = []
         for start in range(0, len(data), batch_size):
-            x, y = data.batch(slice(start, start + batch_size))
+            x, y = batch(pair, data, slice(start, start + batch_size))
             errors.append((x - reconstructed(pair, x, y)).square().flatten(1).sum(1).cpu())
         return torch.cat(errors)
 

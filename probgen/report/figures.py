@@ -38,7 +38,7 @@ ADAPTIVE = (
     "@media(prefers-color-scheme:dark){:root{color:#d3d7de}}</style></svg>"
 )
 WIDTH, HEIGHT = 4.2, 2.7
-LONGEST = 28
+LONGEST, MOST_INSIDE = 28, 4
 Labelled = Mapping[str, Tensor]
 
 styled = matplotlib.rc_context
@@ -97,7 +97,7 @@ def _draw_term(axes: Axes, histories: Mapping[str, History], term: str, sign: in
             if steps:
                 heights = [sign * value for value in values]
                 axes.plot(steps, heights, style, color=colour, marker=_marker(steps), label=name)
-    heights = [height for line in axes.lines for height in line.get_ydata()]
+    heights = [float(np.max(line.get_ydata())) for line in axes.lines]
     if _is_weight(term) and max(heights, default=0) > 10:
         axes.set_yscale("symlog", linthresh=1)
 
@@ -181,13 +181,13 @@ def images(rows: Labelled, columns: Sequence[str] = (), width: float = WIDTH) ->
     high, wide = array.shape[:2]
     names = [_short(name, 24) for name in rows]
     room = width - 0.07 * max(map(len, names)) - 0.1
-    size = (width, room * high / wide + (0.3 if columns else 0.1))
+    size = (width, max(0.4, room * high / wide + (0.3 if columns else 0.1)))
     figure = Figure(figsize=size, layout="compressed")
     axes = figure.subplots()
     axes.imshow(array, interpolation="none")
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=min(8.0, 72 * room * high / wide / len(rows)))
     axes.set_yticks(_centres(high, len(rows)), names)
     axes.set_xticks(_centres(wide, len(columns)), columns)
     axes.xaxis.tick_top()
@@ -332,17 +332,29 @@ def _centres(length: int, count: int) -> list[float]:
 
 def _legend(axes: Axes, handles: Sequence[Artist], least: int = 2, **place: Any) -> None:
     """A legend of several names; matplotlib itself would leave out one that starts with _."""
-    named = [(handle, str(handle.get_label())) for handle in handles]
-    if len(named) < least:
+    names = [_short(str(handle.get_label())) for handle in handles]
+    if len(names) < least:
         return
-    legend = axes.legend([handle for handle, _ in named], ["."] * len(named), **place)
-    for text, (_, name) in zip(legend.get_texts(), named, strict=True):
-        text.set_text(_short(name))
+    owner: Any = axes
+    if len(names) > MOST_INSIDE and not place:
+        owner, place = axes.figure, _below(axes.figure, names)
+    legend = owner.legend(list(handles), ["."] * len(names), **place)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
+
+
+def _below(figure: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Place of a legend that would hide the curves; the figure grows by its rows."""
+    columns = 2 if max(map(len, names)) <= LONGEST // 2 else 1
+    figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(names) // columns))
+    return {"loc": "outside lower center", "ncols": columns}
 
 
 def _short(name: str, longest: int = LONGEST) -> str:
+    """On one line, cut in its middle: names that begin alike tend to differ at their end."""
     line = " ".join(name.encode(errors="replace").decode().split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    end = longest // 2
+    return line if len(line) <= longest else f"{line[: longest - end - 1]}…{line[-end:]}"
 
 
 def _saved(figure: Figure, kind: str, **options: Any) -> bytes:

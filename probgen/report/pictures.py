@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from probgen.data import Set
-from probgen.evaluation.likelihood import at_rest, device_of, given, reconstructed
+from probgen.evaluation.likelihood import at_rest, batch, device_of, given, reconstructed
 
 Rows = dict[str, Tensor]
 CODES = 5_000
@@ -43,7 +43,7 @@ class Items(NamedTuple):
 def items(pair: Any, data: Set, n: int = 8) -> Items:
     """``n`` items spread over a set, on the pair's device, binarised alike each time."""
     with at_rest(pair, seed=0):
-        return Items(*spread(data, n).to(device_of(pair)).batch(slice(0, n)))
+        return Items(*batch(pair, spread(data, n).to(device_of(pair)), slice(0, n)))
 
 
 def reconstruction(pair: Any, items: Items) -> Tensor:
@@ -100,7 +100,8 @@ def codes(pair: Any, data: Set, batch_size: int = 500) -> Tensor:
     """Means of q(z | x), (N, latent), a grid of features as one row, on the CPU."""
     data = data.to(device_of(pair))
     with at_rest(pair, seed=0):
-        batches = (data.batch(slice(i, i + batch_size)) for i in range(0, len(data), batch_size))
+        rows = (slice(i, i + batch_size) for i in range(0, len(data), batch_size))
+        batches = (batch(pair, data, some) for some in rows)
         means = [pair.encode(x, *given(pair, y)).mean.flatten(1).cpu() for x, y in batches]
     return torch.cat(means)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ def save(
     checkpoint.write(path / "report.json", checkpoint.to_json(_numbers(one)))
     subtitle = f"{type(pair).__name__} on {data.name}: {len(data):,} items of shape {data.shape}"
     sections = [
-        Section("Scores", [*_score_tables([one])]),
+        Section("Scores", [_scores(one)]),
         Section("Training", cards=_curves([one])),
         Section("Reconstructions and samples", cards=[*_reconstructions([one]), *_samples([one])]),
         Section("Latent space", cards=_latent(one)),
@@ -148,11 +148,11 @@ def _name(path: Path) -> str:
 
 
 def _with_unique_names(runs: Sequence[Run]) -> list[Run]:
-    names = [run.name for run in runs]
-    return [
-        run._replace(name=f"{run.name} ({i + 1})") if names.count(run.name) > 1 else run
-        for i, run in enumerate(runs)
-    ]
+    names: list[str] = []
+    for run in runs:
+        numbered = (f"{run.name} ({number})" for number in count(2))
+        names.append(next(name for name in chain([run.name], numbered) if name not in names))
+    return [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
 
 
 def _numbers(run: Run) -> dict[str, Any]:
@@ -179,8 +179,20 @@ def _score_table(runs: list[Run]) -> Table:
     names, values = list(runs[0].scores.values), runs[0].scores.values
     header = ["run", *(f"{name} ({values[name]['unit']})" for name in names)]
     rows = [[run.name, *(_pm(run.scores.values[name]) for name in names)] for run in runs]
-    protocol = ", ".join(f"{key} {value}" for key, value in runs[0].scores.protocol.items())
-    return Table(header, rows, f"Means per item ± standard error. Protocol: {protocol}.")
+    return Table(header, rows, _protocol(runs[0]))
+
+
+def _scores(run: Run) -> Table:
+    """The scores of one run below each other: a telephone has room for them."""
+    rows = [[name, _pm(score), score["unit"]] for name, score in run.scores.values.items()]
+    return Table(["score", "mean per item", "unit"], rows, _protocol(run))
+
+
+def _protocol(run: Run) -> str:
+    protocol = ", ".join(
+        f"{key.replace('_', ' ')} {value}" for key, value in run.scores.protocol.items()
+    )
+    return f"Means per item ± standard error. Protocol: {protocol}."
 
 
 def _pm(score: dict[str, Any]) -> str:
@@ -213,16 +225,15 @@ def _of_site(name: str) -> str:
 
 def _reconstructions(runs: Sequence[Run]) -> list[Card]:
     title = "Reconstructions"
-    if len({(run.data.name, run.data.shape) for run in runs}) > 1:
+    if len({(run.data.shape, run.data.digest()) for run in runs}) > 1:
         return [Card(title, note="The runs saw different data: there are no common test images.")]
     if not all(run.shows("encode", "decode") for run in runs):
         return [Card(title, note=_why_not(runs, "encode", "decode"))]
-    shown = pictures.items(runs[0].pair, runs[0].data)
-    rows = {"original": shown.x}
-    rows |= {
-        (run.name if len(runs) > 1 else "reconstruction"): pictures.reconstruction(run.pair, shown)
-        for run in runs
-    }
+    rows = {" original": pictures.items(runs[0].pair, runs[0].data).x}  # no run's name
+    for run in runs:
+        shown = pictures.items(run.pair, run.data)
+        name = run.name if len(runs) > 1 else "reconstruction"
+        rows[name] = pictures.reconstruction(run.pair, shown)
     note = "Images spread over the test set, and the mean of p(x | z) at the mean of q(z | x)."
     several = len(runs) > 1
     figure = figures.images(rows, width=WIDE if several else figures.WIDTH)
