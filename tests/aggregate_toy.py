@@ -108,4 +108,5 @@ def estimated(pair, estimator, batches, generator):
 
 
 def gradient(pair, value):
-    return torch.cat([g.flatten() for g in torch.autograd.grad(value, list(pair.parameters()))])
+    found = torch.autograd.grad(value, list(pair.parameters()), retain_graph=True)
+    return torch.cat([g.flatten() for g in found])
