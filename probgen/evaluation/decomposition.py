@@ -117,7 +117,9 @@ def split(batches: Sequence[Sequence[Draw]], chosen: Tensor, seed: int) -> Decom
     found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     variances = _variances(components)
     points = len(found["KL"]) // len(batches[0])
-    variant = f"aggregate posterior of {size}, means over {points}, {len(batches[0])} drawn of each"
+    variant = (
+        f"aggregate posterior of {size}, means over {points}, {len(batches[0])} drawn of each"
+    )
     return _scored(found, variances, Score("", 0.0, (size,), variant, "nats", seed=seed))
 
 
