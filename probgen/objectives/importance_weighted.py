@@ -122,7 +122,7 @@ class ImportanceWeightedELBO(ELBO):
         return _Draw(terms, datum.of_each_particle(modelled[0]), modelled, latent)
 
     def _bound(self, draws: "list[_Draw]", terms: Terms) -> Tensor:
-        """Log of the mean weight over the samples, shape ``batch``, with the gradient asked for."""
+        """Log of the mean weight per datum, shape ``batch``, with the gradient asked for."""
         join = torch.cat if self.vectorize_particles else torch.stack
         log_weight = join([draw.log_weight() for draw in draws])
         bound = log_weight.logsumexp(0) - math.log(self.num_particles)
