@@ -16,10 +16,9 @@ Target = float | Schedule
 
 
 class _Controlled(ELBO):
-    """A weight for each target, moved after each step by what that step measured.
+    """A weight for each target, moved at each step by what that step measured.
 
-    The weight of a step comes from the steps before it, so that the step's gradient is an
-    unbiased one of its loss; ``weight``, ``integral`` and ``step`` are its state.
+    ``weight``, ``integral`` and ``step`` are its state.
     """
 
     constant = False
@@ -44,7 +43,7 @@ class _Controlled(ELBO):
     def measured(self, terms: Terms) -> Tensor:
         """What the weights hold at the targets, of their shape, in nats per datum."""
 
-    def advance(self, terms: Terms) -> None:
+    def steer(self, terms: Terms) -> None:
         """Move the weights by the error of this step."""
         measured = self.measured(terms).detach()
         if self.weight.device != measured.device:
@@ -52,6 +51,9 @@ class _Controlled(ELBO):
         now = self.pi(Controlled(self.integral, self.weight), measured, self.target())
         self.integral.copy_(now.integral)
         self.weight.copy_(now.weight)
+
+    def advance(self, terms: Terms) -> None:
+        """Count the step."""
         self.step += 1
 
     def target(self) -> Tensor:
