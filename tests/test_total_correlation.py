@@ -16,8 +16,9 @@ from pyro import poutine
 from pyro.infer import SVI
 from test_importance_weighted import Hierarchical, Two
 from test_objectives import PARTICLES, SHAPE, Plain, Scaled, Subsampled, Toy, vae
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from probgen import data, evaluation, objectives, training
+from probgen import data, evaluation, objectives, recipe, training
 from probgen.evaluation import likelihood
 from probgen.objectives.total_correlation import log_weights
 
@@ -414,3 +415,38 @@ def test_two_latents_that_look_at_x_alone_are_split():
     pair = Two().double()
     found = Split(beta=2.0, data_size=60).loss_and_grads(pair.model, pair.guide, X)
     assert found.isfinite()
+
+
+def test_a_recipe_names_both_objectives():
+    words = recipe.DEFAULTS | {"objective": "total-correlation", "beta": 6.0}
+    assert repr(recipe.objective(words)) == repr(Split(beta=6.0))
+    words = recipe.DEFAULTS | {"objective": "iwae", "k": 5}
+    assert repr(recipe.objective(words)) == repr(objectives.ImportanceWeightedELBO(5))
+    with pytest.raises(recipe.RecipeError, match="--objective iwae needs --k"):
+        recipe.objective(words | {"k": None})
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        Split(beta=4.0, data_size=60),
+        objectives.ImportanceWeightedELBO(3, max_plate_nesting=1),
+        objectives.ImportanceWeightedELBO(3, vectorize_particles=False),
+    ],
+    ids=["total correlation", "vectorized", "loop"],
+)
+def test_a_step_is_a_tensor_program_that_asks_nothing_of_the_host(objective):
+    pair = vae()
+    x = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(3))
+
+    def step(x):
+        loss = objective.differentiable_loss(pair.model, pair.guide, x)
+        return loss, *torch.autograd.grad(loss, list(pair.parameters()))
+
+    with pyro.validation_enabled(False):
+        program = make_fx(step, tracing_mode="fake", _allow_non_fake_inputs=True)(x)
+        torch.manual_seed(1)
+        eager = step(x)
+    torch.manual_seed(1)
+    for ours, theirs in zip(program(x), eager, strict=True):
+        torch.testing.assert_close(ours, theirs)
