@@ -100,6 +100,7 @@ def _draw_term(axes: Axes, histories: Mapping[str, History], term: str, sign: in
     heights = [height for line in axes.lines for height in line.get_ydata()]
     if _is_weight(term) and max(heights, default=0) > 10:
         axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _solid(axes: Axes) -> list[Line2D]:
