@@ -1,4 +1,4 @@
-"""Which variable a PI controller of beta should integrate: beta, log beta or log (1 + beta).
+"""Which variable a PI controller of beta should integrate: beta or log (beta + c), and which c.
 
 Every rule steers the KL of the same networks to the targets that people use, from both bounds
 (beta 0, where the KL overshoots, and beta 100, where it stays low), with kp = 1 and ki = 0.02.
@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import platform
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,9 @@ import torch
 
 from probgen import data, models, nets, objectives, training
 
-KP, KI, LARGEST, FLOOR, WINDOW = 1.0, 0.02, 100.0, 1e-3, 25
-SPACES = {
-    "beta": (lambda beta: beta, lambda u: u),
-    "log beta": (lambda beta: math.log(max(beta, FLOOR)), math.exp),
-    "log (1 + beta)": (math.log1p, math.expm1),
-}
-RULES = [(space, True) for space in SPACES] + [("beta", False), ("log (1 + beta)", False)]
+KP, KI, LARGEST, WINDOW = 1.0, 0.02, 100.0, 25
+OFFSETS = {"beta": None, **{f"log (beta + {c:g})": c for c in (0.001, 0.1, 1.0)}}
+RULES = [(name, True) for name in OFFSETS] + [("beta", False), ("log (beta + 0.1)", False)]
 
 
 class Ruled(objectives.ELBO):
@@ -34,19 +31,27 @@ class Ruled(objectives.ELBO):
 
     def __init__(self, target, space, relative, start):
         super().__init__()
-        self.enter, self.leave = SPACES[space]
+        self.offset = OFFSETS[space]
         self.target, self.unit = target, max(1.0, target / 10) if relative else 1.0
         self.beta, self.integral = start, self.enter(start)
+
+    def enter(self, beta):
+        """The variable that is integrated."""
+        return beta if self.offset is None else math.log(beta + self.offset)
+
+    def leave(self, u):
+        """Back to beta."""
+        return u if self.offset is None else math.exp(u) - self.offset
 
     def combine(self, terms):
         """Loss per datum."""
         return self._penalised(terms, self.beta * terms.total_kl.mean())
 
     def weights(self):
-        """The beta of the next step."""
+        """The beta of this step."""
         return {"beta": torch.tensor(self.beta)}
 
-    def advance(self, terms):
+    def steer(self, terms):
         """One step of the rule."""
         error = (self.target - terms.total_kl.mean().item()) / self.unit
         swing = -0.5 * KP * math.tanh(error / 2)
@@ -65,12 +70,14 @@ def plants():
         torch.randperm(len(sprites), generator=torch.Generator().manual_seed(0))[:20_000]
     )
     fashion = data.fashion_mnist()[0]
+    half = partial(models.Gaussian, math.sqrt(0.5))
     return [
+        ("digits", 10.0, data.digits()[0], 16, half),
         ("MNIST", 8.0, mnist, 10, models.Bernoulli),
         ("MNIST", 14.0, mnist, 10, models.Bernoulli),
         ("dSprites", 16.0, sprites, 10, models.Bernoulli),
         ("dSprites", 18.0, sprites, 10, models.Bernoulli),
-        ("Fashion-MNIST", 25.0, fashion, 32, lambda: models.Gaussian(math.sqrt(0.5))),
+        ("Fashion-MNIST", 25.0, fashion, 32, half),
         ("CIFAR-10", 180.0, cifar, 200, models.OptimalGaussian),
     ]
 

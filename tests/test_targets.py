@@ -303,7 +303,8 @@ def test_a_nan_names_its_site_and_leaves_the_controller_alone():
     assert all(value.isfinite().all() for value in objective.state_dict().values())
     alone = ControlledELBO({"w": 1.0})
     pair = Hole(at=1)
-    with pytest.raises(objectives.ObjectiveError, match="KL of the site 'w' is nan"):
+    nan = pytest.warns(UserWarning, match="NaN: log_prob_sum at site 'w'")
+    with nan, pytest.raises(objectives.ObjectiveError, match="KL of the site 'w' is nan"):
         alone.loss_and_grads(pair.model, pair.guide, X)
     assert alone.weights()["beta.w"] == 1.0
 
