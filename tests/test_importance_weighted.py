@@ -192,6 +192,19 @@ def test_a_penalty_has_the_naive_gradient_only():
     torch.testing.assert_close(loss - without, pair.loc.square().sum())
 
 
+def test_a_factor_in_the_guide_has_the_naive_gradient_only():
+    class Tilted(Plain):
+        def guide(self, x):
+            self.register()
+            with pyro.plate("data", len(x)):
+                pyro.sample("z", self.q())
+                pyro.factor("tilt", self.loc.sum(-1), has_rsample=True)
+
+    pair = Tilted().double()
+    with pytest.raises(objectives.ObjectiveError, match="guide's factor 'tilt' has no 'dreg'"):
+        Bound(2).loss_and_grads(pair.model, pair.guide, X)
+
+
 class Flow(Plain):
     """A guide through a transform without an inverse."""
 

