@@ -12,6 +12,10 @@ Schedule: TypeAlias = Callable[[Tensor], Tensor]
 """A weight as a function of the 0-d step count, both on the device."""
 
 
+OFFSET = 0.1
+"""What ``PI`` adds to a weight below its logarithm; docs/objectives.md has the measurements."""
+
+
 class ControlError(ValueError):
     """A schedule that cannot be followed, or a controller that cannot control."""
 
@@ -119,7 +123,7 @@ def ends(value: float | Schedule) -> tuple[float, ...]:
 
 
 class Controlled(NamedTuple):
-    """Where a controller is: its integral, log(1 + w) without an error, and its weight w."""
+    """Where a controller is: its integral, log(w + 0.1) without an error, and its weight w."""
 
     integral: Tensor
     weight: Tensor
@@ -129,12 +133,13 @@ class Controlled(NamedTuple):
 class PI:
     """Proportional-integral control of a weight w >= 0 that lowers what is measured.
 
-    Its control variable is u = log(1 + w), near w = 0 the weight itself, above 1 its logarithm:
+    Its control variable is u = log(w + 0.1): equal steps of it change the KL of a Gaussian
+    guide by equal amounts; the 0.1 lets w reach 0:
 
         e  = (target - measured) / max(1, |target| / 10)
         u  = I + P,  P = kp (1 / (1 + exp e) - 1/2)
         I <- I - ki e  unless u is at its upper bound and e < 0, or at its lower and e > 0
-        w  = exp(u) - 1 in [low, high]
+        w  = exp(u) - 0.1 in [low, high]
 
     The error is in units of what is measured for targets up to 10, in tenths of the target
     above. The integral never leaves the bounds, so that the weight leaves them when the error
@@ -155,8 +160,8 @@ class PI:
 
     >>> pi = PI(kp=0.0, ki=1.0, low=0.0, high=100.0)
     >>> state = pi(pi.start(torch.tensor(1.0)), torch.tensor(7.0), torch.tensor(6.0))
-    >>> state.weight  # 1 + w has grown by the factor exp(1)
-    tensor(4.4366)
+    >>> state.weight  # w + 0.1 has grown by the factor exp(1)
+    tensor(2.8901)
     """
 
     kp: float
@@ -177,18 +182,18 @@ class PI:
     def start(self, weight: Tensor) -> Controlled:
         """The state that keeps this weight where there is no error."""
         weight = weight.clamp(self.low, self.high)
-        return Controlled(weight.log1p(), weight)
+        return Controlled((weight + OFFSET).log(), weight)
 
     def __call__(self, state: Controlled, measured: Tensor, target: Tensor) -> Controlled:
         """The state after one more measurement, tensors of one shape throughout."""
-        low, high = math.log1p(self.low), math.log1p(self.high)
+        low, high = math.log(self.low + OFFSET), math.log(self.high + OFFSET)
         error = (target - measured) / (target.abs() / 10).clamp(min=1.0)
         swing = self.kp * (torch.sigmoid(-error) - 0.5)
         u = state.integral + swing
         held = ((u >= high) & (error < 0)) | ((u <= low) & (error > 0))
         integral = (state.integral - self.ki * error).clamp(low, high)
         integral = torch.where(held, state.integral, integral)
-        weight = (integral + swing).expm1().clamp(self.low, self.high)
+        weight = ((integral + swing).exp() - OFFSET).clamp(self.low, self.high)
         known = error.isfinite()
         return Controlled(
             torch.where(known, integral, state.integral), torch.where(known, weight, state.weight)

@@ -154,7 +154,9 @@ def _scored(found: dict[str, Tensor], variances: Tensor, like: Score) -> Decompo
     )  # fmt: skip
     *parts, kl, log_likelihood = scores.values()
     residual = sum(map(float, parts)) - float(kl)
-    return Decomposition(*parts, kl, log_likelihood, active, math.log(like.n[0]), residual)
+    return Decomposition(
+        parts[0], parts[1], parts[2], kl, log_likelihood, active, math.log(like.n[0]), residual
+    )
 
 
 def _variances(components: Sequence[Rows]) -> Tensor:

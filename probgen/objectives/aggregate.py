@@ -100,7 +100,7 @@ class Factors(NamedTuple):
         return cls(site["name"], each, site["value"], row + batch, particle)
 
     def log_density(self, value: Tensor) -> Tensor:
-        """Log-density of value_i given x_j, ``(particles, i, j, d)``, of values shaped like its own."""
+        """Log-density of value_i given x_j, ``(particles, i, j, d)``, of others' values."""
         crossed = value.movedim(self.row, 0).unsqueeze(self.row + 1)
         return self._arranged(self.each.log_prob(crossed), 1, 0, self.row + 1)
 

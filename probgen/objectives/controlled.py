@@ -16,10 +16,9 @@ Target = float | Schedule
 
 
 class _Controlled(ELBO):
-    """A weight for each target, moved after each step by what that step measured.
+    """A weight for each target, moved at each step by what that step measured.
 
-    The weight of a step comes from the steps before it, so that the step's gradient is an
-    unbiased one of its loss; ``weight``, ``integral`` and ``step`` are its state.
+    ``weight``, ``integral`` and ``step`` are its state.
     """
 
     constant = False
@@ -31,10 +30,12 @@ class _Controlled(ELBO):
         self, targets: Target | Mapping[str, Target], pi: PI, start: float, particles: Any
     ) -> None:
         super().__init__(**particles)
-        self.targets, self.pi, self.start = targets, pi, start
+        self.pi, self.start = pi, start
+        self.sites = tuple(targets) if isinstance(targets, Mapping) else ()
+        self.targets = [*targets.values()] if isinstance(targets, Mapping) else [targets]
         if not 0 <= start < math.inf:
             raise ObjectiveError(f"expected the first weight >= 0 and finite; got {start}")
-        shape = (len(targets),) if isinstance(targets, Mapping) else ()
+        shape = (len(self.sites),) if self.sites else ()
         state = pi.start(torch.full(shape, float(start)))
         self.register_buffer("weight", state.weight)
         self.register_buffer("integral", state.integral)
@@ -44,7 +45,7 @@ class _Controlled(ELBO):
     def measured(self, terms: Terms) -> Tensor:
         """What the weights hold at the targets, of their shape, in nats per datum."""
 
-    def advance(self, terms: Terms) -> None:
+    def steer(self, terms: Terms) -> None:
         """Move the weights by the error of this step."""
         measured = self.measured(terms).detach()
         if self.weight.device != measured.device:
@@ -52,27 +53,29 @@ class _Controlled(ELBO):
         now = self.pi(Controlled(self.integral, self.weight), measured, self.target())
         self.integral.copy_(now.integral)
         self.weight.copy_(now.weight)
+
+    def advance(self, terms: Terms) -> None:
+        """Count the step."""
         self.step += 1
 
     def target(self) -> Tensor:
         """The targets of the next step, of the weights' shape."""
-        several = isinstance(self.targets, Mapping)
-        targets = list(self.targets.values()) if several else [self.targets]
-        values = [t(self.step) if callable(t) else t for t in targets]
         like = self.weight.new_zeros(())
-        return torch.stack([like + value for value in values]).reshape(self.weight.shape)
+        now = [like + (t(self.step) if callable(t) else t) for t in self.targets]
+        return torch.stack(now).reshape(self.weight.shape)
 
     def _named(self, name: str, values: Tensor) -> dict[str, Tensor]:
         """One 0-d tensor per target for the history, named as its terms are."""
-        if not isinstance(self.targets, Mapping):
+        if not self.sites:
             return {name: values}
-        return {f"{name}.{s}": v for s, v in zip(self.targets, values.unbind(), strict=True)}
+        return {f"{name}.{s}": v for s, v in zip(self.sites, values.unbind(), strict=True)}
 
-    def _settings(self, **first: Any) -> str:
-        pi = self.pi
-        ours = {"kp": pi.kp, "ki": pi.ki, "bounds": (pi.low, pi.high), "start": self.start}
-        words = [f"{name}={value}" for name, value in {**first, **ours}.items()]
-        return ", ".join(filter(None, [*words, super().extra_repr()]))
+    def _settings(self, name: str) -> str:
+        pi, targets = self.pi, dict(zip(self.sites, self.targets, strict=False))
+        words: dict[str, Any] = {name: targets or self.targets[0], "kp": pi.kp, "ki": pi.ki}
+        words |= {"bounds": (pi.low, pi.high), "start": self.start}
+        said = [f"{word}={value}" for word, value in words.items()]
+        return ", ".join(filter(None, [*said, super().extra_repr()]))
 
 
 class ControlledELBO(_Controlled):
@@ -122,20 +125,20 @@ class ControlledELBO(_Controlled):
 
     def measured(self, terms: Terms) -> Tensor:
         """Mean KL of the batch per datum, in all or of each site."""
-        if not isinstance(self.targets, Mapping):
+        if not self.sites:
             return terms.total_kl.mean()
-        for site in self.targets:
+        for site in self.sites:
             if site not in terms.kl:
                 raise ObjectiveError(
                     f"expected latent sites to control, of {sorted(terms.kl)}; got {site!r}"
                 )
-        return torch.stack([terms.kl[site].mean() for site in self.targets])
+        return torch.stack([terms.kl[site].mean() for site in self.sites])
 
     def combine(self, terms: Terms) -> Tensor:
         """Loss per datum: beta kl - log_likelihood."""
         weighted = (self.weight.clone() * self.measured(terms)).sum()
-        others = terms.kl.keys() - self.targets if isinstance(self.targets, Mapping) else ()
-        return self._penalised(terms, weighted + sum(terms.kl[site].mean() for site in others))
+        others = [kl.mean() for site, kl in terms.kl.items() if site not in self.sites]
+        return self._penalised(terms, weighted + sum(others) if self.sites else weighted)
 
     def weights(self) -> dict[str, Tensor]:
         """Beta and the target of the next step; ``beta.SITE`` where there is one per site."""
@@ -143,7 +146,7 @@ class ControlledELBO(_Controlled):
 
     def extra_repr(self) -> str:
         """Its settings, for a recipe."""
-        return self._settings(target_kl=self.targets)
+        return self._settings("target_kl")
 
 
 class GECO(_Controlled):
@@ -206,4 +209,4 @@ class GECO(_Controlled):
 
     def extra_repr(self) -> str:
         """Its settings, for a recipe."""
-        return self._settings(tolerance=self.targets)
+        return self._settings("tolerance")

@@ -260,8 +260,20 @@ def log_density(site: Any) -> Tensor:
 
 def held_densities(guide_trace: Any) -> dict[str, Tensor]:
     """Log-density of each latent at its value, as a function of the guide's parameters alone."""
-    drawn = (s for s in samples(guide_trace) if not s["is_observed"] and not site_is_subsample(s))
-    return {site["name"]: _held_density(site) for site in drawn}
+    return {site["name"]: _held_density(site) for site in drawn(guide_trace)}
+
+
+def drawn(trace: Any) -> list[Any]:
+    """The latent sites of a trace that still has its subsamples."""
+    return [s for s in samples(trace) if not s["is_observed"] and not site_is_subsample(s)]
+
+
+def with_values(trace: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of the trace with other values at its latent sites."""
+    copy = trace.copy()
+    for site in drawn(trace):
+        copy.nodes[site["name"]] = site | {"value": change(site["value"])}
+    return copy
 
 
 def _held_density(site: Site) -> Tensor:

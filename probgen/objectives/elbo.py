@@ -100,6 +100,9 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         """Weights of the terms now, and targets as ``target_TERM``, 0-d, for the history."""
         return {}
 
+    def steer(self, terms: Terms) -> None:
+        """Set this step's weights by what it measured; as ``advance``, but before the loss."""
+
     def advance(self, terms: Terms) -> None:
         """Move the objective's own state by one step; called only where gradients are taken."""
 
@@ -128,8 +131,11 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         terms = self.terms(model, guide, *args, **kwargs)
         if is_validation_enabled():
             _check_numbers(terms)
+        moves = torch.is_grad_enabled()
+        if moves:
+            self.steer(terms)
         loss = self.combine(terms)
-        if torch.is_grad_enabled():
+        if moves:
             self.advance(terms)
         return loss, terms
 

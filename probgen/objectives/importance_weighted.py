@@ -1,7 +1,7 @@
 """The importance-weighted bound, with a gradient whose signal does not fade as it tightens."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -17,8 +17,8 @@ from probgen.objectives.decomposition import (
     held_densities,
     log_density,
     of_traces,
-    samples,
     sites,
+    with_values,
 )
 from probgen.objectives.elbo import ELBO
 
@@ -50,8 +50,8 @@ class ImportanceWeightedELBO(ELBO):
     Raises:
         ObjectiveError: k below 1; a site above the data's plate (its weight would not be one per
             datum); no reparameterised samples at a latent site; with "dreg" a penalty, a latent
-            with a ``poutine.scale``, or a guide that cannot evaluate its density at a value that
-            it did not draw.
+            with a ``poutine.scale``, a factor in the guide, or a guide that cannot evaluate its
+            density at a value that it did not draw.
 
     Source: Burda et al. 2016, Importance weighted autoencoders, equation 8; Tucker et al. 2019,
     Doubly reparameterized gradient estimators, equation 8.
@@ -102,14 +102,14 @@ class ImportanceWeightedELBO(ELBO):
         if self.gradient == "dreg" and torch.is_grad_enabled():
             held = held_densities(trace)
             if dependence(trace, held):
-                values = _with_values(trace, Tensor.detach)
+                values = with_values(trace, Tensor.detach)
                 held = held_densities(super()._guide_trace(replay(guide, values), args, kwargs))
             for name, density in held.items():
                 trace.nodes[name]["held"] = density
         return trace
 
     def _model_trace(self, model: Program, guide_trace: Any, args: Any, kwargs: Any) -> Any:
-        own = _with_values(guide_trace, lambda value: value.view_as(value))
+        own = with_values(guide_trace, lambda value: value.view_as(value))
         return super()._model_trace(model, own, args, kwargs)
 
     def _draw(self, model_trace: Any, guide_trace: Any) -> "_Draw":
@@ -122,7 +122,7 @@ class ImportanceWeightedELBO(ELBO):
         return _Draw(terms, datum.of_each_particle(modelled[0]), modelled, latent)
 
     def _bound(self, draws: "list[_Draw]", terms: Terms) -> Tensor:
-        """Log of the mean weight over the samples, shape ``batch``, with the gradient asked for."""
+        """Log of the mean weight per datum, shape ``batch``, with the gradient asked for."""
         join = torch.cat if self.vectorize_particles else torch.stack
         log_weight = join([draw.log_weight() for draw in draws])
         bound = log_weight.logsumexp(0) - math.log(self.num_particles)
@@ -174,18 +174,11 @@ class _Draw(NamedTuple):
         return sum(self.datum.of(log_density(s), s) for s in self.latent)  # type: ignore[return-value]
 
 
-def _with_values(trace: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A copy of the trace with other values at its latent sites."""
-    copy = trace.copy()
-    for site in samples(trace):
-        if not site["is_observed"]:
-            copy.nodes[site["name"]] = site | {"value": change(site["value"])}
-    return copy
-
-
 def _check_doubly_reparameterised(draw: _Draw) -> None:
-    scaled = [s["name"] for s in draw.latent if not draw.datum.scales(s)]
-    for names, what in ((list(draw.terms.penalty), "penalty"), (scaled, "scaled site")):
+    unfit = {"penalty": list(draw.terms.penalty)}
+    unfit["scaled site"] = [s["name"] for s in draw.latent if not draw.datum.scales(s)]
+    unfit["guide's factor"] = [s["name"] for s in draw.latent if s["is_observed"]]
+    for what, names in unfit.items():
         if names:
             raise ObjectiveError(
                 f"the {what} {names[0]!r} has no 'dreg' gradient: use gradient='naive'"

@@ -4,6 +4,7 @@ import math
 from typing import Any, Literal
 
 import torch
+from pyro.poutine import replay
 from torch import Tensor
 
 from probgen.objectives.aggregate import Rows
@@ -12,8 +13,10 @@ from probgen.objectives.decomposition import (
     Program,
     Terms,
     dependence,
+    drawn,
     held_densities,
     of_traces,
+    with_values,
 )
 from probgen.objectives.elbo import ELBO
 
@@ -121,15 +124,27 @@ class TotalCorrelationELBO(ELBO):
         return size
 
     def _guide_trace(self, guide: Program, args: Any, kwargs: Any) -> Any:
-        with torch.enable_grad():  # the graph shows which latent depends on which
-            trace = super()._guide_trace(guide, args, kwargs)
+        trace = super()._guide_trace(guide, args, kwargs)
+        if len(drawn(trace)) > 1:
+            self._check_independent(trace, guide, args, kwargs)
+        return trace
+
+    def _check_independent(self, trace: Any, guide: Program, args: Any, kwargs: Any) -> None:
+        """Raise if a latent depends on another, which the graph shows; without one, make one."""
+        with torch.enable_grad():
+            if not any(site["value"].requires_grad for site in drawn(trace)):
+                leaves = with_values(trace, _leaf)
+                trace = super()._guide_trace(replay(guide, leaves), args, kwargs)
             found = dependence(trace, held_densities(trace))
         if found:
             raise ObjectiveError(
                 f"expected every latent independent of the others given x; the guide's "
                 f"{found[0]!r} depends on {found[1]!r}, so that its q(z | x) is not known"
             )
-        return trace
+
+
+def _leaf(value: Tensor) -> Tensor:
+    return value.detach().requires_grad_(value.is_floating_point())
 
 
 def log_weights(counts: Tensor, size: float, estimator: str) -> Tensor:

@@ -91,15 +91,17 @@ def overlaid(histories: Mapping[str, History], terms: Mapping[str, tuple[str, in
 
 
 def _draw_term(axes: Axes, histories: Mapping[str, History], term: str, sign: int) -> None:
+    tallest = 0.0
     for (name, history), colour in zip(histories.items(), _colours(len(histories)), strict=True):
         for series, style in ((term, "-"), (f"validation_{term}", "--"), (f"target_{term}", ":")):
             steps, values = history.series(series)
             if steps:
                 heights = [sign * value for value in values]
                 axes.plot(steps, heights, style, color=colour, marker=_marker(steps), label=name)
-    heights = [float(np.max(line.get_ydata())) for line in axes.lines]
-    if _is_weight(term) and max(heights, default=0) > 10:
+                tallest = max(tallest, *heights)
+    if _is_weight(term) and tallest > 10:
         axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _solid(axes: Axes) -> list[Line2D]:
