@@ -115,7 +115,7 @@ def test_a_notebook_runs_and_its_outputs_are_committed(path, tmp_path, monkeypat
         exec(compile("".join(cell["source"]), f"{path.name}, cell {number}", "exec"), names)
 
 
-STUDIES = {"fashion_mnist_vae": 7, "dsprites_beta": 3, "control_vae": 11}
+STUDIES = {"fashion_mnist_vae": 10, "dsprites_beta": 3, "control_vae": 11}
 
 
 @pytest.mark.parametrize("name", STUDIES)
