@@ -184,7 +184,7 @@ class GECO(_Controlled):
         kp: float = 1.0,
         ki: float = 0.02,
         lambda_min: float = 0.0,
-        lambda_max: float = 1000.0,
+        lambda_max: float = 100.0,
         *,
         start: float = 1.0,
         **particles: Any,
