@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from probgen import evaluation, recipe, study
-from probgen.evaluation import controllability, features, fid
+from probgen.evaluation import features, fid
 from probgen.report import Run, figures, pictures
 
 NAME = "conditional_fashion"
@@ -49,7 +49,9 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
 
 def row(run: Run, classifier: Any, n: int) -> study.Row:
     constant = math.prod(run.data.shape) / 2 * math.log(math.pi)
-    made, real = (features.extract(classifier, x) for x in (pictures.samples(run.pair, n), run.data))
+    made, real = (
+        features.extract(classifier, x) for x in (pictures.samples(run.pair, n), run.data)
+    )
     return {**study.terms(run, constant), "FID": float(fid.score(made, real))}
 
 
@@ -62,9 +64,7 @@ def by_class(score: evaluation.Score, names: tuple[str, ...]) -> list[study.Row]
 
 def drawn(runs: list[Run], score: evaluation.Score) -> dict[str, Figure]:
     pair, data = runs[1].pair, runs[1].data
-    each = {
-        name: pictures.samples(pair, 20, seed=k, y=k) for k, name in enumerate(data.classes)
-    }
+    each = {name: pictures.samples(pair, 20, seed=k, y=k) for k, name in enumerate(data.classes)}
     closely = {}
     for name in [name for name in CLOSELY if name in each] or list(each)[:3]:
         real = data.take((data.y == data.classes.index(name)).nonzero().flatten()[:12])
