@@ -19,7 +19,7 @@ from probgen.evaluation.disentanglement.table import Table, read, real
 from probgen.evaluation.likelihood import check_seed
 from probgen.evaluation.score import EvaluationError, Score
 
-CELLS = 2**18
+CELLS = 2**16
 
 
 def mig_aggregate(
