@@ -16,7 +16,13 @@ LARGEST_SEED = 2**48
 
 
 def terms(
-    pair: Pair, data: Set, *, batch_size: int = 500, num_particles: int = 1, seed: int = 0
+    pair: Pair,
+    data: Set,
+    *,
+    batch_size: int = 500,
+    num_particles: int = 1,
+    seed: int = 0,
+    objective: ELBO | None = None,
 ) -> Terms:
     """The ELBO's terms of every datum of a set, on the CPU, in nats.
 
@@ -28,6 +34,8 @@ def terms(
         batch_size: rows at a time.
         num_particles: samples of the guide per datum.
         seed: of the samples; the caller's generators are left alone.
+        objective: whose terms to take, over these data, with its own number of particles; the
+            ELBO's if there is none.
 
     Raises:
         EvaluationError: the pair has no plate over the data.
@@ -42,7 +50,7 @@ def terms(
     if batch_size < 1:
         raise EvaluationError(f"expected batch_size >= 1; got {batch_size}")
     check(pair, data)
-    objective = ELBO(num_particles=num_particles, data_size=len(data))
+    objective = (objective or ELBO(num_particles=num_particles)).over(len(data))
     data = data.to(device_of(pair))
     with at_rest(pair, seed):
         chunks = [
