@@ -206,8 +206,8 @@ def _objectives() -> "dict[str, Callable[..., ELBO]]":
             )
         ),
         "geco": lambda tolerance, kp, ki: objectives.GECO(tolerance, kp, ki),
-        "capacity": lambda gamma, capacity, warmup: (
-            objectives.CapacityELBO(gamma, warmed(capacity, warmup))
+        "capacity": lambda gamma, capacity, warmup: objectives.CapacityELBO(
+            gamma, warmed(capacity, warmup)
         ),
         "free-bits": lambda free_bits, per: objectives.FreeBitsELBO(free_bits, per),
     }

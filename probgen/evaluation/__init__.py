@@ -1,6 +1,7 @@
 """Evaluators: pure functions of a pair and data, or of arrays, that return scores."""
 
-from probgen.evaluation import disentanglement, likelihood
+from probgen.evaluation import controllability, disentanglement, images, latents, likelihood
 from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
-__all__ = ["EvaluationError", "ProtocolError", "Score", "likelihood"]
+__all__ = ["EvaluationError", "ProtocolError", "Score", "controllability", "disentanglement"]
+__all__ += ["images", "latents", "likelihood"]

@@ -188,7 +188,9 @@ def _pm(score: dict[str, Any]) -> str:
 
 def _curves(runs: Sequence[Run]) -> list[Card]:
     histories = {run.name: run.history for run in runs}
-    names = dict.fromkeys(name for run in runs for record in run.history.records for name in record)
+    names = dict.fromkeys(
+        name for run in runs for record in run.history.records for name in record
+    )
     terms = [*TERMS, *((name, _of_site(name), 1) for name in names if _of_site(name))]
     drawn = [(t, title, figures.curves(histories, t, sign)) for t, title, sign in terms]
     styles = (("validation_", DASHED), ("target_", DOTTED))

@@ -77,7 +77,7 @@ def mig_aggregate(
     scale = _like(table, "log_scale", log_scale)[rows]
     few, noise = table.take(rows), rng.standard_normal(scale.shape)
     drawn = few.codes + np.exp(scale) * noise if z is None else _like(table, "z", z)[rows]
-    terms = _pointwise(*map(_tensor, (drawn, few.codes, scale)), few.factors)
+    terms = _pointwise(_tensor(drawn), _tensor(few.codes), _tensor(scale), few.factors)
 
     def statistic(indexed: Table) -> Found:
         mutual = np.maximum(terms[indexed.codes[:, 0]].mean(0), 0.0)
@@ -103,7 +103,7 @@ def _tensor(values: np.ndarray) -> Tensor:
 
 
 def _pointwise(z: Tensor, loc: Tensor, log_scale: Tensor, factors: np.ndarray) -> np.ndarray:
-    """log q(z_n | v_n) - log q(z_n) of each sample, latent and factor, (N, d, k)."""
+    """The log of q(z_n | v_n) / q(z_n) of each sample, latent and factor, (N, d, k)."""
     marginal = _log_mixture(z, loc, log_scale)
     terms = np.empty((*z.shape, factors.shape[1]))
     for k, column in enumerate(factors.T):
@@ -115,13 +115,13 @@ def _pointwise(z: Tensor, loc: Tensor, log_scale: Tensor, factors: np.ndarray) -
 
 
 def _log_mixture(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-    """log of the mean over n of N(z; loc_n, exp(log_scale_n)), (S, d) for z (S, d)."""
+    """The log of the mean over n of N(z; loc_n, exp(log_scale_n)), (S, d) for z (S, d)."""
     sums = [_log_sum(*latent) for latent in zip(z.T, loc.T, log_scale.T, strict=True)]
     return torch.stack(sums, 1) - math.log(len(loc)) - 0.5 * math.log(2 * math.pi)
 
 
 def _log_sum(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-    """log sum over n of exp(-(z - loc_n)^2 / (2 scale_n^2)) / scale_n, in blocks, (S,)."""
+    """The log of the sum over n of exp(-(z - loc_n)^2 / (2 scale_n^2)) / scale_n, in blocks, (S,)."""
     loc, log_scale = loc.contiguous(), log_scale.contiguous()
     rate = math.sqrt(0.5) * (-log_scale).exp()
     blocks = z.split(max(1, CELLS // len(loc)))

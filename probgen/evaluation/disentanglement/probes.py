@@ -242,7 +242,9 @@ def _parts(
     known, unknown = (_pair(*part) for part in ((codes, factors), test))
     widths = [[values.shape[1] for values in part] for part in (known, unknown)]
     if widths[0] != widths[1]:
-        raise EvaluationError(f"expected test codes and factors of widths {widths[0]}; got {widths[1]}")
+        raise EvaluationError(
+            f"expected test codes and factors of widths {widths[0]}; got {widths[1]}"
+        )
     both = (np.concatenate(parts) for parts in zip(known, unknown, strict=True))
     table = read(*both, least=least, level=4)
     rows = np.arange(len(table.codes))

@@ -2,14 +2,13 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from probgen.evaluation.disentanglement.table import Table
 from probgen.evaluation.likelihood import check_seed
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import EvaluationError, Score, normal_interval
 
 Found = tuple[float, Mapping[str, Any]]
 
@@ -24,16 +23,14 @@ class Bootstrap(NamedTuple):
     def check(self) -> None:
         """Raise unless the settings make an interval."""
         check_seed(self.seed)
-        if self.level is not None and not (0 < self.level < 1 and self.resamples > 1):
-            raise EvaluationError(
-                f"expected interval in (0, 1) and resamples >= 2; got {self.level} and "
-                f"{self.resamples}"
-            )
+        normal_interval(0.0, 1.0, self.level)
+        if self.resamples < 2:
+            raise EvaluationError(f"expected resamples >= 2; got {self.resamples}")
 
     def about(
         self, value: float, redraw: Callable[[np.random.Generator], float]
     ) -> tuple[float, float] | None:
-        """value +- z s, with s the standard deviation of ``redraw``; None without a level.
+        """The value -+ z s, s the standard deviation of ``redraw``; None without a level.
 
         Source: Efron & Tibshirani 1993, section 13.2: the standard normal interval.
         """
@@ -41,8 +38,7 @@ class Bootstrap(NamedTuple):
             return None
         rng = np.random.default_rng([self.seed, 1])
         spread = float(np.std([redraw(rng) for _ in range(self.resamples)], ddof=1))
-        half = NormalDist().inv_cdf((1 + self.level) / 2) * spread
-        return value - half, value + half
+        return normal_interval(value, spread, self.level)
 
 
 def scored(

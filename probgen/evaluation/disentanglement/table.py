@@ -98,7 +98,9 @@ def matrix(name: str, values: Any, length: int | None, what: str, kinds: str) ->
             f"expected {name}: {what} (N, at least 1); got {found.dtype} {found.shape}"
         )
     if len(found) < 2 or len(found) != (length or len(found)):
-        raise EvaluationError(f"expected {name} of {length or 'at least 2'} items; got {len(found)}")
+        raise EvaluationError(
+            f"expected {name} of {length or 'at least 2'} items; got {len(found)}"
+        )
     return found
 
 
