@@ -62,10 +62,9 @@ def score(
     if real is not None and real.y is None:
         raise EvaluationError(f"expected labelled images; {real.name} has no labels")
     with ExitStack() as stack:
-        modules: tuple[Any, ...] = (classifier, pair)
+        modules: list[Any] = [m for m in (classifier, pair) if isinstance(m, torch.nn.Module)]
         for module in modules:
-            if isinstance(module, torch.nn.Module):
-                stack.enter_context(at_rest(module, seed))
+            stack.enter_context(at_rest(module, seed))
         classes = _scores_of(classifier, _drawn(pair, 0, 1)).shape[1]
         if n < 2 * classes or batch_size < 1:
             raise EvaluationError(
@@ -173,9 +172,8 @@ def _drawn(pair: Any, y: int, n: int) -> Tensor:
 
 
 def _scores_of(classifier: Any, images: Tensor, classes: int | None = None) -> Tensor:
-    if isinstance(classifier, torch.nn.Module):
-        images = images.to(device_of(classifier))
-    found = classifier(images)
+    place = device_of(classifier) if hasattr(classifier, "parameters") else images.device
+    found = classifier(images.to(place))
     wide = found.shape[1:] == (classes,) if classes else found.dim() == 2 and found.shape[1] > 1
     if len(found) != len(images) or not wide or found.isnan().any():
         expected = f"({len(images)}, {classes or 'at least 2'})"

@@ -74,7 +74,7 @@ class Evidence(NamedTuple):
 
     @classmethod
     def of(cls, log_weights: Tensor) -> "Evidence":
-        """Evidence log 1/k sum_i w_i and size (sum_i w_i)^2 / sum_i w_i^2 from log w (k, B), in float64.
+        """Of log weights (k, B), in float64: log 1/k sum_i w_i, (sum_i w_i)^2 / sum_i w_i^2.
 
         Source: Burda et al. 2016, equation 8; Kong 1992.
 

@@ -121,7 +121,7 @@ def _log_mixture(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
 
 
 def _log_sum(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-    """The log of the sum over n of exp(-(z - loc_n)^2 / (2 scale_n^2)) / scale_n, in blocks, (S,)."""
+    """The log of the sum over n of exp(-(z - loc_n)^2 / (2 scale_n^2)) / scale_n, (S,)."""
     loc, log_scale = loc.contiguous(), log_scale.contiguous()
     rate = math.sqrt(0.5) * (-log_scale).exp()
     blocks = z.split(max(1, CELLS // len(loc)))

@@ -221,13 +221,14 @@ def _binned(column: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _warn_of_outliers(codes: np.ndarray, bins: int) -> None:
-    """Say where nine tenths of a latent's distinct values share one equal-width bin."""
+    """Say where nine tenths of a latent that varies lie within the width of one bin or so."""
     few = codes[:: 1 + len(codes) // ROWS]
     low, high = np.quantile(few, [0.05, 0.95], axis=0)
-    ruined = np.flatnonzero((high > low) & (high - low < np.ptp(codes, axis=0) / bins))
-    if len(ruined):
+    ruined = (high > low) & ((high - low) * max(bins, 10) < np.ptp(codes, axis=0))
+    if ruined.any():
         warnings.warn(
-            f"outliers: nine tenths of latents {ruined.tolist()} lie within the width of one of "
-            f"{bins} bins; quantiles=True gives bins that outliers cannot ruin",
+            f"outliers: nine tenths of the values of latents {np.flatnonzero(ruined).tolist()} "
+            f"lie within {1 / max(bins, 10):.0%} of their range, in one bin or two of {bins}; "
+            "quantiles=True gives bins that outliers cannot ruin",
             stacklevel=4,
         )

@@ -62,7 +62,7 @@ def factor_vae(
     1.0
     """
     table = _read(codes, factors, batch_size, train_size, test_size, seed)
-    if not _active(table.codes, threshold).any():
+    if not active(table.codes, threshold).any():
         message = f"no latent has a standard deviation of {threshold} or more: the score is 0"
         warnings.warn(message, stacklevel=2)
 
@@ -73,7 +73,7 @@ def factor_vae(
             first = rng.choice(_shared(column), (n, 1)).repeat(batch_size, 1)
             return codes[_alike(column, first, rng)].var(1, ddof=1)
 
-        alive = _active(table.codes, threshold)
+        alive = active(table.codes, threshold)
         if not alive.any():
             return 0.0, {"train_accuracy": 0.0, "active": np.flatnonzero(alive)}
         factor, within = _batches(table, variances, train_size + test_size, seed)
@@ -187,7 +187,7 @@ def _read(codes: Any, factors: Any, batch: int, train: int, test: int, seed: int
     return table
 
 
-def _active(codes: np.ndarray, threshold: float) -> np.ndarray:
+def active(codes: np.ndarray, threshold: float) -> np.ndarray:
     """Which latents vary, and enough."""
     return (codes.std(0, ddof=1) >= threshold) & (np.ptp(codes, axis=0) > 0)
 
