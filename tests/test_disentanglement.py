@@ -178,8 +178,8 @@ def test_codes_of_one_latent_per_factor_score_near_one_and_noise_near_its_floor(
     codes, factors = table(n=600, noise=0.02)
     noise = np.random.default_rng(1).normal(size=codes.shape)
     good = metric(codes, factors, **settings)
-    floor = disentanglement.floor(metric, noise, factors, permutations=5, **settings)
-    spread = 4 * floor.details["values"].std(ddof=1) + 1e-9
+    floor = disentanglement.floor(metric, noise, factors, permutations=3, **settings)
+    spread = 6 * floor.details["values"].std(ddof=1) + 1e-9
     assert abs(float(metric(noise, factors, **settings)) - floor.value) < spread
     assert float(good) > max(floor.value + 0.2, PASSED.get(good.name, 0.9))
 
@@ -293,7 +293,7 @@ def test_intervals_cover_the_mean_of_repetitions(name):
 @every_score
 def test_an_interval_holds_the_value_and_is_reproducible(metric, settings):
     codes, factors = table(n=90, noise=0.6)
-    given = {**settings, "interval": 0.9, "resamples": 4, "seed": 5}
+    given = {**settings, "interval": 0.9, "resamples": 2, "seed": 5}
     first, second = (metric(codes, factors, **given) for _ in range(2))
     assert first.interval[0] <= first.value <= first.interval[1]
     assert (first.value, first.interval) == (second.value, second.interval)

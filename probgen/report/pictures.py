@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from probgen.data import Set
+from probgen.evaluation.latents import posterior
 from probgen.evaluation.likelihood import at_rest, device_of, reconstructed
 
 Rows = dict[str, Tensor]
@@ -75,15 +76,9 @@ def interpolation(pair: Any, x: Tensor, steps: int = 8) -> Tensor:
         return pair.decode(torch.lerp(start[:, None], end[:, None], weight)).mean
 
 
-def codes(pair: Any, data: Set, batch_size: int = 500) -> Tensor:
+def codes(pair: Any, data: Set) -> Tensor:
     """Means of q(z | x), (N, latent), on the CPU."""
-    data = data.to(device_of(pair))
-    with at_rest(pair, seed=0):
-        means = [
-            pair.encode(data.batch(slice(i, i + batch_size))[0]).mean.cpu()
-            for i in range(0, len(data), batch_size)
-        ]
-    return torch.cat(means)
+    return posterior(pair, data).loc
 
 
 def principal(codes: Tensor) -> Tensor:
