@@ -18,6 +18,7 @@ from probgen.evaluation.disentanglement.table import ROWS, Table, read
 from probgen.evaluation.score import EvaluationError, Score
 
 CELLS = 2**11
+BLOCK = 2**16
 
 
 class Information(NamedTuple):
@@ -175,12 +176,22 @@ def _information(table: Table, bins: int, quantiles: bool) -> Information:
         together = np.ravel_multi_index(table.factors[:, group].T, sizes[group])
         cells = math.prod(sizes[group])
         for latent, index in enumerate(binned):
-            joint = np.bincount(index * cells + together, minlength=bins * cells)
-            joint = joint.reshape(bins, *sizes[group])
+            joint = _joint(index, together, bins, cells).reshape(bins, *sizes[group])
             for axis, factor in enumerate(group, start=1):
                 others = tuple({*range(1, joint.ndim)} - {axis})
                 mutual[latent, factor] = _mutual_information(joint.sum(others))
     return Information(mutual, np.array(entropies))
+
+
+def _joint(a: np.ndarray, b: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """How often each pair (a, b) occurs, (rows * columns,), without arrays as long as these."""
+    counts = np.zeros(rows * columns, np.int64)
+    for start in range(0, len(a), BLOCK):
+        pairs = a[start : start + BLOCK].astype(np.int64)
+        pairs *= columns
+        pairs += b[start : start + BLOCK]
+        counts += np.bincount(pairs, minlength=len(counts))
+    return counts
 
 
 def _mutual_information(joint: np.ndarray) -> float:
@@ -217,7 +228,7 @@ def _binned(column: np.ndarray, edges: np.ndarray) -> np.ndarray:
         values, counts = column[start : start + ROWS], found[start : start + ROWS]
         for edge in edges:
             counts += values >= edge
-    return found.astype(np.int64)
+    return found
 
 
 def _warn_of_outliers(codes: np.ndarray, bins: int) -> None:

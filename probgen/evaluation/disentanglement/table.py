@@ -60,27 +60,21 @@ def read(
             fewer factors that vary.
     """
     codes = real("codes", codes)
-    values = [
-        column if continuous else _counted(column)
-        for column in (
-            real("factors", factors, len(codes))
-            if continuous
-            else matrix("factors", factors, len(codes), "integers", kinds="iub")
-        ).T
-    ]
-    columns = tuple(i for i, column in enumerate(values) if np.ptp(column) > 0)
-    for i in sorted({*range(len(values))} - {*columns}):
+    values = real("factors", factors, len(codes)) if continuous else _counted(factors, len(codes))
+    columns = tuple(np.flatnonzero(np.ptp(values, axis=0) > 0).tolist())
+    for i in sorted({*range(values.shape[1])} - {*columns}):
         warnings.warn(f"factor {i} is constant: it is skipped", stacklevel=level)
     if len(columns) < least:
         raise EvaluationError(
-            f"expected at least {least} factors that vary; got {len(columns)} of {len(values)}"
+            f"expected at least {least} factors that vary; got {len(columns)} of {values.shape[1]}"
         )
-    return Table(codes, np.stack([values[i] for i in columns]).T, columns)
+    varying = values if len(columns) == values.shape[1] else values[:, columns]
+    return Table(codes, varying, columns)
 
 
 def real(name: str, values: Any, length: int | None = None) -> np.ndarray:
     """(N, d) float64, finite, at least 2 rows, column by column in memory."""
-    found = _by_column(matrix(name, values, length, "numbers", kinds="fiu"))
+    found = _by_column(matrix(name, values, length, "numbers", kinds="fiu"), np.float64)
     if not np.isfinite(found).all():
         row = int(np.argmin(np.isfinite(found).all(1)))
         raise EvaluationError(f"expected finite {name}; got {found[row]} in row {row}")
@@ -104,17 +98,21 @@ def matrix(name: str, values: Any, length: int | None, what: str, kinds: str) ->
     return found
 
 
-def _by_column(values: np.ndarray) -> np.ndarray:
-    """A float64 copy, made in blocks that stay in the cache."""
-    found = np.empty(values.shape, order="F")
+def _by_column(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """A copy with each column in one piece, made in blocks that stay in the cache."""
+    found = np.empty(values.shape, dtype, order="F")
     for start in range(0, len(values), ROWS):
         found[start : start + ROWS] = values[start : start + ROWS]
     return found
 
 
-def _counted(column: np.ndarray) -> np.ndarray:
-    """Values as int64 from 0; far apart ones by their rank."""
-    low, high = int(column.min()), int(column.max())
-    if high - low < WIDEST and -WIDEST < low < WIDEST:
-        return column.astype(np.int64) - low
-    return np.unique(column, return_inverse=True)[1].astype(np.int64)
+def _counted(factors: Any, length: int) -> np.ndarray:
+    """Each column as int64 from 0; by the rank of its values where they lie far apart."""
+    found = _by_column(matrix("factors", factors, length, "integers", kinds="iub"), np.int64)
+    for column in found.T:
+        low, high = int(column.min()), int(column.max())
+        if high - low < WIDEST:
+            column -= low
+        else:
+            column[:] = np.unique(column, return_inverse=True)[1]
+    return found
