@@ -396,6 +396,17 @@ def test_one_factor_is_too_few_to_compare(name):
         SCORES[name][0](codes, factors[:, :1])
 
 
+def test_a_floor_takes_what_its_metric_takes():
+    codes, factors = table(n=60)
+    given = [
+        (codes, factors),
+        map(torch.from_numpy, (codes, factors)),
+        (codes.tolist(), factors.tolist()),
+    ]
+    floors = [disentanglement.floor(disentanglement.mig, *pair, seed=2) for pair in given]
+    assert floors[0].value == floors[1].value == floors[2].value
+
+
 def test_a_floor_needs_shuffles():
     with pytest.raises(EvaluationError, match="permutations >= 2; got 1"):
         disentanglement.floor(disentanglement.mig, *table(n=50), permutations=1)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from probgen.evaluation.likelihood import check_seed
 from probgen.evaluation.score import EvaluationError, Score
@@ -46,7 +47,7 @@ def floor(
     if permutations < 2:
         raise EvaluationError(f"expected permutations >= 2; got {permutations}")
     check_seed(seed)
-    *codes, factors = table
+    *codes, factors = (t if isinstance(t, torch.Tensor) else np.asarray(t) for t in table)
     rng = np.random.default_rng([seed, 2])
     scores = [
         metric(*codes, factors[rng.permutation(len(factors))], seed=seed, **settings)
