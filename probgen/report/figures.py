@@ -241,6 +241,25 @@ def kl_per_dimension(kl: Labelled) -> Figure:
 
 
 @styled(STYLE)
+def heatmaps(
+    panels: Mapping[str, np.ndarray], rows: Sequence[str], columns: Sequence[str], label: str = ""
+) -> Figure:
+    """One panel of coloured cells per name, from 0 to the greatest of all in one colour scale."""
+    figure = Figure(figsize=(2.2 + 1.6 * len(panels), 0.6 + max(1.2, 0.19 * len(rows))))
+    axes = list(figure.subplots(1, len(panels), squeeze=False, sharey=True).flat)
+    most = max(float(values.max()) for values in panels.values())
+    for panel, (name, values) in zip(axes, panels.items(), strict=True):
+        cells = panel.imshow(values, vmin=0, vmax=most, cmap="viridis", aspect="auto")
+        panel.set_xticks(range(len(columns)), map(_short, columns), rotation=45, ha="right")
+        panel.set_yticks(range(len(rows)), map(_short, rows))
+        panel.tick_params(length=0)
+        panel.set_title(_short(name))
+        panel.grid(False)
+    figure.colorbar(cells, ax=axes, label=label).outline.set_visible(False)
+    return figure
+
+
+@styled(STYLE)
 def histogram(groups: Mapping[str, Tensor], label: str, bins: int = 60) -> Figure:
     """Histograms of 1-d groups over the same bins."""
     figure, axes = _figure()
