@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from probgen.data import Set
 from probgen.evaluation.latents import posterior
-from probgen.evaluation.likelihood import at_rest, device_of, given, reconstructed
+from probgen.evaluation.likelihood import at_rest, batch, device_of, given, reconstructed
 
 Rows = dict[str, Tensor]
 CODES = 5_000
