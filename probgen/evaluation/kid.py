@@ -63,7 +63,7 @@ def score(
             f"expected subsets >= 1 and subset_size from 2 to {min(n)}; got {subsets} and "
             f"{subset_size}"
         )
-    values = torch.tensor(_of_subsets(x, y, subsets, subset_size, seed))
+    values = torch.tensor(_of_subsets(x, y, subsets, subset_size, seed), dtype=torch.float64)
     return Score("KID", values.mean().item(), n=n, extractor=extractor, seed=seed,
                  variant=f"unbiased, {subsets} subsets of {subset_size}",
                  details={"std": values.std(correction=0).item()})  # fmt: skip

@@ -33,9 +33,9 @@ def score(fake: Table, train: Table, test: Table) -> Score:
     (1.0, True)
     """
     x, y, extractor = matched(fake, train)
-    z, _, extractor = matched(test, train)[0], None, extractor
+    unseen, _, _ = matched(test, fake)
     distance, nearest = nearest_rows(x, y)
-    reference, _ = nearest_rows(z, y)
+    reference, _ = nearest_rows(unseen, y)
     value = _probability_below(distance, reference)
     n, m = len(distance), len(reference)
     deviation = ((n + m + 1) / (12 * n * m)) ** 0.5

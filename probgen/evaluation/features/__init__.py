@@ -1,5 +1,6 @@
 """Features of images: any network, one pass, kept on disk; the only owner of pretrained weights."""
 
+from probgen.evaluation.features.classifier import Classifier, accuracy
 from probgen.evaluation.features.extraction import (
     Extractor,
     Features,
@@ -9,5 +10,7 @@ from probgen.evaluation.features.extraction import (
     matched,
     table,
 )
+from probgen.evaluation.features.inception import Inception
 
-__all__ = ["Extractor", "Features", "Table", "extract", "identity", "matched", "table"]
+__all__ = ["Classifier", "Extractor", "Features", "Inception", "Table", "accuracy", "extract"]
+__all__ += ["identity", "matched", "table"]

@@ -23,7 +23,10 @@ from probgen.evaluation.likelihood import at_rest, device_of
 from probgen.evaluation.score import EvaluationError, ProtocolError
 
 Extractor = Callable[[Tensor], Tensor]
-"""Images (N, C, H, W), floats in [0, 1], to features (N, d): any module or function."""
+"""Images (N, C, H, W), floats in [0, 1], to features (N, d): any module or function.
+
+What has a method ``embed``, as ``Classifier`` and ``Inception`` do, is asked for that instead.
+"""
 
 
 class Features(NamedTuple):
@@ -43,7 +46,7 @@ def extract(
     extractor: Extractor,
     images: Set | Tensor,
     *,
-    batch_size: int = 500,
+    batch_size: int = 250,
     cache: str | Path | bool = True,
     show: bool | None = None,
 ) -> Features:
@@ -163,10 +166,11 @@ def _one_pass(
 ) -> Tensor:
     resting = at_rest(extractor, seed=0) if isinstance(extractor, nn.Module) else nullcontext()  # type: ignore[arg-type]
     device = device_of(extractor) if isinstance(extractor, nn.Module) else None  # type: ignore[arg-type]
+    embed: Extractor = getattr(extractor, "embed", extractor)
     rows: list[Tensor] = []
     with resting, torch.no_grad(), progress.bar("features", len(images), show) as advance:
         for start, x in _batches(images, batch_size):
-            found = extractor(x if device is None else x.to(device))
+            found = embed(x if device is None else x.to(device))
             rows.append(_checked(found, len(x), start))
             advance(start + len(x))
     return torch.cat(rows)
