@@ -275,7 +275,9 @@ def test_inception_is_torch_fidelitys(tmp_path):
     torch.save(bare, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     ours = features.Inception(path, sha256=sha256)
-    reference = module.FeatureExtractorInceptionV3("reference", ["2048", "logits_unbiased"], str(path))
+    reference = module.FeatureExtractorInceptionV3(
+        "reference", ["2048", "logits_unbiased"], str(path)
+    )
     images = RAW[:2]
     expected, logits = reference((images * 255).round().byte().repeat(1, 3, 1, 1))
     found = features.extract(ours, images, cache=False)

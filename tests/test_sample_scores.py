@@ -257,7 +257,8 @@ def test_kid_intervals_cover():
     x, y = normal(n, 100, 1), 0.5 + normal(n, 100, 1, seed=1)
     moments = {m: (m, 1 + m**2, m**3 + 3 * m) for m in (0.0, 0.5)}
     mean = {
-        (a, b): 1 + sum(c * p * q for c, p, q in zip((3, 3, 1), moments[a], moments[b], strict=True))
+        (a, b): 1
+        + sum(c * p * q for c, p, q in zip((3, 3, 1), moments[a], moments[b], strict=True))
         for a in moments
         for b in moments
     }

@@ -52,7 +52,7 @@ def root() -> Path:
 
 
 def cache() -> Path:
-    """probgen in the user's cache folder: what is there can be had again."""
+    """Probgen in the user's cache folder: what is there can be had again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "probgen"
 
 

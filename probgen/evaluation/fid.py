@@ -1,6 +1,5 @@
 """Frechet distance between two sets of features, each taken for a Gaussian."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,9 +48,7 @@ class Statistics:
         if (self.mean.shape, self.extractor) != (other.mean.shape, other.extractor):
             raise ProtocolError("expected statistics of one extractor; got those of two")
         n, apart = self.n + other.n, other.mean - self.mean
-        scatter = self.scatter + other.scatter + torch.outer(apart, apart) * (
-            self.n * other.n / n
-        )
+        scatter = self.scatter + other.scatter + torch.outer(apart, apart) * (self.n * other.n / n)
         return Statistics(n, self.mean + apart * (other.n / n), scatter, self.extractor)
 
     @property
@@ -233,7 +230,9 @@ def _statistics(one: Table | Statistics) -> Statistics:
 def _of_statistics(a: Statistics, b: Statistics) -> Score:
     if min(a.n, b.n) < 2:
         raise EvaluationError(f"expected at least 2 rows of features; got {a.n} and {b.n}")
-    matched(Features(a.mean.expand(2, -1), a.extractor), Features(b.mean.expand(2, -1), b.extractor))
+    matched(
+        Features(a.mean.expand(2, -1), a.extractor), Features(b.mean.expand(2, -1), b.extractor)
+    )
     return Score("FID", _distance(a, b).item(), n=(a.n, b.n), variant=VARIANT,
                  extractor=a.extractor or b.extractor)  # fmt: skip
 

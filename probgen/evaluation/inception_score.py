@@ -20,7 +20,7 @@ def score(
     extractor: str = "",
     interval: float | None = None,
 ) -> Score:
-    """exp of the mean KL(p(y | x) || p(y)), the mean over splits, each with its own p(y).
+    """Exp of the mean KL(p(y | x) || p(y)), the mean over splits, each with its own p(y).
 
     From 1, all answers alike, to the number of classes.
 
@@ -60,9 +60,7 @@ def score(
 
 def _of_splits(rows: Tensor, splits: int) -> Tensor:
     bounds = [i * len(rows) // splits for i in range(splits + 1)]
-    return torch.stack(
-        [_of_one(rows[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    )
+    return torch.stack([_of_one(rows[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)])
 
 
 def _of_one(rows: Tensor) -> Tensor:

@@ -58,7 +58,9 @@ class Classifier(nn.Module):
         blocks = [_block(i, o) for i, o in zip(channels, WIDTHS, strict=False)]
         sides = [-(-side // 2 ** len(WIDTHS)) for side in shape[1:]]
         self.trunk = nn.Sequential(*blocks, nn.Flatten(), nn.Dropout(dropout))
-        self.hidden = nn.Sequential(nn.Linear(WIDTHS[-1] * sides[0] * sides[1], features), nn.ReLU())
+        self.hidden = nn.Sequential(
+            nn.Linear(WIDTHS[-1] * sides[0] * sides[1], features), nn.ReLU()
+        )
         self.head = nn.Linear(features, classes)
         self.to(memory_format=torch.channels_last)
 

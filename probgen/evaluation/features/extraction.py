@@ -216,7 +216,9 @@ def _digest(extractor: Extractor) -> str | None:
     return digest.hexdigest()
 
 
-def _cache_path(extractor: Extractor, images: Set | Tensor, cache: str | Path | bool) -> Path | None:
+def _cache_path(
+    extractor: Extractor, images: Set | Tensor, cache: str | Path | bool
+) -> Path | None:
     of_extractor = _digest(extractor)
     if of_extractor is None:
         return None

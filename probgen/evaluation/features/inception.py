@@ -60,9 +60,7 @@ class Inception(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Features (N, 2048)."""
         if images.dim() != 4 or images.shape[1] not in (1, 3):
-            raise EvaluationError(
-                f"expected images (N, 1 or 3, H, W); got {tuple(images.shape)}"
-            )
+            raise EvaluationError(f"expected images (N, 1 or 3, H, W); got {tuple(images.shape)}")
         pixels = (images * 255).round().to(torch.uint8)
         return self.net(pixels.expand(-1, 3, -1, -1))[0]
 
