@@ -69,9 +69,38 @@ def train(
         _model_option("p(x | z); the Gaussian's sigma is fixed, learned, or each batch's best."),
     ] = "bernoulli",
     sigma: Annotated[float, _model_option("Sigma of the Gaussian, or where it starts.")] = 1.0,
-    objective: Annotated[Literal["elbo", "beta"], _objective_option("What to maximise.")] = "elbo",
-    beta: Annotated[float, _objective_option("Weight of the KL in the beta objective.")] = 1.0,
-    warmup: Annotated[int, _objective_option("Steps over which beta rises from 0.")] = 0,
+    objective: Annotated[
+        Literal["elbo", "beta", "controlled", "geco", "capacity", "free-bits"],
+        _objective_option("What to maximise."),
+    ] = "elbo",
+    beta: Annotated[
+        float, _objective_option("beta: weight of the KL. controlled: where it starts.")
+    ] = 1.0,
+    warmup: Annotated[
+        int, _objective_option("Steps over which beta, the target or the capacity rises from 0.")
+    ] = 0,
+    target_kl: Annotated[
+        float | None, _objective_option("controlled: the KL to hold, nats per image.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, _objective_option("geco: reconstruction error to allow, nats per image.")
+    ] = None,
+    kp: Annotated[float, _objective_option("controlled, geco: proportional gain.")] = 1.0,
+    ki: Annotated[float, _objective_option("controlled, geco: integral gain.")] = 0.02,
+    beta_min: Annotated[float, _objective_option("controlled: least beta.")] = 0.0,
+    beta_max: Annotated[float, _objective_option("controlled: greatest beta.")] = 100.0,
+    gamma: Annotated[
+        float | None, _objective_option("capacity: weight of the KL's distance from it.")
+    ] = None,
+    capacity: Annotated[
+        float | None, _objective_option("capacity: nats per image for the KL.")
+    ] = None,
+    free_bits: Annotated[
+        float | None, _objective_option("free-bits: nats that cost nothing.")
+    ] = None,
+    per: Annotated[
+        Literal["dimension", "site"], _objective_option("free-bits: what they are free for.")
+    ] = "dimension",
     epochs: Annotated[int, _training_option("Passes over the training set.")] = 20,
     batch_size: Annotated[int, _training_option("Images per step.")] = 128,
     lr: Annotated[float, _training_option("Adam's learning rate.")] = 1e-3,

@@ -1,6 +1,7 @@
 """A run in words: what the command line takes, run.json keeps, and objects are built from."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,10 +18,15 @@ Recipe = dict[str, Any]
 DEFAULTS: Recipe = {
     "model": "vae", "data": "digits", "limit": None, "binarize": False, "validation": 0.0,
     "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli", "sigma": 1.0,
-    "objective": "elbo", "beta": 1.0, "warmup": 0, "epochs": 20, "batch_size": 128, "lr": 1e-3,
+    "objective": "elbo", "beta": 1.0, "warmup": 0, "target_kl": None, "tolerance": None,
+    "kp": 1.0, "ki": 0.02, "beta_min": 0.0, "beta_max": 100.0, "gamma": None, "capacity": None,
+    "free_bits": None, "per": "dimension", "epochs": 20, "batch_size": 128, "lr": 1e-3,
     "clip_norm": None, "patience": None, "precision": "float32", "seed": 0,
 }  # fmt: skip
-_OPTIONAL = {"limit": int, "clip_norm": float, "patience": int}
+_OPTIONAL = {
+    "limit": int, "clip_norm": float, "patience": int, "target_kl": float, "tolerance": float,
+    "gamma": float, "capacity": float, "free_bits": float,
+}  # fmt: skip
 _SETTINGS = ("epochs", "batch_size", "lr", "clip_norm", "patience", "precision", "seed")
 
 
@@ -55,6 +61,7 @@ def read(folder: Path) -> Recipe:
     recipe = Folder(folder).facts().get("recipe")
     if not isinstance(recipe, dict):
         raise RunError(f"the run in {folder} was not made from a recipe: load it in Python")
+    recipe = DEFAULTS | recipe
     for name in DEFAULTS:
         if not _fits(name, value := recipe.get(name)):
             kind = _kind(name).__name__
@@ -120,22 +127,23 @@ def objective(recipe: Recipe) -> "ELBO":
     """What the recipe maximises.
 
     Raises:
-        RecipeError: no such objective, or settings that are another's.
+        RecipeError: no such objective, a setting that is another's, or one that it lacks.
 
     >>> objective(DEFAULTS | {"objective": "beta", "beta": 4.0})
     BetaELBO(beta=4.0)
     """
-    from probgen import control, objectives
-
-    beta, warmup = recipe["beta"], recipe["warmup"]
-    if recipe["objective"] not in ("elbo", "beta"):
-        raise RecipeError(f"expected objective elbo or beta; got {recipe['objective']!r}")
-    if recipe["objective"] == "elbo":
-        if beta != 1 or warmup:
-            raise RecipeError("--beta and --warmup go with --objective beta")
-        return objectives.ELBO()
-    weight = control.Linear(0.0, beta, warmup) if warmup else beta
-    return objectives.BetaELBO(weight)
+    makers, chosen = _objectives(), recipe["objective"]
+    if chosen not in makers:
+        raise RecipeError(f"expected objective {', '.join(makers)}; got {chosen!r}")
+    words = {name: [*inspect.signature(make).parameters] for name, make in makers.items()}
+    for word in dict.fromkeys(word for known in words.values() for word in known):
+        if word not in words[chosen] and recipe[word] != DEFAULTS[word]:
+            owners = ", ".join(name for name in words if word in words[name])
+            raise RecipeError(f"{_option(word)} goes with --objective {owners}; got {chosen}")
+    missing = [_option(word) for word in words[chosen] if recipe[word] is None]
+    if missing:
+        raise RecipeError(f"--objective {chosen} needs {' and '.join(missing)}")
+    return makers[chosen](*(recipe[word] for word in words[chosen]))
 
 
 def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **settings: Any) -> Trained:
@@ -180,6 +188,33 @@ def trained(folder: Path, device: str = "auto") -> "VAE":
     module = pair(recipe, shape)
     module.load_state_dict(weights)
     return module.to(training.place(device)).eval()
+
+
+def _objectives() -> "dict[str, Callable[..., ELBO]]":
+    """Each objective by its name, from the words of a recipe that are its own."""
+    from probgen import control, objectives
+
+    def warmed(end: float, warmup: int) -> Any:
+        return control.Linear(0.0, end, warmup) if warmup else end
+
+    return {
+        "elbo": lambda: objectives.ELBO(),
+        "beta": lambda beta, warmup: objectives.BetaELBO(warmed(beta, warmup)),
+        "controlled": lambda target_kl, warmup, beta, kp, ki, beta_min, beta_max: (
+            objectives.ControlledELBO(
+                warmed(target_kl, warmup), kp, ki, beta_min, beta_max, start=beta
+            )
+        ),
+        "geco": lambda tolerance, kp, ki: objectives.GECO(tolerance, kp, ki),
+        "capacity": lambda gamma, capacity, warmup: objectives.CapacityELBO(
+            gamma, warmed(capacity, warmup)
+        ),
+        "free-bits": lambda free_bits, per: objectives.FreeBitsELBO(free_bits, per),
+    }
+
+
+def _option(word: str) -> str:
+    return f"--{word.replace('_', '-')}"
 
 
 def _kind(name: str) -> type:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -13,11 +14,19 @@ from probgen.run import Folder
 Row = Mapping[str, str | float]
 
 
-def train(recipes: Mapping[str, Recipe], folder: Path, device: str = "auto") -> list[Run]:
+def train(
+    recipes: Mapping[str, Recipe], folder: Path, device: str = "auto", **settings: Any
+) -> list[Run]:
     """One run per recipe, each in a folder of its name, as ``probgen train`` leaves it.
 
     A finished run is not trained again, and one that was stopped goes on; ``probgen evaluate``
     on a folder reproduces its scores.json from its run.json.
+
+    Args:
+        recipes: by the runs' names.
+        folder: where their folders go.
+        device: as for ``training.place``.
+        settings: others of ``training.fit``, such as ``log_every``.
 
     Raises:
         CheckpointError: a folder holds a run by another recipe.
@@ -25,7 +34,7 @@ def train(recipes: Mapping[str, Recipe], folder: Path, device: str = "auto") -> 
     runs = []
     for name, words in recipes.items():
         path = folder / name
-        history, pair, test = recipe.train(words, path, device=device, resume=True)
+        history, pair, test = recipe.train(words, path, device=device, resume=True, **settings)
         scores = evaluation.likelihood.scores(pair, test)
         report.save_scores(path, scores)
         report.save(path, history, pair, test, scores)

@@ -365,7 +365,8 @@ class _Run:
         return rest == 0 and epoch % self.settings.validate_every == 0
 
     def _validate(self, validation: Set) -> Record:
-        terms = likelihood.terms(self.module, validation, seed=self.settings.seed)
+        seed = self.settings.seed
+        terms = likelihood.terms(self.module, validation, seed=seed, objective=self.objective)
         with torch.no_grad():
             loss = self.objective.combine(terms).item()
         if not math.isfinite(loss):
@@ -488,7 +489,9 @@ def _same(saved: Any, current: Any) -> bool:
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")
-_SHOWN = ("loss", "log_likelihood", "kl", "beta", "validation_elbo", "images_per_second")
+_SHOWN = (
+    "loss", "log_likelihood", "kl", "beta", "lambda", "validation_elbo", "images_per_second",
+)  # fmt: skip
 
 
 @contextmanager

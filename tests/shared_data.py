@@ -23,9 +23,10 @@ def bif_files():
 
 def vectors(name):
     """Inputs and expected outputs of shared/vectors/NAME; skips the test where there are none."""
-    path = BESIDE.parent / "vectors" / name
-    if not path.with_suffix(".npz").is_file():
+    path = BESIDE.parent / "vectors" / f"{name}.npz"
+    if not path.is_file():
         pytest.skip("no shared/vectors beside the repository")
-    with np.load(path.with_suffix(".npz")) as arrays:
+    with np.load(path) as arrays:
         inputs = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-    return inputs, json.loads(path.with_suffix(".json").read_text())["expected"]
+    expected = (path.parent / f"{name}.json").read_text()
+    return inputs, json.loads(expected)["expected"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from probgen import data, training
+from probgen import checkpoint, data, training
 from probgen.classification import ClassificationError
 from probgen.data import DataError, files
 from probgen.evaluation import EvaluationError, ProtocolError, features, fid
@@ -216,18 +216,12 @@ def test_the_shipped_classifiers_are_as_good_as_recorded(name, request):
     if name != "digits":
         request.getfixturevalue("shared_data")
     path = features.classifier.WEIGHTS / name.replace("_", "-")
-    recorded = files_json(path.with_suffix(".json"))
+    recorded = checkpoint.read_json(path.with_suffix(".json"))
     assert path.with_suffix(".safetensors").stat().st_size < 1_000_000
     _, test = getattr(data, name)()
     found = float(features.accuracy(features.Classifier.load(name), test))
     assert found == pytest.approx(recorded["accuracy"], abs=2 / len(test))
     assert found >= LEAST[name]
-
-
-def files_json(path):
-    from probgen import checkpoint
-
-    return checkpoint.read_json(path)
 
 
 def test_what_no_classifier_is_made_of_is_named():

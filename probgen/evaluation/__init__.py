@@ -1,15 +1,20 @@
 """Evaluators: pure functions of a pair and data, or of arrays, that return scores."""
 
 from probgen.evaluation import (
+    controllability,
+    disentanglement,
     features,
     fid,
+    images,
     inception_score,
     kid,
+    latents,
     likelihood,
     memorization,
     prdc,
 )
 from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
-__all__ = ["EvaluationError", "ProtocolError", "Score", "features", "fid", "inception_score"]
-__all__ += ["kid", "likelihood", "memorization", "prdc"]
+__all__ = ["EvaluationError", "ProtocolError", "Score", "controllability", "disentanglement"]
+__all__ += ["features", "fid", "images", "inception_score", "kid", "latents", "likelihood"]
+__all__ += ["memorization", "prdc"]

@@ -1,7 +1,6 @@
 """Frechet distance between two sets of features, each taken for a Gaussian."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,19 +79,19 @@ def score(a: Table | Statistics, b: Table | Statistics, *, interval: float | Non
     Source: Heusel et al., arXiv:1706.08500; Dowson and Landau, J. Multivariate Analysis 12 (1982).
 
     >>> x = torch.randn(1000, 4, generator=torch.Generator().manual_seed(0))
-    >>> float(score(x, x + 1.0))
-    4.0...
+    >>> round(float(score(x, x + 1.0)), 3)
+    4.0
     """
     if isinstance(a, Statistics) or isinstance(b, Statistics):
         if interval is not None:
             raise EvaluationError("expected features to get an interval from; got statistics")
         return _of_statistics(_statistics(a), _statistics(b))
     x, y, extractor = matched(a, b)
-    found = _score(_rows(x, y), x, y, extractor)
-    if interval is None:
-        return found
-    low, high = intervals.jackknife(_rows, (x, y), interval)
-    return replace(found, interval=(low.item(), high.item()), level=interval)
+    [(value, bounds)] = intervals.jackknife(lambda x, y: _rows(x, y)[None], (x, y), interval)
+    means = (x.mean(0) - y.mean(0)).square().sum().item()
+    return Score("FID", value, n=(len(x), len(y)), variant=VARIANT, extractor=extractor,
+                 interval=bounds, level=interval,
+                 details={"means": means, "covariances": value - means})  # fmt: skip
 
 
 def infinity(a: Table, b: Table, *, points: int = 15, seed: int = 0) -> Score:
@@ -125,12 +124,10 @@ def infinity(a: Table, b: Table, *, points: int = 15, seed: int = 0) -> Score:
     )
     design = torch.stack([torch.ones_like(shares), 1 / shares], 1)
     intercept, slope = torch.linalg.lstsq(design, values[:, None]).solution.flatten()
-    variant = f"{VARIANT}, {points} shares from {SMALLEST_SHARE}"
     details = {"slope": slope.item(), "shares": shares.tolist(), "distances": values.tolist()}
-    return replace(
-        _score(intercept, x, y, extractor), name="FID infinity", variant=variant, seed=seed,
-        details=details,
-    )  # fmt: skip
+    return Score("FID infinity", intercept.item(), n=(len(x), len(y)), extractor=extractor,
+                 variant=f"{VARIANT}, {points} shares from {SMALLEST_SHARE}", seed=seed,
+                 details=details)  # fmt: skip
 
 
 def floor(real: Table, n: int, *, seed: int = 0, interval: float | None = None) -> Score:
@@ -235,13 +232,6 @@ def _of_statistics(a: Statistics, b: Statistics) -> Score:
     )
     return Score("FID", _distance(a, b).item(), n=(a.n, b.n), variant=VARIANT,
                  extractor=a.extractor or b.extractor)  # fmt: skip
-
-
-def _score(value: Tensor, x: Tensor, y: Tensor, extractor: str) -> Score:
-    means = (x.mean(0) - y.mean(0)).square().sum().item()
-    details: dict[str, Any] = {"means": means, "covariances": value.item() - means}
-    return Score("FID", value.item(), n=(len(x), len(y)), variant=VARIANT, extractor=extractor,
-                 details=details)  # fmt: skip
 
 
 def _part(x: Tensor, share: float, generator: torch.Generator) -> Tensor:

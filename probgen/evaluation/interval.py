@@ -1,23 +1,22 @@
 """Confidence intervals for scores that are no means of independent terms."""
 
-import math
 from collections.abc import Callable, Sequence
-from statistics import NormalDist
 
 import torch
 from torch import Tensor
 
-from probgen.evaluation.score import EvaluationError
+from probgen.evaluation.score import normal_interval
 
+Interval = tuple[float, float]
 GROUPS = 20
 
 
 def jackknife(
-    estimate: Callable[..., Tensor], sets: Sequence[Tensor], level: float, seed: int = 0
-) -> tuple[Tensor, Tensor]:
-    """Standard-error interval (low, high) of estimates (m,) by leaving out groups of rows.
+    estimate: Callable[..., Tensor], sets: Sequence[Tensor], level: float | None, seed: int = 0
+) -> list[tuple[float, Interval | None]]:
+    """Each of the estimates (m,) with its interval (low, high), by leaving out groups of rows.
 
-    value ± z se,  se^2 = sum over sets of (G - 1)/G sum_g (estimate without g - their mean)^2
+    value -+ z se,  se^2 = sum over sets of (G - 1)/G sum_g (estimate without g - their mean)^2
 
     Each set is cut at random into G = 20 groups. It holds for the estimate at this number of rows:
     a bias that shrinks with it, as that of the FID, is no part of it. Unlike the bootstrap it
@@ -27,44 +26,31 @@ def jackknife(
     Args:
         estimate: from the sets to a tensor (m,).
         sets: tables with one row per item.
-        level: the confidence, 0.95 for instance.
+        level: the confidence, 0.95 for instance; None for no intervals.
         seed: of the grouping.
+
+    Raises:
+        EvaluationError: a level outside (0, 1).
 
     Source: Efron and Stein, Annals of Statistics 9 (1981); Shao and Wu, ibid. 17 (1989).
 
     >>> x = torch.arange(100.0)[:, None]
-    >>> low, high = jackknife(lambda x: x.mean(0), [x], 0.95)
-    >>> bool(low < 49.5 < high)
+    >>> [(value, (low, high))] = jackknife(lambda x: x.mean(0), [x], 0.95)
+    >>> low < value < high
     True
     """
-    check_level(level)
-    value, variance = estimate(*sets), torch.zeros(())
+    normal_interval(0.0, 1.0, level)
+    values = estimate(*sets)
+    if level is None:
+        return [(value, None) for value in values.tolist()]
+    variance = torch.zeros_like(values)
     for i, rows in enumerate(sets):
-        without = torch.stack(
-            [
-                estimate(*sets[:i], rows[kept], *sets[i + 1 :])
-                for kept in _leaving_groups_out(len(rows), seed + i)
-            ]
-        )
-        variance = variance + (len(without) - 1) * without.var(0, correction=0)
-    half = quantile(level) * variance.sqrt()
-    return value - half, value + half
-
-
-def quantile(level: float) -> float:
-    """How many standard errors lie on either side of the value.
-
-    >>> round(quantile(0.95), 2)
-    1.96
-    """
-    check_level(level)
-    return NormalDist().inv_cdf(0.5 + level / 2)
-
-
-def check_level(level: float) -> None:
-    """Raise unless it is a confidence."""
-    if not (isinstance(level, float) and 0 < level < 1 and math.isfinite(level)):
-        raise EvaluationError(f"expected an interval such as 0.95, between 0 and 1; got {level!r}")
+        kept = _leaving_groups_out(len(rows), seed + i)
+        without = torch.stack([estimate(*sets[:i], rows[k], *sets[i + 1 :]) for k in kept])
+        variance += (len(kept) - 1) * without.var(0, correction=0)
+    errors = variance.sqrt().tolist()
+    pairs = zip(values.tolist(), errors, strict=True)
+    return [(value, normal_interval(value, error, level)) for value, error in pairs]
 
 
 def _leaving_groups_out(n: int, seed: int) -> list[Tensor]:

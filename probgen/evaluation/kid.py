@@ -1,13 +1,10 @@
 """Kernel distance between two sets of features: the squared MMD under a cubic kernel."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from probgen.evaluation import interval as intervals
 from probgen.evaluation.features import Table, matched
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import EvaluationError, Score, normal_interval
 
 CHUNK = 1000
 
@@ -50,12 +47,9 @@ def score(
     n = (len(x), len(y))
     if subsets is None:
         value, error = _mmd2_and_error(x, y)
-        found = Score("KID", value, n=n, variant="unbiased, all pairs", extractor=extractor,
-                      details={"standard_error": error})  # fmt: skip
-        if interval is None:
-            return found
-        half = intervals.quantile(interval) * error
-        return replace(found, interval=(value - half, value + half), level=interval)
+        return Score("KID", value, n=n, variant="unbiased, all pairs", extractor=extractor,
+                     interval=normal_interval(value, error, interval), level=interval,
+                     details={"standard_error": error})  # fmt: skip
     if interval is not None:
         raise EvaluationError("expected subsets=None with an interval: subsets overlap")
     if subsets < 1 or not 2 <= subset_size <= min(n):

@@ -51,18 +51,13 @@ def score(real: Table, fake: Table, *, k: int = 5, interval: float | None = None
         raise EvaluationError(
             f"expected k from 1 to {min(len(x), len(y)) - 1}, fewer than the rows; got {k}"
         )
-    values = _values(x, y, k).tolist()
-    bounds = [None] * len(values)
-    if interval is not None:
-        low, high = intervals.jackknife(lambda x, y: _values(x, y, k), (x, y), interval)
-        bounds = [*zip(low.tolist(), high.tolist(), strict=True)]
-    return PRDC(
-        *(
-            Score(name, value, n=(len(x), len(y)), variant=f"k = {k}", extractor=extractor,
-                  interval=bound, level=interval)
-            for name, value, bound in zip(PRDC._fields, values, bounds, strict=True)
-        )
-    )  # fmt: skip
+    found = intervals.jackknife(lambda x, y: _values(x, y, k), (x, y), interval)
+    scores = [
+        Score(name, value, n=(len(x), len(y)), variant=f"k = {k}", extractor=extractor,
+              interval=bounds, level=interval)
+        for name, (value, bounds) in zip(PRDC._fields, found, strict=True)
+    ]  # fmt: skip
+    return PRDC(*scores)
 
 
 def _values(real: Tensor, fake: Tensor, k: int) -> Tensor:

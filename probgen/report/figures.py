@@ -11,6 +11,7 @@ import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -56,19 +57,86 @@ def to_png(figure: Figure, dpi: int = 110) -> bytes:
 
 @styled(STYLE)
 def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure | None:
-    """One term of every run by step, dashed on the validation set; None if nobody has it."""
+    """One term of every run by step: dashed on the validation set, dotted its target.
+
+    None if nobody has it.
+    """
     figure, axes = _figure()
+    _draw_term(axes, histories, term, sign)
+    if not axes.lines:
+        return None
+    axes.set(xlabel="step", ylabel="nats per item" if not _is_weight(term) else "")
+    _legend(axes, _solid(axes), least=1 if len(histories) > 1 else 2)
+    return figure
+
+
+@styled(STYLE)
+def overlaid(histories: Mapping[str, History], terms: Mapping[str, tuple[str, int]]) -> Figure:
+    """All runs in one panel per term, as in ``curves``.
+
+    Args:
+        histories: by the runs' names.
+        terms: what is drawn under which title, {title: (term, sign)}.
+    """
+    figure = Figure(figsize=(3 * len(terms), 2.9))
+    panels = figure.subplots(1, len(terms), squeeze=False).flat
+    for axes, (title, (term, sign)) in zip(panels, terms.items(), strict=True):
+        _draw_term(axes, histories, term, sign)
+        axes.set(title=title, xlabel="step")
+        axes.set_ylabel("nats per item" if not _is_weight(term) else "")
+    handles = max((_solid(axes) for axes in figure.axes), key=len)
+    names = [_short(str(line.get_label())) for line in handles]
+    figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
+    return figure
+
+
+def _draw_term(axes: Axes, histories: Mapping[str, History], term: str, sign: int) -> None:
     for (name, history), colour in zip(histories.items(), _colours(len(histories)), strict=True):
-        for series, style in ((term, "-"), (f"validation_{term}", "--")):
+        for series, style in ((term, "-"), (f"validation_{term}", "--"), (f"target_{term}", ":")):
             steps, values = history.series(series)
             if steps:
                 heights = [sign * value for value in values]
                 axes.plot(steps, heights, style, color=colour, marker=_marker(steps), label=name)
-    if not axes.lines:
-        return None
-    axes.set(xlabel="step", ylabel="nats per item" if term != "beta" else "")
-    solid = [line for line in axes.lines if line.get_linestyle() == "-"]
-    _legend(axes, solid, least=1 if len(histories) > 1 else 2)
+    heights = [height for line in axes.lines for height in line.get_ydata()]
+    if _is_weight(term) and max(heights, default=0) > 10:
+        axes.set_yscale("symlog", linthresh=1)
+
+
+def _solid(axes: Axes) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_linestyle() == "-"]
+
+
+def _is_weight(term: str) -> bool:
+    """Whether a history's column is a weight, which has no unit."""
+    return term.partition(".")[0] in ("beta", "lambda")
+
+
+@styled(STYLE)
+def rate_distortion(
+    curve: Mapping[str, tuple[float, float]],
+    others: Mapping[str, Sequence[tuple[float, float]]],
+    targets: Sequence[float] = (),
+) -> Figure:
+    """Reconstruction error against KL, in nats: a curve of labelled points, and others beside it.
+
+    Args:
+        curve: {label: (KL, error)}, joined in the order of their KL.
+        others: {name: points}, one marker per name.
+        targets: KLs to mark.
+    """
+    figure, axes = _figure(5.2, 3.4)
+    points = sorted((point, label) for label, point in curve.items())
+    axes.plot(*zip(*(point for point, _ in points), strict=True), color=INK, marker="o", ms=4)
+    for point, label in points:
+        axes.annotate(_short(label), point, (5, 4), textcoords="offset points", fontsize=8)
+    for target in targets:
+        axes.axvline(target, color=INK, linestyle=":", linewidth=0.9)
+    looks = zip(others.items(), _colours(len(others)), "sD^vPX*<>"[: len(others)], strict=True)
+    for (name, found), colour, marker in looks:
+        x, y = zip(*found, strict=True)
+        axes.scatter(x, y, color=colour, marker=marker, s=34, zorder=3, alpha=0.8, label=name)
+    axes.set(xlabel="KL in nats", ylabel="reconstruction error in nats")
+    _legend(axes, axes.collections, least=1)
     return figure
 
 

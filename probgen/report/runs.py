@@ -24,10 +24,11 @@ TERMS = (
     ("log_likelihood", "Reconstruction: −log p(x | z)", -1),
     ("kl", "KL(q(z | x) ‖ p(z))", 1),
     ("beta", "β", 1),
+    ("lambda", "λ", 1),
 )
 
 WIDE = 5.2
-DASHED = "Dashed: on the validation set."
+DASHED, DOTTED = "Dashed: on the validation set.", "Dotted: the target."
 
 
 class Run(NamedTuple):
@@ -187,14 +188,26 @@ def _pm(score: dict[str, Any]) -> str:
 
 def _curves(runs: Sequence[Run]) -> list[Card]:
     histories = {run.name: run.history for run in runs}
-    drawn = [(t, title, figures.curves(histories, t, sign)) for t, title, sign in TERMS]
-    dashed = "" if not any(run.history.series("validation_loss")[0] for run in runs) else DASHED
-    cards = [
-        Card(title, figure, dashed if term in ("loss", "kl") else "", term)
-        for term, title, figure in drawn
-        if figure
-    ]
+    names = dict.fromkeys(
+        name for run in runs for record in run.history.records for name in record
+    )
+    terms = [*TERMS, *((name, _of_site(name), 1) for name in names if _of_site(name))]
+    drawn = [(t, title, figures.curves(histories, t, sign)) for t, title, sign in terms]
+    styles = (("validation_", DASHED), ("target_", DOTTED))
+    cards = []
+    for number, (term, title, figure) in enumerate(drawn):
+        if figure:
+            note = " ".join(words for kind, words in styles if f"{kind}{term}" in names)
+            file = term if number < len(TERMS) else f"site-{number - len(TERMS) + 1}"
+            cards.append(Card(title, figure, note, file))
     return cards or [Card("No curves", note="The history holds no records.")]
+
+
+def _of_site(name: str) -> str:
+    """Title of a column that belongs to one latent site; empty for the others."""
+    kind, _, site = name.partition(".")
+    symbol = {"kl": "KL", "beta": "β"}.get(kind)
+    return f"{symbol} of {site}" if symbol and site else ""
 
 
 def _reconstructions(runs: Sequence[Run]) -> list[Card]:

@@ -1,4 +1,4 @@
-"""Features of images: any network, one pass, kept on disk; the only owner of pretrained weights."""
+"""Features of images, by any network, kept on disk; the only owner of pretrained weights."""
 
 from probgen.evaluation.features.classifier import Classifier, accuracy
 from probgen.evaluation.features.extraction import (

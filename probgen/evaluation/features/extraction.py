@@ -222,7 +222,7 @@ def _cache_path(
     of_extractor = _digest(extractor)
     if of_extractor is None:
         return None
-    folder = files.cache() / "features" if cache is True else Path(cache)
+    folder = Path(cache) if isinstance(cache, str | Path) else files.cache() / "features"
     x = images.x if isinstance(images, Set) else images
     shape = tuple(images.shape)
     digest = hashlib.sha256(f"1 {of_extractor} {x.dtype} {shape} {tuple(x.shape)}".encode())
