@@ -11,12 +11,13 @@ from torch import Tensor
 
 from probgen import checkpoint, recipe
 from probgen.data import Set
-from probgen.evaluation import likelihood
+from probgen.evaluation import Score, likelihood
 from probgen.history import History
 from probgen.objectives import Pair
 from probgen.report import figures, page, pictures
 from probgen.report.images import ReportError, is_image
 from probgen.report.page import Card, Facts, Page, Section, Table
+from probgen.report.scores import metric_tables, pm, saved_metrics
 from probgen.run import Folder, RunError
 
 TERMS = (
@@ -40,6 +41,7 @@ class Run(NamedTuple):
     data: Set
     scores: likelihood.Scores
     facts: dict[str, Any]
+    metrics: tuple[Score, ...] = ()
 
     def shows(self, *abilities: str) -> bool:
         """Whether the data are images and the pair has these methods."""
@@ -73,23 +75,17 @@ def save(
     path = Path(folder)
     facts = Folder(path).facts() if (path / "run.json").exists() else {}
     scores = scores or likelihood.scores(pair, data)
-    one = Run(_name(path), run, pair, data, scores, facts)
+    one = Run(_name(path), run, pair, data, scores, facts, saved_metrics(path))
     checkpoint.write(path / "report.json", checkpoint.to_json(_numbers(one)))
     subtitle = f"{type(pair).__name__} on {data.name}: {len(data):,} items of shape {data.shape}"
     sections = [
-        Section("Scores", [*_score_tables([one])]),
+        Section("Scores", [*_score_tables([one]), *metric_tables([one])]),
         Section("Training", cards=_curves([one])),
         Section("Reconstructions and samples", cards=[*_reconstructions([one]), *_samples([one])]),
         Section("Latent space", cards=_latent(one)),
         Section("Recipe", facts=_facts(one)),
     ]
     return page.write(path / "report.html", Page(one.name, subtitle, sections))
-
-
-def save_scores(folder: str | Path, scores: likelihood.Scores) -> None:
-    """Write scores.json, each score with its unit, and their protocol."""
-    content = {"protocol": scores.protocol, "scores": scores.values}
-    checkpoint.write(Path(folder) / "scores.json", checkpoint.to_json(content))
 
 
 def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
@@ -108,7 +104,7 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
     path = Path(folder)
     checkpoint.write(path / "report.json", checkpoint.to_json({r.name: _numbers(r) for r in runs}))
     sections = [
-        Section("Scores", [*_score_tables(runs)]),
+        Section("Scores", [*_score_tables(runs), *metric_tables(runs)]),
         Section("Recipes", [_differences(runs)]),
         Section("Training", cards=_curves(runs)),
         Section("Reconstructions and samples", cards=[*_reconstructions(runs), *_samples(runs)]),
@@ -134,12 +130,21 @@ def load(folder: str | Path, images: Path | None = None, device: str = "auto") -
     path = Path(folder)
     pair = recipe.trained(path, device)
     data = recipe.sets(recipe.read(path), images).test
-    try:
-        history = History.from_csv((path / "history.csv").read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"the run in {path} has no history.csv that can be read") from error
     scores = likelihood.scores(pair, data)
-    return Run(_name(path), history, pair, data, scores, Folder(path).facts())
+    facts = Folder(path).facts()
+    return Run(_name(path), history(path), pair, data, scores, facts, saved_metrics(path))
+
+
+def history(folder: str | Path) -> History:
+    """What a run's history.csv holds.
+
+    Raises:
+        RunError: there is none that can be read.
+    """
+    try:
+        return History.from_csv((Path(folder) / "history.csv").read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"the run in {folder} has no history.csv that can be read") from error
 
 
 def _name(path: Path) -> str:
@@ -159,6 +164,7 @@ def _numbers(run: Run) -> dict[str, Any]:
     return {
         "scores": run.scores.values,
         "protocol": run.scores.protocol,
+        "metrics": [one.facts for one in run.metrics],
         "kl_per_dimension": kl,
         "history": run.history.records,
     }
@@ -177,13 +183,9 @@ def _score_tables(runs: Sequence[Run]) -> list[Table]:
 def _score_table(runs: list[Run]) -> Table:
     names, values = list(runs[0].scores.values), runs[0].scores.values
     header = ["run", *(f"{name} ({values[name]['unit']})" for name in names)]
-    rows = [[run.name, *(_pm(run.scores.values[name]) for name in names)] for run in runs]
+    rows = [[run.name, *(pm(run.scores.values[name]) for name in names)] for run in runs]
     protocol = ", ".join(f"{key} {value}" for key, value in runs[0].scores.protocol.items())
     return Table(header, rows, f"Means per item ± standard error. Protocol: {protocol}.")
-
-
-def _pm(score: dict[str, Any]) -> str:
-    return f"{score['mean']:.2f} ± {score['standard_error']:.2f}"
 
 
 def _curves(runs: Sequence[Run]) -> list[Card]:
