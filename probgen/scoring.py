@@ -52,7 +52,7 @@ class Evidence:
     ) -> None:
         self.pair, self.train_set, self.seed, self.show = pair, train, seed, show
         self.extractor = extractor
-        self.test_set = _drawn(test, min(len(test), LARGEST), seed)
+        self.test_set = drawn(test, min(len(test), LARGEST), seed)
 
     @cached_property
     def test(self) -> Features:
@@ -63,7 +63,7 @@ class Evidence:
     def train(self) -> Features:
         """Features of as many training images."""
         n = min(len(self.train_set), len(self.test_set))
-        return self._features(_drawn(self.train_set, n, self.seed))
+        return self._features(drawn(self.train_set, n, self.seed))
 
     @cached_property
     def samples(self) -> Features:
@@ -115,7 +115,7 @@ class Evidence:
     @property
     def few(self) -> Set:
         """500 test images, for scores that cost seconds an image."""
-        return _drawn(self.test_set, min(CHUNK, len(self.test_set)), self.seed)
+        return drawn(self.test_set, min(CHUNK, len(self.test_set)), self.seed)
 
     def floor(self, interval: float | None = None) -> Score:
         """The distance of real training images from the test images."""
@@ -152,7 +152,8 @@ def extractor(words: str, data: str) -> Extractor:
     return Classifier.load(data if words == "auto" else words)
 
 
-def _drawn(data: Set, n: int, seed: int) -> Set:
+def drawn(data: Set, n: int, seed: int) -> Set:
+    """``n`` items of a set, a seeded draw in their order; the set itself if it has no more."""
     if n == len(data):
         return data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
