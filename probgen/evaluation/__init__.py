@@ -3,12 +3,19 @@
 from probgen.evaluation import (
     controllability,
     disentanglement,
+    features,
+    fid,
     images,
+    inception_score,
+    kid,
     latents,
     likelihood,
+    memorization,
+    prdc,
     sparsity,
 )
 from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
 __all__ = ["EvaluationError", "ProtocolError", "Score", "controllability", "disentanglement"]
-__all__ += ["images", "latents", "likelihood", "sparsity"]
+__all__ += ["features", "fid", "images", "inception_score", "kid", "latents", "likelihood"]
+__all__ += ["memorization", "prdc", "sparsity"]
