@@ -19,7 +19,7 @@ from probgen.evaluation.features import (
     identity,
 )
 from probgen.evaluation.features.classifier import shipped
-from probgen.evaluation.likelihood import at_rest, device_of, reconstructed
+from probgen.evaluation.likelihood import at_rest, batch, device_of, reconstructed
 
 LARGEST = 10_000
 CHUNK = 500
@@ -86,7 +86,7 @@ class Evidence:
     @cached_property
     def codes(self) -> Tensor:
         """Means of q(z | x) of the test images."""
-        return latents.posterior(self.pair, self.test_set).loc
+        return latents.posterior(self.pair, self.test_set).loc.flatten(1)
 
     @property
     def factors(self) -> Tensor:
@@ -104,11 +104,11 @@ class Evidence:
 
     def reconstructed(self) -> Tensor:
         """The reconstructions themselves, on the CPU."""
-        device = device_of(self.pair)
+        data = self.test_set.to(device_of(self.pair))
         with at_rest(self.pair, self.seed):
             chunks = [
-                reconstructed(self.pair, self.test_set.batch(slice(i, i + CHUNK))[0].to(device))
-                for i in range(0, len(self.test_set), CHUNK)
+                reconstructed(self.pair, *batch(self.pair, data, slice(i, i + CHUNK)))
+                for i in range(0, len(data), CHUNK)
             ]
         return torch.cat([chunk.clamp(0, 1).cpu() for chunk in chunks])
 
