@@ -130,8 +130,8 @@ def rate_distortion(
     points = sorted((point, label) for label, point in curve.items())
     axes.plot(*zip(*(point for point, _ in points), strict=True), color=INK, marker="o", ms=4)
     for point, label in points:
-        below = {"xytext": (-5, -10), "textcoords": "offset points", "ha": "right"}
-        axes.annotate(_short(label), point, fontsize=8, **below)
+        place: dict[str, Any] = {"xytext": (-5, -10), "textcoords": "offset points", "ha": "right"}
+        axes.annotate(_short(label), point, fontsize=8, **place)
     for target in targets:
         axes.axvline(target, color=INK, linestyle=":", linewidth=0.9)
     looks = zip(others.items(), _colours(len(others)), "sD^vPX*<>"[: len(others)], strict=True)
