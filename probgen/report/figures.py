@@ -140,6 +140,7 @@ def rate_distortion(
         x, y = zip(*found, strict=True)
         axes.scatter(x, y, color=colour, marker=marker, s=34, zorder=3, alpha=0.8, label=name)
     axes.set(xlabel="KL in nats", ylabel="reconstruction error in nats")
+    axes.margins(0.13)
     _legend(axes, axes.collections, least=1)
     return figure
 
