@@ -50,9 +50,7 @@ def tables(n, seed=0):
 
 
 def report(claim, unit, times, slow, fast, target):
-    ratio = statistics.median(
-        a / b for a, b in zip(times[slow], times[fast], strict=True)
-    )
+    ratio = statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))
     medians = {name: round(statistics.median(values), 4) for name, values in times.items()}
     print(f"{claim}\n  {medians} {unit}\n  {slow} / {fast} = {ratio:.2f}, target {target}")
     return {"claim": claim, "unit": unit, "medians": medians, "ratio": round(ratio, 3),

@@ -69,7 +69,10 @@ def image_sets(seen: Mapping[str, Evidence]) -> dict[str, Tensor]:
     found = {f"PCA-{k}": principal(train, test, k) for k in COMPONENTS}
     found[NOISE] = torch.rand(test.shape, generator=torch.Generator().manual_seed(0))
     for name, one in seen.items():
-        found |= {f"{name}, reconstructions": one.reconstructed(), f"{name}, samples": one.sampled()}
+        found |= {
+            f"{name}, reconstructions": one.reconstructed(),
+            f"{name}, samples": one.sampled(),
+        }
     return found
 
 
