@@ -1,0 +1,346 @@
+"""A program called step after step: recorded once per kind of arguments, then replayed."""
+
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyro
+import torch
+from pyro.poutine.runtime import _PYRO_STACK
+from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from probgen.lowering import inductor
+from probgen.lowering.recording import Recording, Unrecordable, record
+from probgen.lowering.watch import Watch
+
+How = Literal["auto", "graph", "inductor", "eager"]
+HOW = ("auto", "graph", "inductor", "eager")
+ATTEMPTS = 3
+FRESH = 3
+KINDS = 16
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+
+
+class LoweringError(ValueError):
+    """A request that lowering cannot serve."""
+
+
+class LoweringWarning(UserWarning):
+    """A program, or a part of it, that stays slower than asked, and why."""
+
+
+class Lowered:
+    """Calls of ``program``, with the handlers, traces and autograd of all but the first gone.
+
+    The first call runs as it is, so that whatever the program creates lazily exists. The second
+    is recorded, checked against the first's kind, and replayed from then on, as is every other
+    shape of the arguments. Where that would not be the same computation, ``program`` itself is
+    called, and one ``LoweringWarning`` says why.
+
+    Args:
+        program: gives tensors (nested as it likes), gradients in ``.grad`` of the parameters.
+        parameters: what it differentiates by, as known after the first call.
+        name: what a warning calls it.
+        roots: functions and objects it is made of, watched for changes.
+        how: "graph" replays with PyTorch's kernels, "inductor" compiles them first, "auto" once
+            that pays, "eager" never records.
+        steps: number of calls to come, if known.
+    """
+
+    def __init__(
+        self,
+        program: Callable[..., Any],
+        parameters: Callable[[], list[Tensor]],
+        *,
+        name: str,
+        roots: Sequence[Any],
+        how: How = "auto",
+        steps: int | None = None,
+    ) -> None:
+        if how not in HOW:
+            raise LoweringError(f"expected lower one of {', '.join(HOW)}; got {how!r}")
+        self.program, self.parameters, self.name, self.roots = program, parameters, name, roots
+        self.how, self.steps = how, steps
+        self.replays: dict[Any, list[_Replay]] = {}
+        self.met: set[Any] = set()
+        self.started, self.fresh, self.changing = False, 0, False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``program``."""
+        if self.how == "eager" or not self.started or _PYRO_STACK:
+            self.started = True
+            return self.program(*args, **kwargs)
+        call = _Call.of(args, kwargs)
+        replay = self._known(call) or self._new(call)
+        return self.program(*args, **kwargs) if replay is None else replay(call.tensors)
+
+    def prepare(self, *args: Any, **kwargs: Any) -> None:
+        """Record these arguments' kind now, without any effect."""
+        self.started = True
+        if self.how != "eager":
+            self._new(_Call.of(args, kwargs))
+
+    @property
+    def used(self) -> str:
+        """How the latest kind of call runs: "eager", "graph" or "inductor"."""
+        if self.how == "eager" or not self.replays:
+            return "eager"
+        return "inductor" if list(self.replays.values())[-1][-1].compiled else "graph"
+
+    def _known(self, call: "_Call") -> "_Replay | None":
+        for replay in self.replays.get(call.kind, ()):
+            if replay.holds(call.tensors):
+                self.fresh = 0
+                return replay
+        return None
+
+    def _new(self, call: "_Call") -> "_Replay | None":
+        if not self._worth_it(call.kind):
+            return None
+        try:
+            replay = _recorded(self, call)
+        except Unrecordable as refusal:
+            return self._stay_eager(str(refusal))
+        except Exception as error:  # the eager run will show it, if it is the program's own
+            return self._stay_eager(f"recording it failed: {error}")
+        self.replays.setdefault(call.kind, []).append(replay)
+        self._compile(replay, call)
+        return replay
+
+    def _worth_it(self, kind: Any) -> bool:
+        self.fresh += 1
+        again, recorded = kind in self.met, sum(map(len, self.replays.values()))
+        self.met.add(kind)
+        if self.fresh > FRESH and not self.changing:
+            self.changing = True
+            self.warn("its arguments change in every step: new shapes run eagerly when first met")
+        return recorded < KINDS and (again or not self.changing)
+
+    def _compile(self, replay: "_Replay", call: "_Call") -> None:
+        asked = self.how == "inductor"
+        if asked or (self.how == "auto" and self._pays(replay)):
+            try:
+                replay.compile(call.tensors)
+            except inductor.CompileError as error:
+                if asked:
+                    self.warn(f"inductor cannot compile it, the graph is used: {error}")
+
+    def _pays(self, replay: "_Replay") -> bool:
+        return self.steps is not None and inductor.pays(replay.recording.module, self.steps)
+
+    def _stay_eager(self, reason: str) -> None:
+        self.how = "eager"
+        self.warn(f"it runs eagerly: {reason}")
+
+    def warn(self, reason: str) -> None:
+        """Say it once."""
+        message = f"{self.name} is not lowered as asked: {reason} (see docs/lowering.md)"
+        warnings.warn(message, LoweringWarning, stacklevel=5)
+
+
+class _Call(NamedTuple):
+    """Arguments as tensors and the kind of call they make."""
+
+    tensors: list[Tensor]
+    others: tuple[Any, ...]
+    spec: TreeSpec
+    kind: Any
+
+    @classmethod
+    def of(cls, args: Any, kwargs: Any) -> "_Call":
+        leaves, spec = tree_flatten((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else id(o)) for o in others)
+        shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
+        return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
+
+    def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
+        """The arguments with other tensors."""
+        remaining = iter(tensors)
+        leaves = [next(remaining) if other is _TENSOR else other for other in self.others]
+        return tree_unflatten(leaves, self.spec)
+
+    def check(self) -> None:
+        """Raise unless a recording can hold for other calls of the kind."""
+        for other in self.others:
+            if not (isinstance(other, _PLAIN) or other is _TENSOR or callable(other)):
+                raise Unrecordable(
+                    f"expected arguments of tensors, numbers and strings; got {type(other)}"
+                )
+        if any(tensor.requires_grad for tensor in self.tensors):
+            raise Unrecordable("an argument requires gradients: make it a parameter")
+
+
+_TENSOR = object()
+
+
+def _surroundings() -> tuple[Any, ...]:
+    return (
+        torch.get_default_dtype(),
+        torch.is_autocast_enabled("cpu"),
+        torch.is_autocast_enabled("cuda"),
+        torch.is_grad_enabled(),
+    )
+
+
+class _Result(NamedTuple):
+    """How a flat list of tensors makes the program's result and gradients."""
+
+    spec: TreeSpec
+    others: tuple[Any, ...]
+    parameters: list[Tensor]
+
+    def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
+        """The result; gradients are set."""
+        remaining = iter(tensors)
+        leaves = [next(remaining) if other is _TENSOR else other for other in self.others]
+        for parameter, gradient in zip(self.parameters, remaining, strict=True):
+            parameter.grad = gradient
+        return tree_unflatten(leaves, self.spec)
+
+    def same(self, other: "_Result") -> bool:
+        """Whether two calls gave results of one make."""
+        ours, theirs = map(id, self.parameters), map(id, other.parameters)
+        return self[:2] == other[:2] and list(ours) == list(theirs)
+
+
+class _Replay:
+    """A recording that stands for its kind of call."""
+
+    def __init__(self, recording: Recording, result: _Result, watch: Watch) -> None:
+        self.recording, self.result, self.watch = recording, result, watch
+        self.run: Callable[..., Sequence[Tensor]] = recording.module.forward
+        self.compiled = False
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Any:
+        with torch.no_grad():
+            return self.result.rebuilt(self.run(*tensors, *self.recording.externals))
+
+    def holds(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether all that was decided by a value would be decided so again."""
+        inputs = [*tensors, *self.recording.externals] if self.recording.pinned else []
+        pinned = self.recording.pinned.items()
+        return self.watch.holds() and all(torch.equal(inputs[i], value) for i, value in pinned)
+
+    def compile(self, tensors: Sequence[Tensor]) -> None:
+        """Replace PyTorch's kernels by inductor's, if they give the same numbers."""
+        inputs = [*tensors, *self.recording.externals]
+        compiled = inductor.compiled(self.recording.module, inputs)
+        expected = _trial(self.run, inputs, self.recording.written)
+        if not _agree(_trial(compiled, inputs, self.recording.written), expected):
+            raise inductor.CompileError("the compiled program gives other numbers")
+        self.run, self.compiled = compiled, True
+
+
+def _recorded(lowered: Lowered, call: _Call) -> _Replay:
+    """Record until two runs in a row, with noise of their own, are the same program."""
+    call.check()
+    with _undisturbed(), pyro.validation_enabled(False):
+        before: tuple[Recording, _Result] | None = None
+        for _ in range(ATTEMPTS):
+            generators = _generators()
+            watch = Watch(*lowered.roots)
+            recording, result = _record(lowered, call)
+            watch.settle()
+            difference = "" if before is None else _difference(*before, recording, result)
+            if before is not None and not difference:
+                break
+            before = recording, result
+        else:
+            raise Unrecordable(difference)
+        _set_generators(generators)
+        inputs = [*call.tensors, *recording.externals]
+        found = _trial(recording.module.forward, inputs, recording.written)
+        if not _agree(found, [*recording.outputs, *recording.after]):
+            raise Unrecordable("its recording gives other numbers")
+    return _Replay(recording._replace(outputs=[], after=[]), result, watch)
+
+
+def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
+    results: list[_Result] = []
+
+    def program(*tensors: Tensor) -> list[Tensor]:
+        parameters = lowered.parameters()
+        for parameter in parameters:
+            parameter.grad = None
+        args, kwargs = call.rebuilt(tensors)
+        leaves, spec = tree_flatten(lowered.program(*args, **kwargs))
+        moved = [parameter for parameter in parameters if parameter.grad is not None]
+        others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+        results.append(_Result(spec, others, moved))
+        outputs = [leaf.detach() for leaf in leaves if isinstance(leaf, Tensor)]
+        return outputs + [parameter.grad for parameter in moved if parameter.grad is not None]
+
+    try:
+        return record(program, call.tensors, lowered.parameters()), results[-1]
+    finally:
+        for parameter in lowered.parameters():
+            parameter.grad = None
+
+
+def _difference(a: Recording, x: _Result, b: Recording, y: _Result) -> str:
+    if a.text != b.text or len(a.externals) != len(b.externals) or not x.same(y):
+        return "two calls do different things: its sites or its shapes depend on chance or state"
+    for one, other in zip(a.externals, b.externals, strict=True):
+        if one is not other and not torch.equal(one, other):
+            return "it uses a tensor made outside PyTorch, or kept from the call before, as state"
+    return ""
+
+
+def _trial(
+    run: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], written: Sequence[Tensor]
+) -> list[Tensor]:
+    """What a run gives and leaves in ``written``; without effect, from the same noise."""
+    before = [tensor.clone() for tensor in written]
+    with torch.no_grad(), _undisturbed():
+        try:
+            outputs = list(run(*inputs))
+            return outputs + [tensor.clone() for tensor in written]
+        finally:
+            for tensor, value in zip(written, before, strict=True):
+                tensor.copy_(value)
+
+
+def _agree(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    return all(_close(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Equal up to rounding, measured over the whole tensor."""
+    if not b.is_floating_point():
+        return torch.equal(a, b)
+    if a.shape != b.shape or a.dtype != b.dtype or not torch.equal(a.isfinite(), b.isfinite()):
+        return False
+    finite = b.isfinite()
+    error = (a[finite].double() - b[finite].double()).norm()
+    rounding = torch.finfo(b.dtype).eps ** 0.75
+    return bool(error <= rounding * (b[finite].double().norm() + rounding))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Leave all generators as they were."""
+    states = _generators()
+    try:
+        yield
+    finally:
+        _set_generators(states)
+
+
+def _generators() -> tuple[Any, ...]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return torch.get_rng_state(), cuda, random.getstate(), np.random.get_state()
+
+
+def _set_generators(states: tuple[Any, ...]) -> None:
+    cpu, cuda, python, numpy = states
+    torch.set_rng_state(cpu)
+    if cuda:
+        torch.cuda.set_rng_state_all(cuda)
+    random.setstate(python)
+    np.random.set_state(numpy)

@@ -1,0 +1,94 @@
+"""A drop-in for ``pyro.infer.SVI``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.infer import RenyiELBO
+from pyro.infer.util import torch_item
+from pyro.util import warn_if_nan
+from torch import Tensor
+
+from probgen.lowering import update
+from probgen.lowering.lowered import How, Lowered
+
+
+class SVI(pyro.infer.SVI):
+    """Stochastic variational inference whose steps are recorded once and then replayed.
+
+    Everything else is as in ``pyro.infer.SVI``: the same programs, guides, losses and optimisers,
+    the same noise from the same generator state, the parameters in Pyro's store and in the
+    modules. The first step is Pyro's own, with its validation; later ones validate nothing.
+
+    Args:
+        model: Pyro program.
+        guide: its guide, autoguides included.
+        optim: a ``pyro.optim`` optimiser, or a ``torch.optim`` one over all parameters.
+        loss: a Pyro ELBO, one of ``objectives``, or a function as ``pyro.infer.SVI`` takes it.
+        lower: "graph" replays PyTorch's kernels, "inductor" compiles them, "auto" the second
+            after as many steps as pay for it, "eager" is Pyro.
+
+    >>> import pyro.distributions as dist
+    >>> def model(x):
+    ...     loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    ...     with pyro.plate("data", len(x)):
+    ...         pyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+    >>> guide = pyro.infer.autoguide.AutoNormal(model)
+    >>> svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.03}), pyro.infer.Trace_ELBO())
+    >>> losses = [svi.step(torch.tensor([1.0, 3.0, 2.0])) for _ in range(500)]
+    >>> abs(guide.median()["loc"].item() - 1.5) < 0.2
+    True
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        optim: Any,
+        loss: Any,
+        *,
+        lower: How = "auto",
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(optim, torch.optim.Optimizer):
+            optim = _OfAll(optim)
+        super().__init__(model, guide, optim, loss, **kwargs)
+        self.captured: list[Tensor] = []
+        self.lowered = Lowered(
+            self._loss_and_grads,
+            lambda: self.captured,
+            name=f"SVI of {getattr(model, '__name__', type(model).__name__)}",
+            roots=(model, guide, loss),
+            how=lower,
+        )
+
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        """One gradient step; the loss as a number."""
+        loss = self.lowered(*args, **kwargs)
+        update.step(self.optim, self.captured)
+        for parameter in self.captured:
+            parameter.grad = None
+        if isinstance(loss, tuple):
+            return type(loss)(map(torch_item, loss))
+        return warn_if_nan(torch_item(loss), "loss")
+
+    def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
+        with poutine.trace(param_only=True) as capture:
+            loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
+        sites = capture.trace.nodes.values()
+        found = {id(p): p for p in (site["value"].unconstrained() for site in sites)}
+        self.captured = list(found.values())
+        return loss
+
+
+class _OfAll(pyro.optim.PyroOptim):
+    """One optimiser over all parameters, where Pyro expects one for each."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(type(optimizer), {})
+        self.optimizer = optimizer
+
+    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        self.optimizer.step(*args, **kwargs)

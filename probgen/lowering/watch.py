@@ -1,0 +1,147 @@
+"""What Python keeps beside the tensors of a program: numbers, flags and what names refer to."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from probgen.lowering.recording import Unrecordable
+
+_SCALARS = (bool, int, float, complex, str, bytes, type(None))
+_LEAVES = (*_SCALARS, Tensor, type, ModuleType, BuiltinFunctionType)
+_LIBRARIES = {"torch", "pyro", "numpy", "builtins", "collections", "functools", "weakref"}
+_PARTS = {"training", "_parameters", "_buffers", "_modules"}
+_INTERNAL = vars(nn.Module()).keys() - _PARTS
+_LARGEST = 100
+_MISSING = object()
+
+
+class _Entry(NamedTuple):
+    get: Callable[[Any], Any]
+    key: Any
+    value: Any
+    name: str
+
+
+class Watch:
+    """The values that programs reach through attributes, globals, closures and containers.
+
+    A recording is valid as long as they are what they were. Not seen: the contents of arrays and
+    of lists longer than 100.
+
+    Args:
+        roots: functions, methods, modules, objects.
+
+    >>> class Model:
+    ...     scale = 1.0
+    ...     def __init__(self): self.depth = 2
+    >>> model = Model()
+    >>> watch = Watch(model)
+    >>> model.depth = 3
+    >>> watch.holds()
+    False
+    """
+
+    def __init__(self, *roots: Any) -> None:
+        self._seen: dict[int, Any] = {}
+        self.entries = [entry for root in roots for entry in self._walk(root)]
+
+    def holds(self) -> bool:
+        """Whether nothing has changed."""
+        return all(_current(entry) for entry in self.entries)
+
+    def settle(self) -> None:
+        """Forget the tensors that the program itself has replaced meanwhile.
+
+        Raises:
+            Unrecordable: it has changed a number, which the next call may decide by.
+        """
+        changed = [entry for entry in self.entries if not _current(entry)]
+        for entry in changed:
+            if isinstance(entry.value, _SCALARS) and entry.value is not None:
+                raise Unrecordable(f"{entry.name} changes in every call; keep it in a buffer")
+        self.entries = [entry for entry in self.entries if entry not in changed]
+
+    def _walk(self, value: Any) -> Iterator[_Entry]:
+        if isinstance(value, _LEAVES) or id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        for entry in _entries(value):
+            yield entry
+            yield from self._walk(entry.value)
+
+
+def _current(entry: _Entry) -> bool:
+    try:
+        now = entry.get(entry.key)
+    except (KeyError, IndexError, AttributeError, ValueError):
+        now = _MISSING
+    if now is entry.value:
+        return True
+    return type(now) is type(entry.value) and isinstance(now, _SCALARS) and now == entry.value
+
+
+def _entries(value: Any) -> Iterator[_Entry]:
+    if isinstance(value, FunctionType):
+        yield from _of_function(value)
+    elif isinstance(value, MethodType):
+        yield from _attributes(value, "__self__", "__func__")
+    elif isinstance(value, partial):
+        yield from _attributes(value, "func", "args", "keywords")
+    elif isinstance(value, dict | list | tuple):
+        yield from _of_container(value, type(value).__name__)
+    elif isinstance(value, nn.Module) or _is_users(value):
+        yield from _of_object(value)
+
+
+def _of_function(function: Any) -> Iterator[_Entry]:
+    names, scope = set(_names(function.__code__)), function.__globals__
+    for name in sorted(names & scope.keys()):
+        yield _Entry(scope.__getitem__, name, scope[name], name)
+    free = function.__code__.co_freevars
+    for name, cell in zip(free, function.__closure__ or (), strict=True):
+        yield from _of_cell(cell, name)
+    if "__wrapped__" in vars(function):
+        yield from _attributes(function, "__wrapped__")
+
+
+def _of_cell(cell: CellType, name: str) -> Iterator[_Entry]:
+    for entry in _attributes(cell, "cell_contents"):
+        yield entry._replace(name=name)
+
+
+def _of_container(value: Any, name: str) -> Iterator[_Entry]:
+    if len(value) <= _LARGEST:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        for key in keys:
+            yield _Entry(value.__getitem__, key, value[key], f"{name}[{key!r}]")
+
+
+def _of_object(value: Any) -> Iterator[_Entry]:
+    attributes = vars(value)
+    hidden = _INTERNAL if isinstance(value, nn.Module) else ()
+    for key in [key for key in attributes if key not in hidden]:
+        name = f"{type(value).__name__}.{key}"
+        yield _Entry(attributes.__getitem__, key, attributes[key], name)
+
+
+def _attributes(value: Any, *names: str) -> Iterator[_Entry]:
+    for name in names:
+        if hasattr(value, name):
+            yield _Entry(partial(getattr, value), name, getattr(value, name), name)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _is_users(value: Any) -> bool:
+    """Whether it is an object of a class that a library does not bring, or one of its losses."""
+    module = type(value).__module__ or ""
+    library = module.partition(".")[0] in _LIBRARIES and not module.startswith("pyro.infer")
+    return hasattr(value, "__dict__") and not library
