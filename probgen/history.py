@@ -73,13 +73,10 @@ class Meter:
         self.names: list[str] = []
         self.rows: list[Tensor] = []
 
-    def add(self, loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> None:
-        """Terms of one more step; nothing is asked of the device."""
-        named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
-        named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
-        self.names = list(named)
-        values = [value.detach().to(loss) for value in named.values()]
-        self.rows.append(torch.stack(values))
+    def add(self, names: list[str], values: Tensor) -> None:
+        """What was ``measured`` at one more step; nothing is asked of the device."""
+        self.names = names
+        self.rows.append(values)
 
     def read(self, step: int) -> Record:
         """Means over the interval that ends with ``step``."""
@@ -91,6 +88,15 @@ class Meter:
             at = step - len(rows) + row + 1
             raise NonFiniteError(f"{self.names[column]} is {value} at step {at}")
         return dict(zip(self.names, rows.mean(0).tolist(), strict=True))
+
+
+def measured(
+    loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]
+) -> tuple[list[str], Tensor]:
+    """Names and values, one vector on the device, of what a step is recorded by."""
+    named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
+    named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
+    return list(named), torch.stack([value.detach().to(loss) for value in named.values()])
 
 
 def tensorboard(folder: str | Path) -> Callable[[Record], None]:

@@ -1,5 +1,6 @@
 """Recorded programs through TorchInductor: fused kernels, compiled by the C++ compiler."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +24,8 @@ def compiled(module: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., 
         CompileError: no C++ compiler, or an operation that inductor does not know.
     """
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what PyTorch tells itself
             detached = [tensor.detach() for tensor in inputs]
             return torch._inductor.compile(module, detached, options=OPTIONS)
     except Exception as error:

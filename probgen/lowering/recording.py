@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import torch
+from pyro.infer.util import Dice
 from pyro.util import warn_if_inf, warn_if_nan
 from torch import Tensor, fx
 from torch.overrides import TorchFunctionMode
@@ -38,7 +39,7 @@ _ONLY_COMPLAIN = {
     )
 }
 """Functions whose host reads end in a warning, an error or nothing."""
-_LIBRARIES = ("torch", "pyro", "probgen", "contextlib", "functools")
+_MACHINERY = ("torch", "contextlib", "probgen.lowering")
 
 
 _UNSEEN_READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr)
@@ -223,7 +224,11 @@ class _Recorder(TorchDispatchMode):
 
 
 class _PythonReads(TorchFunctionMode):
-    """Reads that the dispatcher does not see, and those by which Pyro's losses add up floats."""
+    """Reads that the dispatcher does not see, and those of Pyro's losses that tensors can serve.
+
+    Losses sum up floats from ``.item()``: here they stay tensors. The enumerated loss leaves out
+    factors of probability 0: here their terms are set to 0.
+    """
 
     def __init__(self, recorder: _Recorder) -> None:
         super().__init__()
@@ -232,8 +237,14 @@ class _PythonReads(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is Tensor.item and _module(sys._getframe(1)).startswith("pyro.infer."):
+        caller = sys._getframe(1)
+        if func is Tensor.item and _module(caller).startswith("pyro.infer."):
             return args[0].detach()
+        if caller.f_code is Dice.compute_expectation.__code__:
+            if func is Tensor.all:
+                return False
+            if func is Tensor.masked_select:
+                return torch.where(args[1], args[0], 0)
         if func in _UNSEEN_READS:
             self.recorder.look_at(args[:1])
         return func(*args, **(kwargs or {}))
@@ -291,7 +302,7 @@ def _is_only_a_check() -> bool:
 
 def _where() -> str:
     for frame in _frames():
-        if _module(frame).partition(".")[0] not in _LIBRARIES:
+        if not _module(frame).startswith(_MACHINERY):
             return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})"
     return ""
 

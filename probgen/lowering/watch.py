@@ -20,9 +20,20 @@ _MISSING = object()
 
 class _Entry(NamedTuple):
     get: Callable[[Any], Any]
+    put: Callable[[Any, Any], None]
     key: Any
     value: Any
     name: str
+
+    def holds(self) -> bool:
+        """Whether the value is what it was."""
+        try:
+            now = self.get(self.key)
+        except (KeyError, IndexError, AttributeError, ValueError):
+            return False
+        if now is self.value:
+            return True
+        return type(now) is type(self.value) and isinstance(now, _SCALARS) and now == self.value
 
 
 class Watch:
@@ -50,19 +61,21 @@ class Watch:
 
     def holds(self) -> bool:
         """Whether nothing has changed."""
-        return all(_current(entry) for entry in self.entries)
+        return all(entry.holds() for entry in self.entries)
 
-    def settle(self) -> None:
-        """Forget the tensors that the program itself has replaced meanwhile.
+    def restore(self) -> None:
+        """Put back what a run of the programs has changed; what it has created stays.
 
         Raises:
-            Unrecordable: it has changed a number, which the next call may decide by.
+            Unrecordable: a number was changed, by which the next run may decide.
         """
-        changed = [entry for entry in self.entries if not _current(entry)]
+        changed = [e for e in self.entries if e.value is not None and not e.holds()]
         for entry in changed:
-            if isinstance(entry.value, _SCALARS) and entry.value is not None:
-                raise Unrecordable(f"{entry.name} changes in every call; keep it in a buffer")
-        self.entries = [entry for entry in self.entries if entry not in changed]
+            entry.put(entry.key, entry.value)
+        self.entries = [entry for entry in self.entries if entry.holds()]
+        numbers = [entry.name for entry in changed if isinstance(entry.value, _SCALARS)]
+        if numbers:
+            raise Unrecordable(f"{numbers[0]} changes in every call; keep it in a buffer")
 
     def _walk(self, value: Any) -> Iterator[_Entry]:
         if isinstance(value, _LEAVES) or id(value) in self._seen:
@@ -73,16 +86,6 @@ class Watch:
             yield from self._walk(entry.value)
 
 
-def _current(entry: _Entry) -> bool:
-    try:
-        now = entry.get(entry.key)
-    except (KeyError, IndexError, AttributeError, ValueError):
-        now = _MISSING
-    if now is entry.value:
-        return True
-    return type(now) is type(entry.value) and isinstance(now, _SCALARS) and now == entry.value
-
-
 def _entries(value: Any) -> Iterator[_Entry]:
     if isinstance(value, FunctionType):
         yield from _of_function(value)
@@ -90,8 +93,10 @@ def _entries(value: Any) -> Iterator[_Entry]:
         yield from _attributes(value, "__self__", "__func__")
     elif isinstance(value, partial):
         yield from _attributes(value, "func", "args", "keywords")
-    elif isinstance(value, dict | list | tuple):
+    elif isinstance(value, dict | list):
         yield from _of_container(value, type(value).__name__)
+    elif isinstance(value, tuple):
+        yield from _of_container(list(value), "tuple")
     elif isinstance(value, nn.Module) or _is_users(value):
         yield from _of_object(value)
 
@@ -99,7 +104,7 @@ def _entries(value: Any) -> Iterator[_Entry]:
 def _of_function(function: Any) -> Iterator[_Entry]:
     names, scope = set(_names(function.__code__)), function.__globals__
     for name in sorted(names & scope.keys()):
-        yield _Entry(scope.__getitem__, name, scope[name], name)
+        yield _item(scope, name, name)
     free = function.__code__.co_freevars
     for name, cell in zip(free, function.__closure__ or (), strict=True):
         yield from _of_cell(cell, name)
@@ -116,21 +121,25 @@ def _of_container(value: Any, name: str) -> Iterator[_Entry]:
     if len(value) <= _LARGEST:
         keys = list(value) if isinstance(value, dict) else range(len(value))
         for key in keys:
-            yield _Entry(value.__getitem__, key, value[key], f"{name}[{key!r}]")
+            yield _item(value, key, f"{name}[{key!r}]")
 
 
 def _of_object(value: Any) -> Iterator[_Entry]:
     attributes = vars(value)
     hidden = _INTERNAL if isinstance(value, nn.Module) else ()
     for key in [key for key in attributes if key not in hidden]:
-        name = f"{type(value).__name__}.{key}"
-        yield _Entry(attributes.__getitem__, key, attributes[key], name)
+        yield _item(attributes, key, f"{type(value).__name__}.{key}")
 
 
 def _attributes(value: Any, *names: str) -> Iterator[_Entry]:
     for name in names:
         if hasattr(value, name):
-            yield _Entry(partial(getattr, value), name, getattr(value, name), name)
+            get, put = partial(getattr, value), partial(setattr, value)
+            yield _Entry(get, put, name, getattr(value, name), name)
+
+
+def _item(container: Any, key: Any, name: str) -> _Entry:
+    return _Entry(container.__getitem__, container.__setitem__, key, container[key], name)
 
 
 def _names(code: CodeType) -> Iterator[str]:
