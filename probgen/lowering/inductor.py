@@ -26,7 +26,7 @@ def compiled(module: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., 
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PyTorch tells itself
-            detached = [tensor.detach() for tensor in inputs]
+            detached: list[Any] = [tensor.detach() for tensor in inputs]
             return torch._inductor.compile(module, detached, options=OPTIONS)
     except Exception as error:
         raise CompileError(str(error).strip().splitlines()[0]) from error

@@ -84,6 +84,10 @@ class Lowered:
         if self.how != "eager":
             self._new(_Call.of(args, kwargs))
 
+    def forget(self) -> None:
+        """Start anew: the next call runs as it is."""
+        self.replays, self.met, self.started = {}, set(), False
+
     @property
     def used(self) -> str:
         """How the latest kind of call runs: "eager", "graph" or "inductor"."""
@@ -104,9 +108,11 @@ class Lowered:
         try:
             replay = _recorded(self, call)
         except Unrecordable as refusal:
-            return self._stay_eager(str(refusal))
+            self.stay_eager(str(refusal))
+            return None
         except Exception as error:  # the eager run will show it, if it is the program's own
-            return self._stay_eager(f"recording it failed: {error}")
+            self.stay_eager(f"recording it failed: {error}")
+            return None
         self.replays.setdefault(call.kind, []).append(replay)
         self._compile(replay, call)
         return replay
@@ -132,14 +138,15 @@ class Lowered:
     def _pays(self, replay: "_Replay") -> bool:
         return self.steps is not None and inductor.pays(replay.recording.module, self.steps)
 
-    def _stay_eager(self, reason: str) -> None:
+    def stay_eager(self, reason: str) -> None:
+        """Record nothing from now on."""
         self.how = "eager"
         self.warn(f"it runs eagerly: {reason}")
 
     def warn(self, reason: str) -> None:
         """Say it once."""
         message = f"{self.name} is not lowered as asked: {reason} (see docs/lowering.md)"
-        warnings.warn(message, LoweringWarning, stacklevel=5)
+        warnings.warn(message, LoweringWarning, stacklevel=6)
 
 
 class _Call(NamedTuple):
@@ -249,6 +256,11 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
                 recording, result = _record(lowered, call)
             finally:
                 watch.restore()
+            watch.check_used(recording.externals)
+            if _python_noise(_generators()) != _python_noise(generators):
+                raise Unrecordable(
+                    "it draws from Python's or NumPy's generator, not from PyTorch's"
+                )
             difference = "" if before is None else _difference(*before, recording, result)
             if before is not None and not difference:
                 break
@@ -337,6 +349,10 @@ def _undisturbed() -> Iterator[None]:
 def _generators() -> tuple[Any, ...]:
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return torch.get_rng_state(), cuda, random.getstate(), np.random.get_state()
+
+
+def _python_noise(states: tuple[Any, ...]) -> str:
+    return str(states[2:])
 
 
 def _set_generators(states: tuple[Any, ...]) -> None:

@@ -8,6 +8,7 @@ import torch
 from pyro import poutine
 from pyro.infer import RenyiELBO
 from pyro.infer.util import torch_item
+from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 from torch import Tensor
 
@@ -55,7 +56,9 @@ class SVI(pyro.infer.SVI):
         if isinstance(optim, torch.optim.Optimizer):
             optim = _OfAll(optim)
         super().__init__(model, guide, optim, loss, **kwargs)
+        self.renyi = isinstance(loss, RenyiELBO)
         self.captured: list[Tensor] = []
+        self.stored: dict[str, Tensor] = {}
         self.lowered = Lowered(
             self._loss_and_grads,
             lambda: self.captured,
@@ -66,6 +69,8 @@ class SVI(pyro.infer.SVI):
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """One gradient step; the loss as a number."""
+        if not self._holds_parameters():
+            self.lowered.forget()
         loss = self.lowered(*args, **kwargs)
         update.step(self.optim, self.captured)
         for parameter in self.captured:
@@ -75,12 +80,34 @@ class SVI(pyro.infer.SVI):
         return warn_if_nan(torch_item(loss), "loss")
 
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
-        with poutine.trace(param_only=True) as capture:
+        with poutine.trace(param_only=True) as capture, _Scales() as scales:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
+        if self.renyi and scales.found and self.lowered.how != "eager":
+            self.lowered.stay_eager(
+                "RenyiELBO puts the scale of a subsampled plate inside its log-mean-exp, so its "
+                "bound depends on the size of the data"
+            )
         sites = capture.trace.nodes.values()
-        found = {id(p): p for p in (site["value"].unconstrained() for site in sites)}
+        values: list[Any] = [site["value"] for site in sites]
+        found = {id(p): p for p in (value.unconstrained() for value in values)}
         self.captured = list(found.values())
+        self.stored = dict(pyro.get_param_store().named_parameters())
         return loss
+
+    def _holds_parameters(self) -> bool:
+        """Whether Pyro's store was not cleared, loaded or written to since."""
+        now = dict(pyro.get_param_store().named_parameters())
+        return all(now.get(name) is parameter for name, parameter in self.stored.items())
+
+
+class _Scales(Messenger):
+    """Whether any sample's log-density is scaled."""
+
+    found = False
+
+    def _pyro_post_sample(self, message: Any) -> None:
+        scale = message["scale"]
+        self.found |= isinstance(scale, Tensor) or scale != 1
 
 
 class _OfAll(pyro.optim.PyroOptim):

@@ -50,7 +50,7 @@ def step(optim: PyroOptim, parameters: Iterable[Tensor]) -> None:
 
 
 def _optimizer(optim: PyroOptim, parameter: Tensor) -> Any:
-    found = optim.optim_objs.get(parameter)
+    found: Any = optim.optim_objs.get(parameter)
     return found.optimizer if is_scheduler(found) else found
 
 
@@ -115,7 +115,7 @@ def _step_size(lr: float, beta1: float, beta2: float, step: int) -> float:
     return lr * math.sqrt(1 - beta2**step) / (1 - beta1**step)
 
 
-def _columns(owned: Sequence[_Owned]) -> tuple[list[Tensor], list[Any], list[dict[str, Any]]]:
+def _columns(owned: Sequence[_Owned]) -> tuple[list[Tensor], Any, list[dict[str, Any]]]:
     parameters = [one.parameter for one in owned]
     return parameters, [parameter.grad for parameter in parameters], [one.state for one in owned]
 

@@ -1,10 +1,12 @@
 """What Python keeps beside the tensors of a program: numbers, flags and what names refer to."""
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
 from probgen.lowering.recording import Unrecordable
@@ -39,8 +41,8 @@ class _Entry(NamedTuple):
 class Watch:
     """The values that programs reach through attributes, globals, closures and containers.
 
-    A recording is valid as long as they are what they were. Not seen: the contents of arrays and
-    of lists longer than 100.
+    A recording is valid as long as they are what they were. Not seen: the contents of arrays, and
+    of lists and dicts longer than 100.
 
     Args:
         roots: functions, methods, modules, objects.
@@ -58,6 +60,7 @@ class Watch:
     def __init__(self, *roots: Any) -> None:
         self._seen: dict[int, Any] = {}
         self.entries = [entry for root in roots for entry in self._walk(root)]
+        self.replaced: list[_Entry] = []
 
     def holds(self) -> bool:
         """Whether nothing has changed."""
@@ -72,10 +75,20 @@ class Watch:
         changed = [e for e in self.entries if e.value is not None and not e.holds()]
         for entry in changed:
             entry.put(entry.key, entry.value)
-        self.entries = [entry for entry in self.entries if entry.holds()]
+        self.entries = [entry for entry in self.entries if entry not in changed]
+        self.replaced = [entry for entry in changed if isinstance(entry.value, Tensor)]
         numbers = [entry.name for entry in changed if isinstance(entry.value, _SCALARS)]
         if numbers:
-            raise Unrecordable(f"{numbers[0]} changes in every call; keep it in a buffer")
+            raise Unrecordable(f"{numbers[0]} changes in every call: keep it in a buffer")
+
+    def check_used(self, tensors: Sequence[Tensor]) -> None:
+        """Raise if a call used a tensor and then put another in its place."""
+        used = set(map(id, tensors))
+        for entry in self.replaced:
+            if id(entry.value) in used:
+                raise Unrecordable(
+                    f"{entry.name} is replaced in every call: write to it in place, as to a buffer"
+                )
 
     def _walk(self, value: Any) -> Iterator[_Entry]:
         if isinstance(value, _LEAVES) or id(value) in self._seen:
@@ -93,8 +106,17 @@ def _entries(value: Any) -> Iterator[_Entry]:
         yield from _attributes(value, "__self__", "__func__")
     elif isinstance(value, partial):
         yield from _attributes(value, "func", "args", "keywords")
-    elif isinstance(value, dict | list):
-        yield from _of_container(value, type(value).__name__)
+    elif isinstance(value, np.random.Generator):
+        bits = value.bit_generator
+        yield _state(lambda: bits.state, partial(setattr, bits, "state"))
+    elif isinstance(value, random.Random):
+        yield _state(value.getstate, value.setstate)
+    elif isinstance(value, list):
+        put = partial(_truncate, value)
+        yield _Entry(lambda _: len(value), put, None, len(value), "the length of a list")
+        yield from _of_container(value, "list")
+    elif isinstance(value, dict):
+        yield from _of_container(value, "dict")
     elif isinstance(value, tuple):
         yield from _of_container(list(value), "tuple")
     elif isinstance(value, nn.Module) or _is_users(value):
@@ -115,6 +137,15 @@ def _of_function(function: Any) -> Iterator[_Entry]:
 def _of_cell(cell: CellType, name: str) -> Iterator[_Entry]:
     for entry in _attributes(cell, "cell_contents"):
         yield entry._replace(name=name)
+
+
+def _state(read: Callable[[], Any], write: Callable[[Any], None]) -> _Entry:
+    state, name = read(), "a generator's state"
+    return _Entry(lambda _: str(read()), lambda *_: write(state), None, str(state), name)
+
+
+def _truncate(value: list[Any], _: None, length: int) -> None:
+    del value[length:]
 
 
 def _of_container(value: Any, name: str) -> Iterator[_Entry]:
