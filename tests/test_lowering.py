@@ -12,10 +12,10 @@ import torch
 from pyro.infer import RenyiELBO, Trace_ELBO
 from pyro_zoo import ZOO, arguments, by_hand
 from torch import nn
+from torch._inductor import config as inductor_config
 
 from probgen import control, data, lowering, models, nets, objectives, training
-from probgen.lowering import SVI, LoweringError, LoweringWarning
-from probgen.lowering.inductor import pays
+from probgen.lowering import SVI, LoweringError, LoweringWarning, inductor
 from probgen.run import Folder
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
@@ -536,9 +536,45 @@ def test_a_lowered_step_trains_its_pair_and_no_other():
     assert not any(map(torch.equal, second, untouched.parameters()))
 
 
-def test_auto_compiles_what_runs_long_enough():
-    lowered = lowering.Lowered(lambda x: x.exp(), list, name="it", roots=(), how="graph")
-    lowered.prepare(torch.ones(3))
-    module = next(iter(lowered.replays.values()))[0].recording.module
-    assert not pays(module, 1000)
-    assert pays(module, 10**7)
+def test_auto_compiles_what_runs_long_enough(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(inductor, "compiled", lambda module, inputs: compiled.append(1) or module)
+    monkeypatch.setattr(inductor, "SECONDS", 1e-4)
+    monkeypatch.setattr(inductor, "SECONDS_PER_OPERATION", 0.0)
+    for steps, calls, expected in ((10, 5, 0), (20, 5, 1), (None, 13, 0), (None, 16, 1)):
+        compiled.clear()
+        lowered = lowering.Lowered(lambda x: x.exp(), list, name="it", roots=(), steps=steps)
+        for _ in range(calls):
+            lowered(torch.ones(3))
+        assert len(compiled) == expected
+        assert lowered.used == ("inductor" if expected else "graph")
+
+
+def test_no_compiler_is_said_once_and_the_graph_is_replayed():
+    lowered = lowering.Lowered(
+        lambda x: (x.exp() * 0.1234).sum(), list, name="it", roots=(), how="inductor"
+    )
+    config = {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
+    with inductor_config.patch(config), pytest.warns(LoweringWarning) as said:
+        values = [lowered(torch.ones(3)).item() for _ in range(4)]
+    assert len(said) == 1
+    assert "inductor does not compile it" in str(said[0].message)
+    assert values == pytest.approx([3 * 0.1234 * 2.718281828] * 4)
+    assert lowered.used == "graph"
+
+
+def test_gradients_that_compiling_would_merge_are_kept_apart():
+    a, b = (nn.Parameter(torch.ones(3)) for _ in range(2))
+
+    def program(x):
+        ((a + b) * x).sum().backward()
+        return x.sum()
+
+    lowered = lowering.Lowered(program, lambda: [a, b], name="it", roots=(), how="inductor")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LoweringWarning)
+        for _ in range(3):
+            a.grad = b.grad = None
+            lowered(torch.full((3,), 2.0))
+    a.grad.mul_(10)
+    assert b.grad.tolist() == [2, 2, 2]

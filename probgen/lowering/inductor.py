@@ -1,5 +1,6 @@
 """Recorded programs through TorchInductor: fused kernels, compiled by the C++ compiler."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,8 +33,13 @@ def compiled(module: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., 
         raise CompileError(str(error).strip().splitlines()[0]) from error
 
 
-def pays(module: fx.GraphModule, steps: int) -> bool:
-    """Whether that many steps save more time than compiling takes; the same on every machine."""
-    operations = sum(node.op == "call_function" for node in module.graph.nodes)
+def break_even(module: fx.GraphModule, tensors: Sequence[Tensor]) -> float:
+    """Number of steps that save as much time as compiling takes; the same on every machine.
+
+    Infinite where ``tensors`` are not on the CPU: nothing was measured there.
+    """
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        return math.inf
+    operations = 1 + sum(node.op == "call_function" for node in module.graph.nodes)
     cost = SECONDS + SECONDS_PER_OPERATION * operations
-    return steps * SAVED_PER_OPERATION * operations > cost
+    return math.ceil(cost / (SAVED_PER_OPERATION * operations))

@@ -76,7 +76,11 @@ class Lowered:
             return self.program(*args, **kwargs)
         call = _Call.of(args, kwargs)
         replay = self._known(call) or self._new(call)
-        return self.program(*args, **kwargs) if replay is None else replay(call.tensors)
+        if replay is None:
+            return self.program(*args, **kwargs)
+        if self.how == "auto" and self.steps is None and replay.calls == replay.break_even:
+            self._compile(replay, call)
+        return replay(call.tensors)
 
     def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Record these arguments' kind now, without any effect."""
@@ -114,7 +118,8 @@ class Lowered:
             self.stay_eager(f"recording it failed: {error}")
             return None
         self.replays.setdefault(call.kind, []).append(replay)
-        self._compile(replay, call)
+        if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
+            self._compile(replay, call)
         return replay
 
     def _worth_it(self, kind: Any) -> bool:
@@ -126,17 +131,14 @@ class Lowered:
             self.warn("its arguments change in every step: new shapes run eagerly when first met")
         return recorded < KINDS and (again or not self.changing)
 
-    def _compile(self, replay: "_Replay", call: "_Call") -> None:
-        asked = self.how == "inductor"
-        if asked or (self.how == "auto" and self._pays(replay)):
-            try:
-                replay.compile(call.tensors)
-            except inductor.CompileError as error:
-                if asked:
-                    self.warn(f"inductor cannot compile it, the graph is used: {error}")
-
     def _pays(self, replay: "_Replay") -> bool:
-        return self.steps is not None and inductor.pays(replay.recording.module, self.steps)
+        return self.steps is not None and self.steps >= replay.break_even
+
+    def _compile(self, replay: "_Replay", call: "_Call") -> None:
+        try:
+            replay.compile(call.tensors)
+        except inductor.CompileError as error:
+            self.warn(f"inductor does not compile it, its graph is replayed: {error}")
 
     def stay_eager(self, reason: str) -> None:
         """Record nothing from now on."""
@@ -221,10 +223,13 @@ class _Replay:
 
     def __init__(self, recording: Recording, result: _Result, watch: Watch) -> None:
         self.recording, self.result, self.watch = recording, result, watch
-        self.run: Callable[..., Sequence[Tensor]] = recording.module.forward
-        self.compiled = False
+        self.module = recording.module()
+        self.run: Callable[..., Sequence[Tensor]] = self.module.forward
+        self.break_even = inductor.break_even(self.module, recording.externals)
+        self.calls, self.compiled = 0, False
 
     def __call__(self, tensors: Sequence[Tensor]) -> Any:
+        self.calls += 1
         with torch.no_grad():
             return self.result.rebuilt(self.run(*tensors, *self.recording.externals))
 
@@ -237,10 +242,15 @@ class _Replay:
     def compile(self, tensors: Sequence[Tensor]) -> None:
         """Replace PyTorch's kernels by inductor's, if they give the same numbers."""
         inputs = [*tensors, *self.recording.externals]
-        compiled = inductor.compiled(self.recording.module, inputs)
+        compiled = inductor.compiled(self.module, inputs)
         expected = _trial(self.run, inputs, self.recording.written)
-        if not _agree(_trial(compiled, inputs, self.recording.written), expected):
-            raise inductor.CompileError("the compiled program gives other numbers")
+        found = _trial(compiled, inputs, self.recording.written)
+        if not _agree(found, expected):
+            raise inductor.CompileError("compiled, it gives other numbers")
+        last = len(found) - len(self.recording.written)
+        gradients = found[last - len(self.result.parameters) : last]
+        if len(_storages(gradients) - _storages(inputs)) < len(gradients):
+            raise inductor.CompileError("compiled, its gradients share memory")
         self.run, self.compiled = compiled, True
 
 
@@ -268,11 +278,12 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         else:
             raise Unrecordable(difference)
         _set_generators(generators)
+        replay = _Replay(recording._replace(outputs=[], after=[]), result, watch)
         inputs = [*call.tensors, *recording.externals]
-        found = _trial(recording.module.forward, inputs, recording.written)
+        found = _trial(replay.run, inputs, recording.written)
         if not _agree(found, [*recording.outputs, *recording.after]):
             raise Unrecordable("its recording gives other numbers")
-    return _Replay(recording._replace(outputs=[], after=[]), result, watch)
+    return replay
 
 
 def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
@@ -318,6 +329,10 @@ def _trial(
         finally:
             for tensor, value in zip(written, before, strict=True):
                 tensor.copy_(value)
+
+
+def _storages(tensors: Sequence[Tensor]) -> set[int]:
+    return {tensor.untyped_storage()._cdata for tensor in tensors}
 
 
 def _agree(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:

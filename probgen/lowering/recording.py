@@ -19,7 +19,6 @@ from pyro.util import warn_if_inf, warn_if_nan
 from torch import Tensor, fx
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 aten = torch.ops.aten
@@ -54,7 +53,7 @@ class Recording(NamedTuple):
     """A recorded call.
 
     Attributes:
-        module: takes the arguments, then the externals; gives the outputs, all flat.
+        graph: takes the arguments, then the externals; gives the outputs, all flat.
         externals: tensors it uses that are no arguments, by identity.
         written: those of them that it changes in place.
         pinned: inputs whose values Python looked at, {position: value}.
@@ -62,7 +61,7 @@ class Recording(NamedTuple):
         after: what it left in ``written``.
     """
 
-    module: fx.GraphModule
+    graph: fx.Graph
     externals: list[Tensor]
     written: list[Tensor]
     pinned: dict[int, Tensor]
@@ -72,7 +71,11 @@ class Recording(NamedTuple):
     @property
     def text(self) -> tuple[str | None, ...]:
         """The program as text, the same for the same program."""
-        return tuple(node.format_node() for node in self.module.graph.nodes)
+        return tuple(node.format_node() for node in self.graph.nodes)
+
+    def module(self) -> fx.GraphModule:
+        """The program as a function."""
+        return fx.GraphModule(torch.nn.Module(), self.graph, "Lowered")
 
 
 def record(
@@ -91,7 +94,7 @@ def record(
         Unrecordable: Python decides something by a value that may be another next time.
 
     >>> add = record(lambda x: [x + torch.ones(2)], [torch.zeros(2)])
-    >>> add.module(torch.full((2,), 3.0))
+    >>> add.module()(torch.full((2,), 3.0))
     (tensor([4., 4.]),)
     """
     aliases = [argument.detach() for argument in arguments]  # told from the same tensor as global
@@ -127,7 +130,8 @@ class _Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        leaves = [*_leaves(args), *_leaves([*kwargs.values()])]
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if _looks_at_values(func, args):
             if _is_only_a_check():
                 return func(*args, **kwargs)
@@ -136,8 +140,9 @@ class _Recorder(TorchDispatchMode):
                 return func(*args, **kwargs)
         if func is aten.lift_fresh.default:
             func = aten.clone.default  # of a literal, which the program may write to
-        self._check_arguments(args, kwargs)
-        nodes = tree_map_only(Tensor, self._node, (args, kwargs))
+        if any(isinstance(leaf, torch.Generator) for leaf in leaves):
+            self._refuse(f"it draws from a generator of its own{_where()}")
+        nodes = self._nodes(args), {name: self._nodes(value) for name, value in kwargs.items()}
         self._save_before_writing(func, args, kwargs)
         result = func(*args, **kwargs)
         node = self.graph.call_function(func, *nodes)
@@ -170,7 +175,7 @@ class _Recorder(TorchDispatchMode):
             self._refuse("it asks the host for a value that it changes itself")
         written = [tensor for tensor in self.inputs if _storage(tensor) in self.before]
         return Recording(
-            fx.GraphModule(torch.nn.Module(), self.graph, "Lowered"),
+            self.graph,
             self.inputs[self.arguments :],
             written,
             {i: tensor.clone() for i, tensor in self.pinned.items()},
@@ -194,6 +199,14 @@ class _Recorder(TorchDispatchMode):
             self._refuse(f"it uses a tensor of layout {tensor.layout}{_where()}")
         return self.nodes.get(tensor) or self._add_input(tensor)
 
+    def _nodes(self, value: Any) -> Any:
+        """An argument with nodes for tensors."""
+        if isinstance(value, Tensor):
+            return self._node(value)
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._nodes, value))
+        return value
+
     def _origin(self, func: Any, tensors: Sequence[Tensor]) -> "_Origin":
         if torch.Tag.nondeterministic_seeded in func.tags:
             return None
@@ -213,10 +226,6 @@ class _Recorder(TorchDispatchMode):
             key, storage = _storage(tensor), tensor.untyped_storage()
             if key in self.held and key not in self.before:
                 self.before[key] = (storage, storage.clone())
-
-    def _check_arguments(self, args: Any, kwargs: Any) -> None:
-        if any(isinstance(leaf, torch.Generator) for leaf in tree_leaves((args, kwargs))):
-            self._refuse(f"it draws from a generator of its own{_where()}")
 
     def _refuse(self, reason: str) -> NoReturn:
         self.refusal = Unrecordable(reason)
@@ -282,7 +291,15 @@ def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[
     for i, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             written.append(args[i] if i < len(args) else kwargs.get(argument.name))
-    return [leaf for leaf in tree_leaves(written) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in _leaves(written) if isinstance(leaf, Tensor)]
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def _frames() -> Iterator[FrameType]:
