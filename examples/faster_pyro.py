@@ -60,13 +60,15 @@ class VAE(nn.Module):
         )
 
     def model(self, x):
+        """p(x, z)."""
         pyro.module("decoder", self.decoder)
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", dist.Normal(x.new_zeros(len(x), self.latent), 1.0).to_event(1))
-            logits = self.decoder(z)
-            pyro.sample("x", dist.Bernoulli(logits=logits, validate_args=False).to_event(1), obs=x)
+            pixels = dist.Bernoulli(logits=self.decoder(z), validate_args=False)
+            pyro.sample("x", pixels.to_event(1), obs=x)
 
     def guide(self, x):
+        """q(z | x)."""
         pyro.module("encoder", self.encoder)
         with pyro.plate("data", len(x)):
             loc, log_scale = self.encoder(x).chunk(2, dim=-1)
