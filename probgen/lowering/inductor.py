@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-OPTIONS = {"fallback_random": True}
+OPTIONS = {"config_patches": {"fallback_random": True}}
 """Noise from PyTorch's generators, so that a compiled step draws what an eager one would."""
 SECONDS, SECONDS_PER_OPERATION, SAVED_PER_OPERATION = 3.0, 0.02, 4e-6
 """Time to compile, and time saved per step, as measured on two CPU cores."""
@@ -28,7 +28,9 @@ def compiled(module: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., 
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PyTorch tells itself
             detached: list[Any] = [tensor.detach() for tensor in inputs]
-            return torch._inductor.compile(module, detached, options=OPTIONS)
+            return torch._inductor.standalone_compile(
+                module, detached, dynamic_shapes="from_example_inputs", options=OPTIONS
+            )
     except Exception as error:
         raise CompileError(str(error).strip().splitlines()[0]) from error
 
