@@ -341,7 +341,7 @@ def test_other_shapes_are_recorded_when_they_come():
 
 def test_shapes_that_change_in_every_step_are_said_once():
     svi, x = made(SVI, "mask and scale"), arguments("mask and scale")[0]
-    with pytest.warns(LoweringWarning, match="arguments change in every step") as said:
+    with pytest.warns(LoweringWarning, match="change in every step") as said:
         losses = [svi.step(x[:n]) for n in (40, 39, 38, 37, 36, 35, 34)]
     assert len(said) == 1
     assert len(svi.lowered.replays) == 3
@@ -386,6 +386,50 @@ def test_what_is_changed_from_outside_is_seen():
     assert found == pytest.approx(expected, rel=1e-6)
     assert far(ours, values) < 1e-6
     assert svi.lowered.used == "graph"
+
+
+def test_an_annealed_attribute_runs_eagerly_until_it_stays():
+    def annealed(kind):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        model = Weighted()
+        svi = kind(model, model.guide, adam(), Trace_ELBO())
+        losses = []
+        for step in range(14):
+            model.weight = min(1.0, 0.1 * (step + 1))
+            losses.append(svi.step())
+        return losses, svi
+
+    expected, _ = annealed(pyro.infer.SVI)
+    with pytest.warns(LoweringWarning, match="change in every step") as said:
+        found, svi = annealed(SVI)
+    assert len(said) == 1
+    assert found == pytest.approx(expected, rel=1e-6)
+    newest = next(iter(svi.lowered.replays.values()))[-1]
+    assert newest.calls >= 3
+
+
+def test_a_step_inside_a_handler_is_that_handlers():
+    def scaled(kind):
+        svi = made(kind, "delta")
+        args = arguments("delta")
+        losses = [svi.step(*args) for _ in range(3)]
+        with pyro.poutine.scale(scale=3.0):
+            losses.append(svi.step(*args))
+        return losses + [svi.step(*args)]
+
+    assert scaled(SVI) == pytest.approx(scaled(pyro.infer.SVI), rel=1e-6)
+
+
+@pytest.mark.parametrize("argument", [np.ones(3), torch.ones(3, requires_grad=True)])
+def test_arguments_that_a_recording_cannot_follow_are_named(argument):
+    def program(x):
+        return torch.as_tensor(x).sum()
+
+    lowered = lowering.Lowered(program, list, name="it", roots=())
+    lowered(argument)
+    with pytest.warns(LoweringWarning, match="argument"):
+        assert lowered(argument).item() == 3
 
 
 def test_a_value_that_only_arguments_decide_is_looked_at_again():

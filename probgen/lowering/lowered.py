@@ -34,15 +34,16 @@ class LoweringWarning(UserWarning):
 
 
 class Lowered:
-    """Calls of ``program``, with the handlers, traces and autograd of all but the first gone.
+    """Calls of ``program`` by its recording: the tensor operations, and nothing around them.
 
     The first call runs as it is, so that whatever the program creates lazily exists. The second
-    is recorded, checked against the first's kind, and replayed from then on, as is every other
-    shape of the arguments. Where that would not be the same computation, ``program`` itself is
-    called, and one ``LoweringWarning`` says why.
+    is recorded, tried and replayed; so is, when it comes, every other kind of call (shapes of the
+    arguments, values that Python decides by). Where a replay would not be the same computation,
+    ``program`` itself is called, and one ``LoweringWarning`` says why.
 
     Args:
-        program: gives tensors (nested as it likes), gradients in ``.grad`` of the parameters.
+        program: gives tensors (nested as it likes), and gradients in the ``.grad`` of the
+            parameters, which is None before.
         parameters: what it differentiates by, as known after the first call.
         name: what a warning calls it.
         roots: functions and objects it is made of, watched for changes.
@@ -67,7 +68,8 @@ class Lowered:
         self.how, self.steps = how, steps
         self.replays: dict[Any, list[_Replay]] = {}
         self.met: set[Any] = set()
-        self.started, self.fresh, self.changing = False, 0, False
+        self.glimpse: _Glimpse | None = None
+        self.started, self.fresh, self.said = False, 0, False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As ``program``."""
@@ -107,7 +109,7 @@ class Lowered:
         return None
 
     def _new(self, call: "_Call") -> "_Replay | None":
-        if not self._worth_it(call.kind):
+        if not self._worth_it(call):
             return None
         try:
             replay = _recorded(self, call)
@@ -117,19 +119,24 @@ class Lowered:
         except Exception as error:  # the eager run will show it, if it is the program's own
             self.stay_eager(f"recording it failed: {error}")
             return None
+        while sum(map(len, self.replays.values())) >= KINDS:
+            self.replays.pop(next(iter(self.replays)))
         self.replays.setdefault(call.kind, []).append(replay)
         if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
             self._compile(replay, call)
         return replay
 
-    def _worth_it(self, kind: Any) -> bool:
+    def _worth_it(self, call: "_Call") -> bool:
+        """Whether there will be more calls like this one: the first few, and what comes again."""
         self.fresh += 1
-        again, recorded = kind in self.met, sum(map(len, self.replays.values()))
-        self.met.add(kind)
-        if self.fresh > FRESH and not self.changing:
-            self.changing = True
-            self.warn("its arguments change in every step: new shapes run eagerly when first met")
-        return recorded < KINDS and (again or not self.changing)
+        again = call.kind in self.met and call.kind not in self.replays
+        again |= self.glimpse is not None and self.glimpse.holds(call)
+        self.met.add(call.kind)
+        self.glimpse = _Glimpse.at(call, Watch(*self.roots), self.replays.get(call.kind, ()))
+        if self.fresh > FRESH and not (again or self.said):
+            self.said = True
+            self.warn("its arguments or what they meet change in every step; new ones run eagerly")
+        return again or self.fresh <= FRESH
 
     def _pays(self, replay: "_Replay") -> bool:
         return self.steps is not None and self.steps >= replay.break_even
@@ -164,7 +171,7 @@ class _Call(NamedTuple):
         leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else id(o)) for o in others)
+        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else None) for o in others)
         shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
         return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
 
@@ -177,7 +184,7 @@ class _Call(NamedTuple):
     def check(self) -> None:
         """Raise unless a recording can hold for other calls of the kind."""
         for other in self.others:
-            if not (isinstance(other, _PLAIN) or other is _TENSOR or callable(other)):
+            if not (isinstance(other, _PLAIN) or other is _TENSOR):
                 raise Unrecordable(
                     f"expected arguments of tensors, numbers and strings; got {type(other)}"
                 )
@@ -195,6 +202,25 @@ def _surroundings() -> tuple[Any, ...]:
         torch.is_autocast_enabled("cuda"),
         torch.is_grad_enabled(),
     )
+
+
+class _Glimpse(NamedTuple):
+    """A call that was not recorded: its kind, what surrounded it, values that Python looked at."""
+
+    kind: Any
+    watch: Watch
+    values: dict[int, Tensor]
+
+    @classmethod
+    def at(cls, call: _Call, watch: Watch, replays: Sequence["_Replay"]) -> "_Glimpse":
+        looked = {i for replay in replays for i in replay.recording.pinned}
+        arguments = range(len(call.tensors))
+        return cls(call.kind, watch, {i: call.tensors[i].clone() for i in looked & {*arguments}})
+
+    def holds(self, call: _Call) -> bool:
+        """Whether another call is the same."""
+        same = self.kind == call.kind and self.watch.holds()
+        return same and all(torch.equal(call.tensors[i], v) for i, v in self.values.items())
 
 
 class _Result(NamedTuple):
