@@ -8,7 +8,6 @@ on where it stopped, and `probgen evaluate "runs/dsprites_beta/beta 4"` reproduc
 Numbers and figures go to docs/results.
 """
 
-import argparse
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -46,14 +45,15 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
 
 def drawn(runs: list[Run]) -> dict[str, Figure]:
     data = runs[0].data
-    x = pictures.items(runs[0].pair, data)
+    few = pictures.items(runs[0].pair, data)
     shown = pictures.spread(data, pictures.CODES)
     codes = {run.name: pictures.principal(pictures.codes(run.pair, shown)) for run in runs}
     panels = {name: (points, shown.y) for name, points in codes.items()}
     found = {
         "losses": figures.loss_panels({run.name: run.history for run in runs}),
         "reconstructions": figures.images(
-            {"original": x} | {run.name: pictures.reconstruction(run.pair, x) for run in runs}
+            {"original": few.x}
+            | {run.name: pictures.reconstruction(run.pair, few) for run in runs}
         ),
         "samples": figures.images({run.name: pictures.samples(run.pair, 8) for run in runs}),
         "codes-by-shape": figures.scatters(panels, data.classes),
@@ -75,10 +75,4 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
-    parser.add_argument("--device", default="auto")
-    main(**vars(parser.parse_args()))
+    study.command(main)

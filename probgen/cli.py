@@ -54,24 +54,89 @@ _objective_option, _training_option = _option("Objective"), _option("Training")
 
 @app.command()
 def train(
-    model: Annotated[Literal["vae"], typer.Argument(help="What to train.")],
+    model: Annotated[
+        Literal["vae", "conditional", "vampprior", "vq", "sparse", "autoencoder"],
+        typer.Argument(help="What to train."),
+    ],
     data: DataOption = "digits",
     limit: Annotated[
         int | None, _data_option("At most so many images of each part, a seeded draw.")
     ] = None,
     binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
     validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
-    net: Annotated[Literal["dense", "conv"], _model_option("Encoder and decoder.")] = "dense",
-    latent: Annotated[int, _model_option("Dimensions of the latent.")] = 16,
+    net: Annotated[
+        Literal["dense", "gated", "conv"], _model_option("Encoder and decoder.")
+    ] = "dense",
+    latent: Annotated[
+        int, _model_option("Dimensions of the latent; of a vq's features, a sparse one's atoms.")
+    ] = 16,
     hidden: Annotated[int, _model_option("Width of the hidden dense layer.")] = 400,
     likelihood: Annotated[
-        Literal["bernoulli", "gaussian", "gaussian-learned", "gaussian-optimal"],
+        Literal[
+            "bernoulli",
+            "continuous-bernoulli",
+            "discretized-logistic",
+            "gaussian",
+            "gaussian-learned",
+            "gaussian-optimal",
+        ],
         _model_option("p(x | z); the Gaussian's sigma is fixed, learned, or each batch's best."),
     ] = "bernoulli",
     sigma: Annotated[float, _model_option("Sigma of the Gaussian, or where it starts.")] = 1.0,
-    objective: Annotated[Literal["elbo", "beta"], _objective_option("What to maximise.")] = "elbo",
-    beta: Annotated[float, _objective_option("Weight of the KL in the beta objective.")] = 1.0,
-    warmup: Annotated[int, _objective_option("Steps over which beta rises from 0.")] = 0,
+    prior: Annotated[
+        Literal["normal", "mixture", "flow"], _model_option("p(z) of vae and conditional.")
+    ] = "normal",
+    components: Annotated[
+        int, _model_option("Gaussians of a mixture prior, pseudo-inputs of a vampprior.")
+    ] = 50,
+    codes: Annotated[int, _model_option("Size of a vq's codebook.")] = 512,
+    penalty: Annotated[float, _model_option("Weight of the l1 norm in a sparse encoder.")] = 0.1,
+    noise: Annotated[float, _model_option("On an autoencoder's input in training.")] = 0.0,
+    objective: Annotated[
+        Literal[
+            "elbo",
+            "beta",
+            "controlled",
+            "geco",
+            "capacity",
+            "free-bits",
+            "total-correlation",
+            "iwae",
+        ],
+        _objective_option("What to maximise."),
+    ] = "elbo",
+    beta: Annotated[
+        float,
+        _objective_option(
+            "beta: weight of the KL. total-correlation: of its part. controlled: where it starts."
+        ),
+    ] = 1.0,
+    warmup: Annotated[
+        int, _objective_option("Steps over which beta, the target or the capacity rises from 0.")
+    ] = 0,
+    target_kl: Annotated[
+        float | None, _objective_option("controlled: the KL to hold, nats per image.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, _objective_option("geco: reconstruction error to allow, nats per image.")
+    ] = None,
+    kp: Annotated[float, _objective_option("controlled, geco: proportional gain.")] = 1.0,
+    ki: Annotated[float, _objective_option("controlled, geco: integral gain.")] = 0.02,
+    beta_min: Annotated[float, _objective_option("controlled: least beta.")] = 0.0,
+    beta_max: Annotated[float, _objective_option("controlled: greatest beta.")] = 100.0,
+    gamma: Annotated[
+        float | None, _objective_option("capacity: weight of the KL's distance from it.")
+    ] = None,
+    capacity: Annotated[
+        float | None, _objective_option("capacity: nats per image for the KL.")
+    ] = None,
+    free_bits: Annotated[
+        float | None, _objective_option("free-bits: nats that cost nothing.")
+    ] = None,
+    per: Annotated[
+        Literal["dimension", "site"], _objective_option("free-bits: what they are free for.")
+    ] = "dimension",
+    k: Annotated[int | None, _objective_option("iwae: samples of the guide per image.")] = None,
     epochs: Annotated[int, _training_option("Passes over the training set.")] = 20,
     batch_size: Annotated[int, _training_option("Images per step.")] = 128,
     lr: Annotated[float, _training_option("Adam's learning rate.")] = 1e-3,
@@ -147,6 +212,8 @@ def report(
     """
     from probgen import report
 
+    if out and len(folders) == 1:
+        raise report.ReportError("--out goes with several runs: one run's page is in its folder")
     runs = [report.load(folder, data, device) for folder in folders]
     if len(runs) > 1:
         page = report.compare(out or Path("runs") / "comparison", runs)
@@ -229,7 +296,7 @@ def _train(
     tensorboard: bool,
     resume: bool = False,
 ) -> None:
-    from probgen import history, report, training
+    from probgen import history, models, report, training
     from probgen.evaluation import likelihood
 
     log = history.tensorboard(folder / "tensorboard") if tensorboard else None
@@ -240,8 +307,11 @@ def _train(
         raise typer.Exit(130) from None
     scores = likelihood.scores(done.pair, done.test)
     _show(folder, scores)
-    samples = report.pictures.samples(done.pair, 64)
-    _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
+    try:
+        samples = report.pictures.samples(done.pair, 64)
+        _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
+    except models.ModelError as missing:
+        _say(f"no samples: {missing}")
     _say(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
     _say(f"report: {report.save(folder, done.history, done.pair, done.test, scores)}")
 
@@ -249,8 +319,8 @@ def _train(
 def _save_reconstructions(folder: Path, pair: Any, test: "Set") -> Path:
     from probgen import report
 
-    x = report.pictures.items(pair, test, 16)
-    pairs = report.interleave(x, report.pictures.reconstruction(pair, x))
+    shown = report.pictures.items(pair, test, 16)
+    pairs = report.interleave(shown.x, report.pictures.reconstruction(pair, shown))
     return report.save_grid(folder / "reconstructions.png", pairs, columns=8)
 
 

@@ -1,7 +1,10 @@
 """Several runs as one study: trained or gone on with, scored, its numbers and figures written."""
 
-from collections.abc import Mapping, Sequence
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -13,11 +16,38 @@ from probgen.run import Folder
 Row = Mapping[str, str | float]
 
 
-def train(recipes: Mapping[str, Recipe], folder: Path, device: str = "auto") -> list[Run]:
+def command(main: Callable[..., object], epochs: int = 10) -> None:
+    """Call a study's ``main`` with the words of the command line.
+
+    Args:
+        main: ``main(epochs, quick, runs, out, device)`` of a script whose docstring is the help.
+        epochs: where none are given.
+    """
+    parser = argparse.ArgumentParser(
+        description=sys.modules[main.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"default: {epochs}")
+    parser.add_argument("--quick", action="store_true", help="a few images, in seconds")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+    main(**vars(parser.parse_args()))
+
+
+def train(
+    recipes: Mapping[str, Recipe], folder: Path, device: str = "auto", **settings: Any
+) -> list[Run]:
     """One run per recipe, each in a folder of its name, as ``probgen train`` leaves it.
 
     A finished run is not trained again, and one that was stopped goes on; ``probgen evaluate``
     on a folder reproduces its scores.json from its run.json.
+
+    Args:
+        recipes: by the runs' names.
+        folder: where their folders go.
+        device: as for ``training.place``.
+        settings: others of ``training.fit``, such as ``log_every``.
 
     Raises:
         CheckpointError: a folder holds a run by another recipe.
@@ -25,7 +55,7 @@ def train(recipes: Mapping[str, Recipe], folder: Path, device: str = "auto") -> 
     runs = []
     for name, words in recipes.items():
         path = folder / name
-        history, pair, test = recipe.train(words, path, device=device, resume=True)
+        history, pair, test = recipe.train(words, path, device=device, resume=True, **settings)
         scores = evaluation.likelihood.scores(pair, test)
         report.save_scores(path, scores)
         report.save(path, history, pair, test, scores)

@@ -1,6 +1,5 @@
 """Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will."""
 
-import hashlib
 import math
 import signal
 import threading
@@ -19,7 +18,7 @@ from probgen import progress
 from probgen.checkpoint import CheckpointError
 from probgen.data import Set
 from probgen.evaluation import likelihood
-from probgen.history import History, Meter, NonFiniteError, Record, measured
+from probgen.history import History, Measured, Meter, NonFiniteError, Record, measured
 from probgen.lowering import HOW, How, Lowered
 from probgen.objectives import ELBO, Pair
 from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
@@ -71,7 +70,7 @@ def fit(
     Args:
         pair: ``nn.Module`` with ``model(x, y=None)`` and ``guide(x, y=None)``; left in
             evaluation mode, with the best weights if ``patience`` is given, else the last.
-        objective: what to minimise.
+        objective: what to minimise; told the size of the data unless it has a ``data_size``.
         data: training set, kept on the device; batches are drawn without replacement.
         epochs: passes over the data; or else
         steps: updates.
@@ -118,6 +117,7 @@ def fit(
         patience, checkpoint_every, log_every,
     )  # fmt: skip
     settings.check(objective, data, validation)
+    objective = objective if objective.data_size else objective.over(len(data))
     folder = None if checkpoint is None else Folder(checkpoint)
     if folder and folder.holds_run() and not resume:
         raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")
@@ -272,7 +272,7 @@ class _Run:
             "optimizer": f"{type(self.optimizer).__name__}(lr={defaults.get('lr')})",
             "optimizer_settings": {name: repr(value) for name, value in defaults.items()},
             "data": {"name": self.data.name, "n": len(self.data), "shape": [*self.data.shape]},
-            "data_sha256": _digest(self.data) if self.folder else None,
+            "data_sha256": self.data.digest() if self.folder else None,
         }
 
     def _take(self, state: Mapping[str, Any]) -> None:
@@ -337,7 +337,7 @@ class _Run:
             remaining = order.split(self.settings.batch_size)[done:]
             yield from remaining[: self.total - self.step]
 
-    def _gradients(self, index: Tensor) -> tuple[list[str], Tensor]:
+    def _gradients(self, index: Tensor) -> Measured:
         arguments = likelihood.arguments(self.module, self.data, index)
         with _autocast(self.settings.precision, self.data.x.device):
             loss, terms = self.objective.evaluate(self.module.model, self.module.guide, *arguments)
@@ -345,12 +345,12 @@ class _Run:
         return measured(loss, terms, self.objective.weights())
 
     def _update(self, index: Tensor) -> None:
-        names, values = self.gradients(index)
+        step = self.gradients(index)
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.meter.add(names, values)
+        self.meter.add(step)
         self.images += len(index)
         self.step += 1
 
@@ -386,7 +386,8 @@ class _Run:
         return rest == 0 and epoch % self.settings.validate_every == 0
 
     def _validate(self, validation: Set) -> Record:
-        terms = likelihood.terms(self.module, validation, seed=self.settings.seed)
+        seed = self.settings.seed
+        terms = likelihood.terms(self.module, validation, seed=seed, objective=self.objective)
         with torch.no_grad():
             loss = self.objective.combine(terms).item()
         if not math.isfinite(loss):
@@ -494,14 +495,6 @@ def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
     return {name: value.dtype for name, value in state if isinstance(value, Tensor)}
 
 
-def _digest(data: Set) -> str:
-    tensors = [t for t in (data.x, data.y) if t is not None]
-    digest = hashlib.sha256(str((data.dynamic, [t.dtype for t in tensors])).encode())
-    for tensor in tensors:
-        digest.update(tensor.contiguous().cpu().numpy().data)
-    return digest.hexdigest()
-
-
 def _same(saved: Any, current: Any) -> bool:
     """Whether a setting is the saved one; of an optimiser's, those that both versions have."""
     if isinstance(saved, dict) and isinstance(current, dict):
@@ -516,7 +509,9 @@ def _how(saved: Any) -> How:
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")
-_SHOWN = ("loss", "log_likelihood", "kl", "beta", "validation_elbo", "images_per_second")
+_SHOWN = (
+    "loss", "log_likelihood", "kl", "beta", "lambda", "validation_elbo", "images_per_second",
+)  # fmt: skip
 
 
 @contextmanager

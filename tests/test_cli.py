@@ -47,6 +47,30 @@ def test_train_shows_the_elbo_and_pictures(probgen, tmp_path):
     assert scores["protocol"]["n"] == 297
 
 
+CHOICES = {
+    "controlled": ("--target-kl", 3, "--beta-max", 50, "--warmup", 5),
+    "geco": ("--tolerance", 25, "--ki", 0.1),
+    "capacity": ("--gamma", 5, "--capacity", 3, "--warmup", 5),
+    "free-bits": ("--free-bits", 0.2, "--per", "site"),
+}
+
+
+@pytest.mark.parametrize("objective", CHOICES)
+def test_every_objective_has_its_words_and_resumes(probgen, tmp_path, objective):
+    words = (*QUICK, "--objective", objective, *CHOICES[objective], "--out", tmp_path)
+    assert probgen(*words, "--epochs", 1)[0] == 0
+    assert probgen("resume", tmp_path, "--epochs", 2)[0] == 0
+    curve = {"geco": "lambda", "controlled": "beta"}.get(objective, "kl")
+    assert (tmp_path / "report" / f"{curve}.svg").exists()
+
+
+def test_a_recipe_of_an_earlier_version_is_read(probgen, run):
+    facts = json.loads((run / "run.json").read_text())
+    del facts["recipe"]["target_kl"], facts["recipe"]["kp"]
+    (run / "run.json").write_text(json.dumps(facts))
+    assert probgen("evaluate", run)[0] == 0
+
+
 def test_evaluate_agrees_with_train_and_sample_draws(probgen, run):
     trained = checkpoint.read_json(run / "scores.json")
     (run / "scores.json").unlink()
@@ -100,6 +124,10 @@ WRONG = [
     (("train", "gan"), "Invalid value for"),
     (("train", "vae", "--beta", 4), "--objective beta"),
     (("train", "vae", "--objective", "beta", "--beta", -1), "beta a finite number >= 0"),
+    (("train", "vae", "--objective", "controlled"), "controlled needs --target-kl"),
+    (("train", "vae", "--objective", "capacity"), "capacity needs --gamma and --capacity"),
+    (("train", "vae", "--target-kl", 4), "--target-kl goes with --objective controlled; got elbo"),
+    (("train", "vae", "--objective", "controlled", "--target-kl", -1), "target_kl >= 0"),
     (("train", "vae", "--batch-size", 2000), "batch_size from 1 to 1500"),
     (("train", "vae", "--latent", 0), "latent >= 1; got 0"),
     (("train", "vae", "--validation", 2), "fraction"),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -419,3 +420,22 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
     results = json.loads(done.stdout)
     assert len(results) == 20
     assert all(result["killed"] and result["same"] for result in results), results
+
+
+def test_a_global_kl_counts_once_over_the_data_not_in_every_batch():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.loc = nn.Parameter(torch.tensor(2.0))
+
+        def model(self, x, y=None):
+            w = pyro.sample("w", dist.Normal(0.0, 1.0))
+            with pyro.plate("data", len(x)):
+                pyro.sample("x", dist.Normal(w, 1.0), obs=x)
+
+        def guide(self, x, y=None):
+            pyro.module(f"mean{id(self)}", self)
+            pyro.sample("w", dist.Normal(self.loc, 1.0))
+
+    history = training.fit(Mean(), ELBO(), data.arrays(torch.zeros(50)), steps=1, batch_size=5)
+    assert history.records[0]["kl"] == pytest.approx(2.0 / 50)
