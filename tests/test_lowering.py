@@ -521,8 +521,24 @@ OBJECTIVES = {
     "particles": lambda: objectives.ELBO(num_particles=2, vectorize_particles=True),
     "beta": lambda: objectives.BetaELBO(4.0),
     "annealed": lambda: objectives.BetaELBO(control.Linear(0, 1, 10)),
+    "capacity": lambda: objectives.CapacityELBO(10.0, control.Linear(0.0, 5.0, 10)),
+    "free bits": lambda: objectives.FreeBitsELBO(0.5),
+    "controlled": lambda: objectives.ControlledELBO(target_kl=6.0),
+    "controlled to a schedule": lambda: objectives.ControlledELBO(control.Linear(2.0, 6.0, 10)),
+    "controlled by site": lambda: objectives.ControlledELBO({"z": 5.0}),
+    "GECO": lambda: objectives.GECO(tolerance=20.0),
+    "total correlation": lambda: objectives.TotalCorrelationELBO(beta=4.0),
+    "total correlation, weighted": lambda: objectives.TotalCorrelationELBO(
+        beta=4.0, estimator="weighted"
+    ),
+    "importance weighted": lambda: objectives.ImportanceWeightedELBO(5),
 }
 FITS = [(pair, "ELBO") for pair in PAIRS] + [("Bernoulli", name) for name in OBJECTIVES]
+
+
+def test_every_objective_is_among_them():
+    made = {type(make()).__name__ for make in OBJECTIVES.values()}
+    assert made == {name for name in objectives.__all__ if name.endswith("ELBO") or name == "GECO"}
 
 
 @pytest.mark.parametrize(("pair", "objective"), FITS)
