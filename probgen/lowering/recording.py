@@ -39,8 +39,6 @@ _ONLY_COMPLAIN = {
 }
 """Functions whose host reads end in a warning, an error or nothing."""
 _MACHINERY = ("torch", "contextlib", "probgen.lowering")
-
-
 _UNSEEN_READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr)
 _VALUE_TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
@@ -55,7 +53,7 @@ class Recording(NamedTuple):
     Attributes:
         graph: takes the arguments, then the externals; gives the outputs, all flat.
         externals: tensors it uses that are no arguments, by identity.
-        written: those of them that it changes in place.
+        written: those of them that it writes to.
         pinned: inputs whose values Python looked at, {position: value}.
         outputs: what the recorded call gave.
         after: what it left in ``written``.
@@ -173,6 +171,8 @@ class _Recorder(TorchDispatchMode):
         self.graph.eliminate_dead_code(_matters)
         if any(_storage(tensor) in self.before for tensor in self.pinned.values()):
             self._refuse("it asks the host for a value that it changes itself")
+        if any(_storage(tensor) in self.before for tensor in self.inputs[: self.arguments]):
+            self._refuse("it writes to an argument: let it write to a copy")
         written = [tensor for tensor in self.inputs if _storage(tensor) in self.before]
         return Recording(
             self.graph,
