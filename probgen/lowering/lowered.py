@@ -96,10 +96,11 @@ class Lowered:
 
     @property
     def used(self) -> str:
-        """How the latest kind of call runs: "eager", "graph" or "inductor"."""
+        """How calls run: "eager", "graph" or, if any, "inductor"."""
         if self.how == "eager" or not self.replays:
             return "eager"
-        return "inductor" if list(self.replays.values())[-1][-1].compiled else "graph"
+        compiled = any(one.compiled for replays in self.replays.values() for one in replays)
+        return "inductor" if compiled else "graph"
 
     def _known(self, call: "_Call") -> "_Replay | None":
         for replay in self.replays.get(call.kind, ()):
@@ -119,11 +120,11 @@ class Lowered:
         except Exception as error:  # the eager run will show it, if it is the program's own
             self.stay_eager(f"recording it failed: {error}")
             return None
+        if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
+            self._compile(replay, call)
         while sum(map(len, self.replays.values())) >= KINDS:
             self.replays.pop(next(iter(self.replays)))
         self.replays.setdefault(call.kind, []).append(replay)
-        if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
-            self._compile(replay, call)
         return replay
 
     def _worth_it(self, call: "_Call") -> bool:
@@ -139,7 +140,8 @@ class Lowered:
         return again or self.fresh <= FRESH
 
     def _pays(self, replay: "_Replay") -> bool:
-        return self.steps is not None and self.steps >= replay.break_even
+        """Whether most steps will be of this kind, the first, and enough of them."""
+        return not self.replays and self.steps is not None and self.steps >= replay.break_even
 
     def _compile(self, replay: "_Replay", call: "_Call") -> None:
         try:

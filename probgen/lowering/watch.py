@@ -124,9 +124,10 @@ def _entries(value: Any) -> Iterator[_Entry]:
 
 
 def _of_function(function: Any) -> Iterator[_Entry]:
-    names, scope = set(_names(function.__code__)), function.__globals__
-    for name in sorted(names & scope.keys()):
-        yield _item(scope, name, name)
+    scope = function.__globals__
+    if not _is_library(scope.get("__name__", "")):
+        for name in sorted(scope.keys() & set(_names(function.__code__))):
+            yield _item(scope, name, name)
     free = function.__code__.co_freevars
     for name, cell in zip(free, function.__closure__ or (), strict=True):
         yield from _of_cell(cell, name)
@@ -183,5 +184,9 @@ def _names(code: CodeType) -> Iterator[str]:
 def _is_users(value: Any) -> bool:
     """Whether it is an object of a class that a library does not bring, or one of its losses."""
     module = type(value).__module__ or ""
-    library = module.partition(".")[0] in _LIBRARIES and not module.startswith("pyro.infer")
-    return hasattr(value, "__dict__") and not library
+    brought = _is_library(module) and not module.startswith("pyro.infer")
+    return hasattr(value, "__dict__") and not brought
+
+
+def _is_library(module: str) -> bool:
+    return module.partition(".")[0] in _LIBRARIES
