@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from probgen import progress
 from probgen.checkpoint import CheckpointError
+from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
 from probgen.evaluation import likelihood
 from probgen.history import History, Measured, Meter, NonFiniteError, Record, measured

@@ -142,6 +142,38 @@ def test_a_study_runs_quickly_and_writes_its_results(name, tmp_path, capsys):
     assert all(path.stat().st_size < 300_000 for path in pictures)
 
 
+def test_the_floor_study_is_monotone_and_writes_its_results(tmp_path, capsys):
+    """On digits: scores worsen from real images over fewer principal components to noise."""
+    module = example("fashion_mnist_floor")
+    rows = module.main(epochs=9, quick=True, runs=tmp_path / "r", out=tmp_path, device="cpu")
+    by_name = {row["run"]: row for row in rows}
+    order = [by_name[name] for name in (module.FLOOR, "PCA-10", module.NOISE)]
+    for name, sign in (("FID", 1), ("KID", 1), ("coverage", -1), ("recall", -1)):
+        values = [sign * row[name] for row in order]
+        assert values == sorted(values), name
+    content = checkpoint.read_json(tmp_path / "fashion_mnist_floor.json")
+    assert len(content["runs"]) == 4
+    assert len(rows) == 12
+    assert "coursework report" in capsys.readouterr().out
+    pictures = list((tmp_path / "fashion_mnist_floor").glob("*.png"))
+    assert len(pictures) == 4
+    assert all(path.stat().st_size < 300_000 for path in pictures)
+
+
+def test_the_classifiers_can_be_trained_again(tmp_path):
+    rows = example("train_classifiers").main(["digits"], quick=True, out=tmp_path, device="cpu")
+    assert [row["run"] for row in rows] == ["digits"]
+    known = checkpoint.read_json(tmp_path / "digits.json")
+    assert {"accuracy", "recipe", "sha256", "environment"} <= known.keys()
+
+
+def test_only_features_of_the_evaluators_touch_files():
+    touching = ("pathlib", "probgen.checkpoint", "probgen.progress", "io", "os", "urllib")
+    for path in files_of("evaluation"):
+        if path.parent.name != "features":
+            assert not {*imports_of(path)} & {*touching}, path.name
+
+
 def test_no_machine_path_is_committed():
     files = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False
