@@ -28,6 +28,7 @@ FORBIDDEN = {
     "models": {"probgen.objectives", "probgen.training", "probgen.evaluation", "probgen.data"},
     "evaluation": {"probgen.training", "probgen.report", "probgen.cli"},
     "checkpoint": {"pyro", "probgen"},
+    "lowering": {"probgen.models", "probgen.training", "probgen.data", "probgen.run"},
 }
 
 
@@ -100,6 +101,13 @@ def example(name):
 
 def test_example_svi_vae_trains():
     assert example("svi_vae").main(epochs=2, beta=1.0, device="cpu") > -35
+
+
+def test_example_faster_pyro_gives_the_same_losses():
+    rows = example("faster_pyro").main(steps=5, lower="graph")
+    assert len(rows) == 3
+    for losses in rows.values():
+        assert losses["lowered"] == pytest.approx(losses["pyro"], rel=1e-5)
 
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
