@@ -1,5 +1,6 @@
 """Recorded programs through TorchInductor: fused kernels, compiled by the C++ compiler."""
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # no GPU is no news
 OPTIONS = {"config_patches": {"fallback_random": True}}
 """Noise from PyTorch's generators, so that a compiled step draws what an eager one would."""
 SECONDS, SECONDS_PER_OPERATION, SAVED_PER_OPERATION = 3.0, 0.02, 4e-6
