@@ -47,8 +47,9 @@ def shown(name: object) -> str:
 
 
 def listed(nodes: Iterable[object]) -> str:
-    """Names joined by commas."""
-    return ", ".join(map(shown, nodes))
+    """Names joined by commas; those of a set in alphabetical order."""
+    names = map(shown, nodes)
+    return ", ".join(sorted(names) if isinstance(nodes, (set, frozenset)) else names)
 
 
 def suggestion(name: object, known: Iterable[object]) -> str:
