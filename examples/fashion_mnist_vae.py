@@ -8,7 +8,6 @@ goes on where it stopped, and `probgen evaluate runs/fashion_mnist_vae/conv-64` 
 scores. Numbers and figures go to docs/results.
 """
 
-import argparse
 import math
 from pathlib import Path
 
@@ -30,7 +29,7 @@ FIXED = {
     "conv-64 beta 0.5": CONV | {"beta": 0.5},
     "conv-64 beta 4": CONV | {"beta": 4.0},
 }
-CHANGES = FIXED | {f"{name} optimal sigma": words | OPTIMAL for name, words in FIXED.items()}
+CHANGES = FIXED | {f"{name} optimal": words | OPTIMAL for name, words in FIXED.items()}
 REFERENCE = {
     "dense-32": {"total": 54.38, "reconstruction": 35.77, "KL": 18.61},
     "conv-64": {"total": 49.96, "reconstruction": 29.97, "KL": 19.99},
@@ -65,13 +64,13 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
     by_name = {run.name: run for run in runs}
     betas = {f"beta {b}": by_name[n] for b, n in
              (("0.5", "conv-64 beta 0.5"), ("1", "conv-64"), ("4", "conv-64 beta 4"))}  # fmt: skip
-    x = pictures.items(runs[0].pair, runs[0].data)
+    few = pictures.items(runs[0].pair, runs[0].data)
     found = {
         "losses": figures.loss_panels(
             {run.name: run.history for run in runs}, {run.name: constant(run) for run in runs}
         ),
         "reconstructions": figures.images(
-            {"original": x} | {r.name: pictures.reconstruction(r.pair, x) for r in runs}
+            {"original": few.x} | {r.name: pictures.reconstruction(r.pair, few) for r in runs}
         ),
         "samples": figures.images({b: pictures.samples(r.pair, 8) for b, r in betas.items()}),
         "before-and-after": figures.images(before_and_after(by_name)),
@@ -82,13 +81,13 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
 
 def before_and_after(runs: dict[str, Run]) -> dict[str, Tensor]:
     """Reconstructions by the dense and the convolutional VAE, untrained and trained."""
-    x = pictures.items(runs["conv-64"].pair, runs["conv-64"].data)
-    rows = {"original": x}
+    few = pictures.items(runs["conv-64"].pair, runs["conv-64"].data)
+    rows = {"original": few.x}
     for name in ("dense-32", "conv-64"):
         run = runs[name]
         untrained = recipe.pair(run.facts["recipe"], run.data.shape)
-        rows[f"{name} before"] = pictures.reconstruction(untrained, x)
-        rows[f"{name} after"] = pictures.reconstruction(run.pair, x)
+        rows[f"{name} before"] = pictures.reconstruction(untrained, few)
+        rows[f"{name} after"] = pictures.reconstruction(run.pair, few)
     return rows
 
 
@@ -105,10 +104,4 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
-    parser.add_argument("--device", default="auto")
-    main(**vars(parser.parse_args()))
+    study.command(main)

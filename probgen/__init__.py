@@ -4,8 +4,9 @@ from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["checkpoint", "control", "data", "dsep", "evaluation", "graph", "history", "markov"]
-__all__ += ["models", "nets", "objectives", "recipe", "report", "run", "study", "training"]
+__all__ = ["checkpoint", "control", "data", "dsep", "evaluation", "exact", "graph", "history"]
+__all__ += ["lowering", "markov", "models", "nets", "objectives", "program", "recipe", "report"]
+__all__ += ["run", "study", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

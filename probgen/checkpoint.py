@@ -205,7 +205,7 @@ def to_json(value: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(value, indent=1, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"expected numbers, text, lists and dicts: {error}") from error
+        raise CheckpointError(f"expected finite numbers, text, lists, dicts: {error}") from error
 
 
 def _load_generation(

@@ -1,18 +1,22 @@
 """The command line: from words to data to numbers and pictures."""
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+import probgen
 from probgen import cli_reasoning
 from probgen import recipe as recipes
 from probgen.recipe import DATA, DEFAULTS, Recipe
 
 if TYPE_CHECKING:
     from probgen.data import Set
+    from probgen.evaluation import Score
     from probgen.evaluation.likelihood import Scores
+    from probgen.scoring import Evidence
 
 app = typer.Typer(
     help="Probabilistic graphs and deep generative models on Pyro.",
@@ -44,6 +48,30 @@ TensorBoard = Annotated[
 ]
 
 
+METRICS: "dict[str, Callable[[Any, Evidence, float | None], Sequence[Score]]]" = {
+    "fid": lambda by, seen, level: [
+        by.fid.score(seen.test, seen.samples, interval=level),
+        by.fid.infinity(seen.test, seen.samples),
+        seen.floor(level),
+    ],
+    "kid": lambda by, seen, level: [by.kid.score(seen.test, seen.samples, interval=level)],
+    "prdc": lambda by, seen, level: by.prdc.score(seen.test, seen.samples, interval=level),
+    "is": lambda by, seen, level: [
+        by.inception_score.score(
+            seen.probabilities, interval=level, extractor=seen.samples.extractor
+        )
+    ],
+    "memorization": lambda by, seen, level: [
+        by.memorization.score(seen.samples, seen.train, seen.test)
+    ],
+    "mig": lambda by, seen, level: [
+        by.disentanglement.mig(seen.codes, seen.factors, interval=level)
+    ],
+    "nll": lambda by, seen, level: [by.likelihood.nll(seen.pair, seen.few, interval=level)],
+}
+"""What --metrics takes: each from ``probgen.evaluation``, what it has to see, and a confidence."""
+
+
 def _option(panel: str) -> Any:
     return lambda text: typer.Option(help=text, rich_help_panel=panel)
 
@@ -54,24 +82,89 @@ _objective_option, _training_option = _option("Objective"), _option("Training")
 
 @app.command()
 def train(
-    model: Annotated[Literal["vae"], typer.Argument(help="What to train.")],
+    model: Annotated[
+        Literal["vae", "conditional", "vampprior", "vq", "sparse", "autoencoder"],
+        typer.Argument(help="What to train."),
+    ],
     data: DataOption = "digits",
     limit: Annotated[
         int | None, _data_option("At most so many images of each part, a seeded draw.")
     ] = None,
     binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
     validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
-    net: Annotated[Literal["dense", "conv"], _model_option("Encoder and decoder.")] = "dense",
-    latent: Annotated[int, _model_option("Dimensions of the latent.")] = 16,
+    net: Annotated[
+        Literal["dense", "gated", "conv"], _model_option("Encoder and decoder.")
+    ] = "dense",
+    latent: Annotated[
+        int, _model_option("Dimensions of the latent; of a vq's features, a sparse one's atoms.")
+    ] = 16,
     hidden: Annotated[int, _model_option("Width of the hidden dense layer.")] = 400,
     likelihood: Annotated[
-        Literal["bernoulli", "gaussian", "gaussian-learned", "gaussian-optimal"],
+        Literal[
+            "bernoulli",
+            "continuous-bernoulli",
+            "discretized-logistic",
+            "gaussian",
+            "gaussian-learned",
+            "gaussian-optimal",
+        ],
         _model_option("p(x | z); the Gaussian's sigma is fixed, learned, or each batch's best."),
     ] = "bernoulli",
     sigma: Annotated[float, _model_option("Sigma of the Gaussian, or where it starts.")] = 1.0,
-    objective: Annotated[Literal["elbo", "beta"], _objective_option("What to maximise.")] = "elbo",
-    beta: Annotated[float, _objective_option("Weight of the KL in the beta objective.")] = 1.0,
-    warmup: Annotated[int, _objective_option("Steps over which beta rises from 0.")] = 0,
+    prior: Annotated[
+        Literal["normal", "mixture", "flow"], _model_option("p(z) of vae and conditional.")
+    ] = "normal",
+    components: Annotated[
+        int, _model_option("Gaussians of a mixture prior, pseudo-inputs of a vampprior.")
+    ] = 50,
+    codes: Annotated[int, _model_option("Size of a vq's codebook.")] = 512,
+    penalty: Annotated[float, _model_option("Weight of the l1 norm in a sparse encoder.")] = 0.1,
+    noise: Annotated[float, _model_option("On an autoencoder's input in training.")] = 0.0,
+    objective: Annotated[
+        Literal[
+            "elbo",
+            "beta",
+            "controlled",
+            "geco",
+            "capacity",
+            "free-bits",
+            "total-correlation",
+            "iwae",
+        ],
+        _objective_option("What to maximise."),
+    ] = "elbo",
+    beta: Annotated[
+        float,
+        _objective_option(
+            "beta: weight of the KL. total-correlation: of its part. controlled: where it starts."
+        ),
+    ] = 1.0,
+    warmup: Annotated[
+        int, _objective_option("Steps over which beta, the target or the capacity rises from 0.")
+    ] = 0,
+    target_kl: Annotated[
+        float | None, _objective_option("controlled: the KL to hold, nats per image.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, _objective_option("geco: reconstruction error to allow, nats per image.")
+    ] = None,
+    kp: Annotated[float, _objective_option("controlled, geco: proportional gain.")] = 1.0,
+    ki: Annotated[float, _objective_option("controlled, geco: integral gain.")] = 0.02,
+    beta_min: Annotated[float, _objective_option("controlled: least beta.")] = 0.0,
+    beta_max: Annotated[float, _objective_option("controlled: greatest beta.")] = 100.0,
+    gamma: Annotated[
+        float | None, _objective_option("capacity: weight of the KL's distance from it.")
+    ] = None,
+    capacity: Annotated[
+        float | None, _objective_option("capacity: nats per image for the KL.")
+    ] = None,
+    free_bits: Annotated[
+        float | None, _objective_option("free-bits: nats that cost nothing.")
+    ] = None,
+    per: Annotated[
+        Literal["dimension", "site"], _objective_option("free-bits: what they are free for.")
+    ] = "dimension",
+    k: Annotated[int | None, _objective_option("iwae: samples of the guide per image.")] = None,
     epochs: Annotated[int, _training_option("Passes over the training set.")] = 20,
     batch_size: Annotated[int, _training_option("Images per step.")] = 128,
     lr: Annotated[float, _training_option("Adam's learning rate.")] = 1e-3,
@@ -119,17 +212,61 @@ def resume(
 @app.command()
 def evaluate(
     folder: RunFolder,
+    metrics: Annotated[
+        str, typer.Option(help=f"Others, by commas: {', '.join(METRICS)}.", show_default="none")
+    ] = "",
+    features: Annotated[
+        str,
+        typer.Option(help="auto (the data's classifier), a classifier, inception, a .pth file."),
+    ] = "auto",
+    interval: Annotated[float, typer.Option(help="Confidence of intervals; 0 for none.")] = 0.95,
     data: OtherData = None,
     particles: Annotated[int, typer.Option(help="Samples of the guide per image.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of those samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of all samples.")] = 0,
     device: Device = "auto",
 ) -> None:
-    """Test ELBO and its terms, in nats per image; also into the run's scores.json."""
+    """Test ELBO and its terms, in nats per image, and metrics; also into the run's scores.json.
+
+    Metrics that are there already, of the same weights, stay. With --metrics the run's page is
+    written anew.
+
+    Example: `probgen evaluate runs/x --metrics fid,kid,prdc`
+    """
+    from probgen import report
     from probgen.evaluation import likelihood
 
-    test = recipes.sets(recipes.read(folder), data).test
+    words = _known_metrics(metrics)
+    recipe = recipes.read(folder)
+    parts = recipes.sets(recipe, data)
     pair = recipes.trained(folder, device)
-    _show(folder, likelihood.scores(pair, test, num_particles=particles, seed=seed))
+    scores = likelihood.scores(pair, parts.test, num_particles=particles, seed=seed)
+    found = report.saved_metrics(folder)
+    if words:
+        from probgen import scoring
+
+        extractor = scoring.extractor(features, recipe["data"])
+        seen = scoring.Evidence(pair, parts.training, parts.test, extractor, seed=seed)
+        new = [one for word in words for one in _measured(word, seen, interval or None)]
+        names = {one.name for one in new}
+        found = (*(one for one in found if one.name not in names), *new)
+    _show(folder, scores, found)
+    if words:
+        history = report.history(folder)
+        _say(f"report: {report.save(folder, history, pair, parts.test, scores)}")
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+) -> None:
+    """Scores of runs side by side, those that were got in the same way; others are refused.
+
+    Example: `probgen compare runs/beta-1 runs/beta-4`
+    """
+    from probgen import report
+
+    for table in report.side_by_side(folders):
+        _print(table)
 
 
 @app.command()
@@ -147,6 +284,8 @@ def report(
     """
     from probgen import report
 
+    if out and len(folders) == 1:
+        raise report.ReportError("--out goes with several runs: one run's page is in its folder")
     runs = [report.load(folder, data, device) for folder in folders]
     if len(runs) > 1:
         page = report.compare(out or Path("runs") / "comparison", runs)
@@ -229,7 +368,7 @@ def _train(
     tensorboard: bool,
     resume: bool = False,
 ) -> None:
-    from probgen import history, report, training
+    from probgen import history, models, report, training
     from probgen.evaluation import likelihood
 
     log = history.tensorboard(folder / "tensorboard") if tensorboard else None
@@ -240,8 +379,11 @@ def _train(
         raise typer.Exit(130) from None
     scores = likelihood.scores(done.pair, done.test)
     _show(folder, scores)
-    samples = report.pictures.samples(done.pair, 64)
-    _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
+    try:
+        samples = report.pictures.samples(done.pair, 64)
+        _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
+    except models.ModelError as missing:
+        _say(f"no samples: {missing}")
     _say(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
     _say(f"report: {report.save(folder, done.history, done.pair, done.test, scores)}")
 
@@ -249,12 +391,27 @@ def _train(
 def _save_reconstructions(folder: Path, pair: Any, test: "Set") -> Path:
     from probgen import report
 
-    x = report.pictures.items(pair, test, 16)
-    pairs = report.interleave(x, report.pictures.reconstruction(pair, x))
+    shown = report.pictures.items(pair, test, 16)
+    pairs = report.interleave(shown.x, report.pictures.reconstruction(pair, shown))
     return report.save_grid(folder / "reconstructions.png", pairs, columns=8)
 
 
-def _show(folder: Path, scores: "Scores") -> None:
+def _known_metrics(words: str) -> list[str]:
+    found = [word.strip() for word in words.split(",") if word.strip()]
+    for word in found:
+        if word not in METRICS:
+            raise recipes.RecipeError(f"expected metrics {', '.join(METRICS)}; got {word!r}")
+    return found
+
+
+def _measured(word: str, seen: "Evidence", level: float | None) -> "list[Score]":
+    from dataclasses import replace
+
+    found = METRICS[word](probgen.evaluation, seen, level)
+    return [replace(one, data=f"{seen.test_set.name} test") for one in found]
+
+
+def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -267,7 +424,29 @@ def _show(folder: Path, scores: "Scores") -> None:
     Console().print(table)
     n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
     _say(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
-    report.save_scores(folder, scores)
+    for one in report.metric_tables([_Scored("value", metrics)]):
+        _print(one)
+    report.save_scores(folder, scores, metrics)
+
+
+class _Scored(NamedTuple):
+    name: str
+    metrics: "Sequence[Score]"
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(box=None)
+    for i, header in enumerate(table.header):
+        shown.add_column(escape(header), no_wrap=i == 0)
+    for row in table.rows:
+        shown.add_row(*map(escape, row))
+    Console().print(shown)
+    if table.note:
+        _say(table.note)
 
 
 def _say(text: str) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -66,31 +67,53 @@ class History:
         return cls(records)
 
 
+class Measured(NamedTuple):
+    """Names and values of a step's terms, and the sites that some are of; values on the device."""
+
+    names: list[str]
+    sites: dict[str, str]
+    values: Tensor
+
+
 class Meter:
     """Terms of the steps since the last record, kept on the device until read once."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.sites: dict[str, str] = {}
         self.rows: list[Tensor] = []
 
-    def add(self, loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> None:
-        """Terms of one more step; nothing is asked of the device."""
-        named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
-        named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
-        self.names = list(named)
-        values = [value.detach().to(loss) for value in named.values()]
-        self.rows.append(torch.stack(values))
+    def add(self, step: Measured) -> None:
+        """One more step; nothing is asked of the device."""
+        self.names, self.sites, values = step
+        self.rows.append(values)
 
     def read(self, step: int) -> Record:
         """Means over the interval that ends with ``step``."""
         rows = torch.stack(self.rows).double().cpu()
         self.rows = []
         if not rows.isfinite().all():
-            row, column = (~rows.isfinite()).nonzero()[0].tolist()
-            value = rows[row, column].item()
-            at = step - len(rows) + row + 1
-            raise NonFiniteError(f"{self.names[column]} is {value} at step {at}")
+            raise NonFiniteError(self._culprit(rows, step))
         return dict(zip(self.names, rows.mean(0).tolist(), strict=True))
+
+    def _culprit(self, rows: Tensor, step: int) -> str:
+        """The first term that is not finite; a latent site's KL before what follows from it."""
+        row = (~rows.isfinite()).any(1).nonzero()[0].item()
+        values = dict(zip(self.names, rows[int(row)], strict=True))
+        bad = [name for name, value in values.items() if not value.isfinite()]
+        name = next((name for name in bad if name in self.sites), bad[0])
+        said = f"the kl of the site {self.sites[name]!r}" if name in self.sites else name
+        return f"{said} is {values[name].item()} at step {step - len(rows) + int(row) + 1}"
+
+
+def measured(loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> Measured:
+    """What a step is recorded by."""
+    named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
+    named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
+    several = len(terms.kl) > 1
+    sites = {f"kl.{site}" if several else "kl": site for site in terms.kl}
+    values = [value.detach().to(loss) for value in named.values()]
+    return Measured(list(named), sites, torch.stack(values))
 
 
 def tensorboard(folder: str | Path) -> Callable[[Record], None]:

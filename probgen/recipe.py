@@ -1,13 +1,15 @@
 """A run in words: what the command line takes, run.json keeps, and objects are built from."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from probgen.data import Set
     from probgen.history import History
-    from probgen.models import VAE
     from probgen.objectives import ELBO
 
 DATA = ("digits", "dsprites", "mnist", "fashion-mnist", "cifar10")
@@ -17,10 +19,16 @@ Recipe = dict[str, Any]
 DEFAULTS: Recipe = {
     "model": "vae", "data": "digits", "limit": None, "binarize": False, "validation": 0.0,
     "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli", "sigma": 1.0,
-    "objective": "elbo", "beta": 1.0, "warmup": 0, "epochs": 20, "batch_size": 128, "lr": 1e-3,
+    "prior": "normal", "components": 50, "codes": 512, "penalty": 0.1, "noise": 0.0,
+    "objective": "elbo", "beta": 1.0, "warmup": 0, "target_kl": None, "tolerance": None,
+    "kp": 1.0, "ki": 0.02, "beta_min": 0.0, "beta_max": 100.0, "gamma": None, "capacity": None,
+    "free_bits": None, "per": "dimension", "k": None, "epochs": 20, "batch_size": 128, "lr": 1e-3,
     "clip_norm": None, "patience": None, "precision": "float32", "seed": 0,
 }  # fmt: skip
-_OPTIONAL = {"limit": int, "clip_norm": float, "patience": int}
+_OPTIONAL = {
+    "limit": int, "clip_norm": float, "patience": int, "target_kl": float, "tolerance": float,
+    "gamma": float, "capacity": float, "free_bits": float, "k": int,
+}  # fmt: skip
 _SETTINGS = ("epochs", "batch_size", "lr", "clip_norm", "patience", "precision", "seed")
 
 
@@ -40,7 +48,7 @@ class Trained(NamedTuple):
     """What comes of a recipe."""
 
     history: "History"
-    pair: "VAE"
+    pair: Any
     test: "Set"
 
 
@@ -52,9 +60,10 @@ def read(folder: Path) -> Recipe:
     """
     from probgen.run import Folder, RunError
 
-    recipe = Folder(folder).facts().get("recipe")
-    if not isinstance(recipe, dict):
+    found = Folder(folder).facts().get("recipe")
+    if not isinstance(found, dict):
         raise RunError(f"the run in {folder} was not made from a recipe: load it in Python")
+    recipe = DEFAULTS | found
     for name in DEFAULTS:
         if not _fits(name, value := recipe.get(name)):
             kind = _kind(name).__name__
@@ -100,7 +109,7 @@ def named(name: str) -> "tuple[Set, Set]":
     return getattr(data, name.replace("-", "_"))()
 
 
-def pair(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
+def pair(recipe: Recipe, shape: tuple[int, ...]) -> Any:
     """The untrained pair, its weights drawn with the recipe's seed.
 
     Raises:
@@ -120,22 +129,23 @@ def objective(recipe: Recipe) -> "ELBO":
     """What the recipe maximises.
 
     Raises:
-        RecipeError: no such objective, or settings that are another's.
+        RecipeError: no such objective, a setting that is another's, or one that it lacks.
 
     >>> objective(DEFAULTS | {"objective": "beta", "beta": 4.0})
     BetaELBO(beta=4.0)
     """
-    from probgen import control, objectives
-
-    beta, warmup = recipe["beta"], recipe["warmup"]
-    if recipe["objective"] not in ("elbo", "beta"):
-        raise RecipeError(f"expected objective elbo or beta; got {recipe['objective']!r}")
-    if recipe["objective"] == "elbo":
-        if beta != 1 or warmup:
-            raise RecipeError("--beta and --warmup go with --objective beta")
-        return objectives.ELBO()
-    weight = control.Linear(0.0, beta, warmup) if warmup else beta
-    return objectives.BetaELBO(weight)
+    makers, chosen = _objectives(), recipe["objective"]
+    if chosen not in makers:
+        raise RecipeError(f"expected objective {', '.join(makers)}; got {chosen!r}")
+    words = {name: [*inspect.signature(make).parameters] for name, make in makers.items()}
+    for word in dict.fromkeys(word for known in words.values() for word in known):
+        if word not in words[chosen] and recipe[word] != DEFAULTS[word]:
+            owners = ", ".join(name for name in words if word in words[name])
+            raise RecipeError(f"{_option(word)} goes with --objective {owners}; got {chosen}")
+    missing = [_option(word) for word in words[chosen] if recipe[word] is None]
+    if missing:
+        raise RecipeError(f"--objective {chosen} needs {' and '.join(missing)}")
+    return makers[chosen](*(recipe[word] for word in words[chosen]))
 
 
 def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **settings: Any) -> Trained:
@@ -150,7 +160,11 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
     from probgen import training
 
     parts = sets(recipe, images)
+    classes = 0 if parts.training.y is None else len(parts.training.classes)
+    recipe = recipe | {"shape": list(parts.training.shape), "classes": classes}
     module = pair(recipe, parts.training.shape)
+    if recipe["model"] == "vampprior":
+        module.start_at(_drawn(parts.training, recipe["components"], recipe["seed"]))
     history = training.fit(
         module,
         objective(recipe),
@@ -158,13 +172,13 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
         **{name: recipe[name] for name in _SETTINGS},
         validation=parts.validation,
         checkpoint=folder,
-        recipe=recipe | {"shape": list(parts.training.shape)},
+        recipe=recipe,
         **settings,
     )
     return Trained(history, module, parts.test)
 
 
-def trained(folder: Path, device: str = "auto") -> "VAE":
+def trained(folder: Path, device: str = "auto") -> Any:
     """The pair with its weights; sizes are compared with the file before memory is taken.
 
     Raises:
@@ -182,6 +196,35 @@ def trained(folder: Path, device: str = "auto") -> "VAE":
     return module.to(training.place(device)).eval()
 
 
+def _objectives() -> "dict[str, Callable[..., ELBO]]":
+    """Each objective by its name, from the words of a recipe that are its own."""
+    from probgen import control, objectives
+
+    def warmed(end: float, warmup: int) -> Any:
+        return control.Linear(0.0, end, warmup) if warmup else end
+
+    return {
+        "elbo": lambda: objectives.ELBO(),
+        "beta": lambda beta, warmup: objectives.BetaELBO(warmed(beta, warmup)),
+        "controlled": lambda target_kl, warmup, beta, kp, ki, beta_min, beta_max: (
+            objectives.ControlledELBO(
+                warmed(target_kl, warmup), kp, ki, beta_min, beta_max, start=beta
+            )
+        ),
+        "geco": lambda tolerance, kp, ki: objectives.GECO(tolerance, kp, ki),
+        "capacity": lambda gamma, capacity, warmup: objectives.CapacityELBO(
+            gamma, warmed(capacity, warmup)
+        ),
+        "free-bits": lambda free_bits, per: objectives.FreeBitsELBO(free_bits, per),
+        "total-correlation": lambda beta: objectives.TotalCorrelationELBO(beta=beta),
+        "iwae": lambda k: objectives.ImportanceWeightedELBO(k),
+    }
+
+
+def _option(word: str) -> str:
+    return f"--{word.replace('_', '-')}"
+
+
 def _kind(name: str) -> type:
     return _OPTIONAL.get(name) or type(DEFAULTS[name])
 
@@ -193,18 +236,31 @@ def _fits(name: str, value: Any) -> bool:
 
 
 def _limited(part: "Set", recipe: Recipe) -> "Set":
-    import torch
-
     limit = recipe.get("limit")
     if limit is None or limit >= len(part):
         return part
     if limit < 1:
         raise RecipeError(f"expected limit >= 1; got {limit}")
-    generator = torch.Generator().manual_seed(recipe["seed"])
-    return part.take(torch.randperm(len(part), generator=generator)[:limit].sort().values)
+    return part.take(_draw(len(part), limit, recipe["seed"]))
 
 
-def _sketch(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
+def _drawn(data: "Set", components: int, seed: int) -> "Tensor":
+    """So many rows of the training set, where a VampPrior starts."""
+    if components > len(data):
+        raise RecipeError(
+            f"expected components from 1 to {len(data)}, the size of {data.name}; got {components}"
+        )
+    return data.batch(_draw(len(data), components, seed))[0]
+
+
+def _draw(size: int, n: int, seed: int) -> "Tensor":
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(size, generator=generator)[:n].sort().values
+
+
+def _sketch(recipe: Recipe, shape: tuple[int, ...]) -> Any:
     """The pair without memory for its weights, refused if it would need too much."""
     import torch
 
@@ -219,30 +275,105 @@ def _sketch(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
     return sketch
 
 
-def _built(recipe: Recipe, shape: tuple[int, ...]) -> "VAE":
-    from probgen import models, nets
+def _built(recipe: Recipe, shape: tuple[int, ...]) -> Any:
+    from probgen import models
 
-    latent, hidden = recipe["latent"], recipe["hidden"]
-    coders: dict[str, Any] = {
-        "dense": lambda: (
-            nets.dense_encoder(shape, latent, (hidden,)),
-            nets.dense_decoder(latent, shape, (hidden,)),
-        ),
-        "conv": lambda: (
-            nets.conv_encoder(shape, latent, hidden=hidden),
-            nets.conv_decoder(latent, shape, hidden=hidden),
-        ),
-    }
     likelihoods: dict[str, Any] = {
         "bernoulli": models.Bernoulli,
+        "continuous-bernoulli": models.ContinuousBernoulli,
+        "discretized-logistic": models.DiscretizedLogistic,
         "gaussian": lambda: models.Gaussian(recipe["sigma"]),
         "gaussian-learned": lambda: models.Gaussian(recipe["sigma"], learned=True),
         "gaussian-optimal": models.OptimalGaussian,
     }
+    priors: dict[str, Any] = {
+        "normal": lambda: None,
+        "mixture": lambda: models.MixturePrior(recipe["latent"], recipe["components"]),
+        "flow": lambda: models.FlowPrior(recipe["latent"]),
+    }
     known: Mapping[str, Mapping[str, Any]]
-    known = {"net": coders, "likelihood": likelihoods, "model": {"vae": models.VAE}}
+    known = {"net": _NETS, "likelihood": likelihoods, "prior": priors, "model": _MODELS}
     for option, table in known.items():
         if recipe[option] not in table:
             raise RecipeError(f"expected {option} {', '.join(table)}; got {recipe[option]!r}")
-    encoder, decoder = coders[recipe["net"]]()
-    return models.VAE(encoder, decoder, likelihoods[recipe["likelihood"]]())
+    if recipe["prior"] != "normal" and recipe["model"] not in ("vae", "conditional"):
+        raise RecipeError(f"--prior goes with vae and conditional; {recipe['model']} has its own")
+    prior, likelihood = priors[recipe["prior"]](), likelihoods[recipe["likelihood"]]()
+    return _MODELS[recipe["model"]](recipe, shape, likelihood, prior)
+
+
+def _vae(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
+    from probgen import models
+
+    return models.VAE(*_coders(recipe, shape), likelihood, prior=prior)
+
+
+def _conditional(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
+    from probgen import models
+
+    classes = recipe.get("classes")
+    if not isinstance(classes, int) or classes < 1:
+        raise RecipeError("a conditional model needs data with labels")
+    coders = _coders(recipe, shape, classes)
+    return models.ConditionalVAE(*coders, likelihood, classes=classes, prior=prior)
+
+
+def _vampprior(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
+    import torch
+
+    from probgen import models
+
+    start = torch.full((recipe["components"], *shape), 0.5)
+    return models.VampPriorVAE(*_coders(recipe, shape), likelihood, pseudo_inputs=start)
+
+
+def _vq(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
+    import torch
+
+    from probgen import models, nets
+
+    encoder = nets.grid_encoder(shape, recipe["latent"])
+    sides = nets.dry_run(encoder, torch.zeros(1, *shape)).shape[-2:]
+    code_prior = models.CodePrior(nets.code_transformer(recipe["codes"], sides, layers=2), sides)
+    decoder = nets.grid_decoder(recipe["latent"], shape)
+    return models.VQVAE(encoder, decoder, likelihood, codes=recipe["codes"], code_prior=code_prior)
+
+
+def _sparse(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
+    from probgen import models
+
+    ista = models.UnrolledISTA(shape, recipe["latent"], penalty=recipe["penalty"])
+    return models.SparseVAE(ista, likelihood)
+
+
+def _autoencoder(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
+    from probgen import models
+
+    return models.Autoencoder(*_coders(recipe, shape, parts=1), likelihood, noise=recipe["noise"])
+
+
+def _coders(
+    recipe: Recipe, shape: tuple[int, ...], classes: int = 0, parts: int = 2
+) -> tuple[Any, Any]:
+    """Encoder and decoder, with room for a label among so many classes."""
+    from probgen import nets
+
+    seen, latent = (shape[0] + bool(classes), *shape[1:]), recipe["latent"]
+    kind, hidden = _NETS[recipe["net"]], recipe["hidden"]
+    settings: dict[str, Any] = {"hidden": hidden}
+    if kind == "dense":
+        gated = recipe["net"] == "gated"
+        settings = {"hidden": (hidden,) * (1 + gated), "gated": gated}
+    encoder = getattr(nets, f"{kind}_encoder")(seen, latent, parts=parts, **settings)
+    return encoder, getattr(nets, f"{kind}_decoder")(latent + classes, shape, **settings)
+
+
+_NETS = {"dense": "dense", "gated": "dense", "conv": "conv"}
+_MODELS: dict[str, Any] = {
+    "vae": _vae,
+    "conditional": _conditional,
+    "vampprior": _vampprior,
+    "vq": _vq,
+    "sparse": _sparse,
+    "autoencoder": _autoencoder,
+}

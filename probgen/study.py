@@ -1,11 +1,16 @@
 """Several runs as one study: trained or gone on with, scored, its numbers and figures written."""
 
-from collections.abc import Mapping, Sequence
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from probgen import checkpoint, evaluation, recipe, report
+from probgen.evaluation import Score
 from probgen.recipe import Recipe
 from probgen.report import Run
 from probgen.run import Folder
@@ -13,11 +18,38 @@ from probgen.run import Folder
 Row = Mapping[str, str | float]
 
 
-def train(recipes: Mapping[str, Recipe], folder: Path, device: str = "auto") -> list[Run]:
+def command(main: Callable[..., object], epochs: int = 10) -> None:
+    """Call a study's ``main`` with the words of the command line.
+
+    Args:
+        main: ``main(epochs, quick, runs, out, device)`` of a script whose docstring is the help.
+        epochs: where none are given.
+    """
+    parser = argparse.ArgumentParser(
+        description=sys.modules[main.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"default: {epochs}")
+    parser.add_argument("--quick", action="store_true", help="a few images, in seconds")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+    main(**vars(parser.parse_args()))
+
+
+def train(
+    recipes: Mapping[str, Recipe], folder: Path, device: str = "auto", **settings: Any
+) -> list[Run]:
     """One run per recipe, each in a folder of its name, as ``probgen train`` leaves it.
 
     A finished run is not trained again, and one that was stopped goes on; ``probgen evaluate``
     on a folder reproduces its scores.json from its run.json.
+
+    Args:
+        recipes: by the runs' names.
+        folder: where their folders go.
+        device: as for ``training.place``.
+        settings: others of ``training.fit``, such as ``log_every``.
 
     Raises:
         CheckpointError: a folder holds a run by another recipe.
@@ -25,7 +57,7 @@ def train(recipes: Mapping[str, Recipe], folder: Path, device: str = "auto") -> 
     runs = []
     for name, words in recipes.items():
         path = folder / name
-        history, pair, test = recipe.train(words, path, device=device, resume=True)
+        history, pair, test = recipe.train(words, path, device=device, resume=True, **settings)
         scores = evaluation.likelihood.scores(pair, test)
         report.save_scores(path, scores)
         report.save(path, history, pair, test, scores)
@@ -63,9 +95,18 @@ def beside(
 
 
 def write(
-    out: Path, name: str, runs: Sequence[Run], table: Sequence[Row], figures: Mapping[str, Figure]
+    out: Path,
+    name: str,
+    runs: Sequence[Run],
+    table: Sequence[Row],
+    figures: Mapping[str, Figure],
+    measured: Mapping[str, Mapping[str, Score]] | None = None,
 ) -> None:
-    """NAME.json with the table, scores and recipes, and NAME/ with the figures."""
+    """NAME.json with the table, scores and recipes, and NAME/ with the figures.
+
+    ``measured`` holds more scores of each run, by its name.
+    """
+    more = measured or {}
     details = {
         run.name: {
             "recipe": run.facts["recipe"],
@@ -74,6 +115,7 @@ def write(
             "seconds": run.facts["results"]["seconds"],
             "protocol": run.scores.protocol,
             "scores": run.scores.values,
+            "measured": {of: _facts(score) for of, score in more.get(run.name, {}).items()},
         }
         for run in runs
     }
@@ -84,7 +126,7 @@ def write(
 
 
 def show(rows: Sequence[Row], note: str = "") -> None:
-    """Print rows as a table, numbers with two decimals."""
+    """Print rows as a table, numbers with two decimals, or four below 1."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -93,7 +135,19 @@ def show(rows: Sequence[Row], note: str = "") -> None:
     for header in rows[0]:
         table.add_column(escape(header), justify="left" if header == "run" else "right")
     for row in rows:
-        cells = [f"{v:.2f}" if isinstance(v, float) else escape(v) for v in row.values()]
-        table.add_row(*cells)
+        table.add_row(*(escape(_cell(value)) for value in row.values()))
     Console(width=110).print(table)
     print(note)
+
+
+def _facts(score: Score) -> dict[str, Any]:
+    """A score as JSON takes it, its protocol and details with it."""
+    details = {name: np.asarray(value).tolist() for name, value in score.details.items()}
+    drawn = {"seed": score.seed, "interval": score.interval, "level": score.level}
+    return {"value": score.value, **score.protocol, **drawn, "details": details}
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

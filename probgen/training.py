@@ -1,6 +1,5 @@
 """Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will."""
 
-import hashlib
 import math
 import signal
 import threading
@@ -17,9 +16,11 @@ from torch import Tensor, nn
 
 from probgen import progress
 from probgen.checkpoint import CheckpointError
+from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
 from probgen.evaluation import likelihood
-from probgen.history import History, Meter, NonFiniteError, Record
+from probgen.history import History, Measured, Meter, NonFiniteError, Record, measured
+from probgen.lowering import HOW, How, Lowered
 from probgen.objectives import ELBO, Pair
 from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
 
@@ -50,6 +51,7 @@ def fit(
     device: str | torch.device | None = None,
     seed: int = 0,
     precision: Precision = "float32",
+    lower: How = "auto",
     validation: Set | None = None,
     validate_every: int = 1,
     patience: int | None = None,
@@ -69,7 +71,7 @@ def fit(
     Args:
         pair: ``nn.Module`` with ``model(x, y=None)`` and ``guide(x, y=None)``; left in
             evaluation mode, with the best weights if ``patience`` is given, else the last.
-        objective: what to minimise.
+        objective: what to minimise; told the size of the data unless it has a ``data_size``.
         data: training set, kept on the device; batches are drawn without replacement.
         epochs: passes over the data; or else
         steps: updates.
@@ -81,6 +83,8 @@ def fit(
         seed: of the batches and the samples, from 0 to 2^48 - 1.
         precision: "tf32" and "bfloat16" hold for matrix products and convolutions; densities
             are float32 always.
+        lower: how the steps run: "graph" replays their recording, "inductor" compiles it, "auto"
+            compiles where the run is long enough to gain by it, "eager" does without.
         validation: set for the validation terms.
         validate_every: epochs between validations.
         patience: stop after so many validations without a better validation loss (the
@@ -110,10 +114,11 @@ def fit(
     20
     """
     settings = _Settings(
-        epochs, steps, batch_size, lr, clip_norm, seed, precision, validate_every, patience,
-        checkpoint_every, log_every,
+        epochs, steps, batch_size, lr, clip_norm, seed, precision, lower, validate_every,
+        patience, checkpoint_every, log_every,
     )  # fmt: skip
     settings.check(objective, data, validation)
+    objective = objective if objective.data_size else objective.over(len(data))
     folder = None if checkpoint is None else Folder(checkpoint)
     if folder and folder.holds_run() and not resume:
         raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")
@@ -157,6 +162,7 @@ class _Settings:
     clip_norm: float | None
     seed: int
     precision: str
+    lower: How
     validate_every: int
     patience: int | None
     checkpoint_every: float
@@ -187,6 +193,8 @@ class _Settings:
             raise TrainingError(
                 f"expected precision float32, tf32 or bfloat16; got {self.precision!r}"
             )
+        if self.lower not in HOW:
+            raise TrainingError(f"expected lower {', '.join(HOW)}; got {self.lower!r}")
         if self.patience is not None and (validation is None or not objective.constant):
             wanted = "validation data" if validation is None else "a constant objective"
             raise TrainingError(f"patience needs {wanted}: two losses must be comparable")
@@ -227,6 +235,14 @@ class _Run:
         self.snapshot = Snapshot(
             self.module, self.objective, self.optimizer, layout, self.best, device
         )
+        self.gradients = Lowered(
+            self._gradients,
+            lambda: [*self.parameters],
+            name=f"training {type(self.module).__name__}",
+            roots=(self.module, self.objective),
+            how=self.settings.lower,
+            steps=self.total,
+        )
         self.fixed = self._fixed()
         self.environments = [environment()]
         self.recipe = recipe
@@ -257,7 +273,7 @@ class _Run:
             "optimizer": f"{type(self.optimizer).__name__}(lr={defaults.get('lr')})",
             "optimizer_settings": {name: repr(value) for name, value in defaults.items()},
             "data": {"name": self.data.name, "n": len(self.data), "shape": [*self.data.shape]},
-            "data_sha256": _digest(self.data) if self.folder else None,
+            "data_sha256": self.data.digest() if self.folder else None,
         }
 
     def _take(self, state: Mapping[str, Any]) -> None:
@@ -275,6 +291,8 @@ class _Run:
             best = state["best_loss"]
             self.best.loss = math.inf if best is None else float(best)
             self.best.stale = int(state["stale"])
+            if self.settings.lower == "auto":
+                self.gradients.how = _how(state.get("lowered", "auto"))
             if min(self.step, self.seconds, self.best.stale) < 0:
                 raise ValueError("a negative count")
             earlier = [dict(e) for e in state["environments"]]
@@ -288,9 +306,10 @@ class _Run:
 
     def train(self, show: bool | None) -> History:
         """All remaining steps."""
+        self.module.train()
+        self.gradients.prepare(torch.arange(self.settings.batch_size, device=self.data.x.device))
         if self.folder:
             self.folder.write_facts(self._facts())
-        self.module.train()
         self.measured_at = time.monotonic()
         self.started = self.measured_at - self.seconds
         description = f"{type(self.module).__name__} on {self.data.name}"
@@ -319,16 +338,20 @@ class _Run:
             remaining = order.split(self.settings.batch_size)[done:]
             yield from remaining[: self.total - self.step]
 
-    def _update(self, index: Tensor) -> None:
+    def _gradients(self, index: Tensor) -> Measured:
         arguments = likelihood.arguments(self.module, self.data, index)
         with _autocast(self.settings.precision, self.data.x.device):
             loss, terms = self.objective.evaluate(self.module.model, self.module.guide, *arguments)
         loss.backward()
+        return measured(loss, terms, self.objective.weights())
+
+    def _update(self, index: Tensor) -> None:
+        step = self.gradients(index)
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.meter.add(loss, terms, self.objective.weights())
+        self.meter.add(step)
         self.images += len(index)
         self.step += 1
 
@@ -364,7 +387,8 @@ class _Run:
         return rest == 0 and epoch % self.settings.validate_every == 0
 
     def _validate(self, validation: Set) -> Record:
-        terms = likelihood.terms(self.module, validation, seed=self.settings.seed)
+        seed = self.settings.seed
+        terms = likelihood.terms(self.module, validation, seed=seed, objective=self.objective)
         with torch.no_grad():
             loss = self.objective.combine(terms).item()
         if not math.isfinite(loss):
@@ -426,6 +450,7 @@ class _Run:
         return {
             "recipe": self.recipe,
             "settings": asdict(self.settings),
+            "lowered": self.gradients.used,
             "run": self.fixed,
             "environments": self.environments,
         }
@@ -434,7 +459,7 @@ class _Run:
         best = None if math.isinf(self.best.loss) else self.best.loss
         return {"run": self.fixed, "step": self.step, "seconds": self.seconds, "best_loss": best,
                 "stale": self.best.stale, "records": self.history.records,
-                "environments": self.environments}  # fmt: skip
+                "lowered": self.gradients.used, "environments": self.environments}  # fmt: skip
 
     def _dry_run(self) -> list[nn.Parameter]:
         """One batch with validation on; what it leaves is the list of parameters."""
@@ -471,14 +496,6 @@ def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
     return {name: value.dtype for name, value in state if isinstance(value, Tensor)}
 
 
-def _digest(data: Set) -> str:
-    tensors = [t for t in (data.x, data.y) if t is not None]
-    digest = hashlib.sha256(str((data.dynamic, [t.dtype for t in tensors])).encode())
-    for tensor in tensors:
-        digest.update(tensor.contiguous().cpu().numpy().data)
-    return digest.hexdigest()
-
-
 def _same(saved: Any, current: Any) -> bool:
     """Whether a setting is the saved one; of an optimiser's, those that both versions have."""
     if isinstance(saved, dict) and isinstance(current, dict):
@@ -486,8 +503,16 @@ def _same(saved: Any, current: Any) -> bool:
     return saved == current
 
 
+def _how(saved: Any) -> How:
+    if saved not in HOW:
+        raise ValueError(f"lowered {saved!r}")
+    return saved
+
+
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")
-_SHOWN = ("loss", "log_likelihood", "kl", "beta", "validation_elbo", "images_per_second")
+_SHOWN = (
+    "loss", "log_likelihood", "kl", "beta", "lambda", "validation_elbo", "images_per_second",
+)  # fmt: skip
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 
@@ -45,6 +46,30 @@ def test_train_shows_the_elbo_and_pictures(probgen, tmp_path):
     assert facts["run"]["objective"].startswith("BetaELBO(beta=Linear(start=0.0, end=2.0, steps=3")
     scores = checkpoint.read_json(folder / "scores.json")
     assert scores["protocol"]["n"] == 297
+
+
+CHOICES = {
+    "controlled": ("--target-kl", 3, "--beta-max", 50, "--warmup", 5),
+    "geco": ("--tolerance", 25, "--ki", 0.1),
+    "capacity": ("--gamma", 5, "--capacity", 3, "--warmup", 5),
+    "free-bits": ("--free-bits", 0.2, "--per", "site"),
+}
+
+
+@pytest.mark.parametrize("objective", CHOICES)
+def test_every_objective_has_its_words_and_resumes(probgen, tmp_path, objective):
+    words = (*QUICK, "--objective", objective, *CHOICES[objective], "--out", tmp_path)
+    assert probgen(*words, "--epochs", 1)[0] == 0
+    assert probgen("resume", tmp_path, "--epochs", 2)[0] == 0
+    curve = {"geco": "lambda", "controlled": "beta"}.get(objective, "kl")
+    assert (tmp_path / "report" / f"{curve}.svg").exists()
+
+
+def test_a_recipe_of_an_earlier_version_is_read(probgen, run):
+    facts = json.loads((run / "run.json").read_text())
+    del facts["recipe"]["target_kl"], facts["recipe"]["kp"]
+    (run / "run.json").write_text(json.dumps(facts))
+    assert probgen("evaluate", run)[0] == 0
 
 
 def test_evaluate_agrees_with_train_and_sample_draws(probgen, run):
@@ -100,6 +125,10 @@ WRONG = [
     (("train", "gan"), "Invalid value for"),
     (("train", "vae", "--beta", 4), "--objective beta"),
     (("train", "vae", "--objective", "beta", "--beta", -1), "beta a finite number >= 0"),
+    (("train", "vae", "--objective", "controlled"), "controlled needs --target-kl"),
+    (("train", "vae", "--objective", "capacity"), "capacity needs --gamma and --capacity"),
+    (("train", "vae", "--target-kl", 4), "--target-kl goes with --objective controlled; got elbo"),
+    (("train", "vae", "--objective", "controlled", "--target-kl", -1), "target_kl >= 0"),
     (("train", "vae", "--batch-size", 2000), "batch_size from 1 to 1500"),
     (("train", "vae", "--latent", 0), "latent >= 1; got 0"),
     (("train", "vae", "--validation", 2), "fraction"),
@@ -118,8 +147,6 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "match"), WRONG)
 def test_what_is_wrong_is_one_line(probgen, tmp_path, monkeypatch, words, match):
-    import re
-
     monkeypatch.chdir(tmp_path)
     status, _, err = probgen(*words)
     assert status == 2
@@ -210,3 +237,77 @@ def test_the_module_is_the_command():
     command = [sys.executable, "-m", "probgen", "data", "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "digits" in done.stdout
+
+
+def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    before = checkpoint.read_json(run / "scores.json")
+    status, out, err = probgen("evaluate", run, "--metrics", "fid, kid,prdc,is,memorization,nll")
+    assert status == 0, err
+    saved = checkpoint.read_json(run / "scores.json")
+    assert {name: saved[name] for name in before} == before
+    names = ["FID", "FID infinity", "FID floor", "KID", "precision", "recall", "density",
+             "coverage", "IS", "memorization", "NLL"]  # fmt: skip
+    found = {one["name"]: one for one in saved["metrics"]["scores"]}
+    assert [*found] == names
+    assert found["FID"]["value"] > found["FID floor"]["value"]
+    assert found["FID"]["interval"][0] < found["FID"]["value"] < found["FID"]["interval"][1]
+    assert found["FID"]["extractor"].startswith("Classifier digits ")
+    assert found["FID"]["n"] == [297, 297]
+    page = (run / "report.html").read_text()
+    assert all(name in page and name in out for name in names)
+    assert probgen("evaluate", run)[0] == 0
+    assert checkpoint.read_json(run / "scores.json") == saved
+    assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0, "--seed", 1)[0] == 0
+    again = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
+    assert sorted(one["name"] for one in again) == sorted(names)
+    assert again[-1]["name"] == "KID"
+    assert again[-1]["interval"] is None
+    assert again[:3] == saved["metrics"]["scores"][:3]
+
+
+def test_metrics_of_other_weights_are_dropped(probgen, run):
+    assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0)[0] == 0
+    assert "metrics" in checkpoint.read_json(run / "scores.json")
+    assert probgen("resume", run, "--epochs", 2)[0] == 0
+    assert probgen("evaluate", run)[0] == 0
+    assert "metrics" not in checkpoint.read_json(run / "scores.json")
+
+
+def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    other = tmp_path / "other"
+    assert probgen(*QUICK, "--epochs", 1, "--seed", 1, "--out", other)[0] == 0
+    status, out, _ = probgen("compare", run, other)
+    assert (status, "ELBO" in out, "KID" in out) == (0, True, False)
+    for folder in (run, other):
+        assert probgen("evaluate", folder, "--metrics", "kid", "--interval", 0)[0] == 0
+    status, out, _ = probgen("compare", run, other)
+    assert (status, "KID" in out, "unbiased, all pairs" in out) == (0, True, True)
+    saved = checkpoint.read_json(other / "scores.json")
+    saved["metrics"]["scores"][0]["variant"] = "biased"
+    (other / "scores.json").write_text(json.dumps(saved))
+    status, _, err = probgen("compare", run, other)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "cannot be compared: variant 'biased' and 'unbiased, all pairs'" in err
+    for damage in ({"variant": 3, "n": "many"}, None):
+        saved["metrics"]["scores"][0] = damage
+        (other / "scores.json").write_text(json.dumps(saved))
+        assert probgen("compare", run, other)[0] == 2
+    saved["protocol"]["n"] = 3
+    (other / "scores.json").write_text(json.dumps(saved))
+    assert "means cannot be compared" in probgen("compare", run, other)[2]
+    (other / "scores.json").unlink()
+    assert "probgen evaluate" in probgen("compare", run, other)[2]
+
+
+def test_metrics_that_cannot_be_had_are_one_line(probgen, run):
+    for metrics, features, match in (
+        ("fid,nope", "auto", "expected metrics fid, kid, .* got 'nope'"),
+        ("fid", "nope", "expected digits, fashion-mnist"),
+        ("fid", "mnist", r"expected images \(N, 1, 28, 28\)"),
+        ("mig", "auto", "no factors"),
+    ):
+        status, _, err = probgen("evaluate", run, "--metrics", metrics, "--features", features)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert re.search(match, err), err

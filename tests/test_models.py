@@ -188,3 +188,135 @@ def test_channels_last_weights_train_under_plain_svi():
     svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO())
     svi.step(torch.rand(4, 1, 8, 8))
     assert all(not torch.equal(a, b) for a, b in zip(vae.parameters(), before, strict=True))
+
+
+def test_continuous_bernoulli_is_a_density():
+    x = torch.linspace(0, 1, 20_001, dtype=torch.float64)
+    for logit in (-5.0, 0.0, 1e-4, 3.0):
+        logits = torch.tensor(logit, dtype=torch.float64)
+        density = models.ContinuousBernoulli()(logits).log_prob(x).exp()
+        torch.testing.assert_close(torch.trapezoid(density, x).item(), 1.0, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("loc", [-0.2, 0.0, 0.31, 1.1])
+@pytest.mark.parametrize("scale", [0.002, 0.05, 1.0])
+def test_discretized_logistic_is_a_distribution_over_the_levels(loc, scale):
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    likelihood = models.DiscretizedLogistic(scale).double()
+    found = likelihood(torch.tensor(loc, dtype=torch.float64))
+    p = found.log_prob(levels).exp()
+    torch.testing.assert_close(p.sum().item(), 1.0, rtol=0, atol=1e-6)
+    assert abs((p * levels).sum() - found.mean) <= 0.5 / 255
+    torch.manual_seed(0)
+    draws = found.sample((20_000,))
+    torch.testing.assert_close(draws * 255, (draws * 255).round())
+    assert abs(draws.mean() - (p * levels).sum()) < 5 * draws.std() / 20_000**0.5 + 1e-4
+
+
+def test_a_flow_prior_is_a_density_and_a_sampler_of_it():
+    torch.manual_seed(0)
+    flow = models.FlowPrior(2, layers=3, hidden=8)
+    side = torch.linspace(-9, 9, 361)
+    grid = torch.cartesian_prod(side, side)
+    mass = flow().log_prob(grid).exp()
+    torch.testing.assert_close((mass.sum() * 0.05**2).item(), 1.0, rtol=0, atol=2e-3)
+    z = flow().sample((20_000,))
+    torch.testing.assert_close(
+        z.mean(0), (mass[:, None] * grid).sum(0) * 0.05**2, rtol=0, atol=0.05
+    )
+
+
+def test_the_vampprior_is_the_mixture_of_the_posteriors():
+    u, z = torch.rand(5, 1, 8, 8), torch.randn(7, 3)
+    vae = models.VampPriorVAE(
+        nets.dense_encoder((1, 8, 8), 3), nets.dense_decoder(3, (1, 8, 8)), pseudo_inputs=u
+    )
+    each = torch.stack([vae.encode(vae.latent_prior()).log_prob(row) for row in z])
+    torch.testing.assert_close(vae.prior().log_prob(z), each.logsumexp(1) - math.log(5))
+    torch.testing.assert_close(vae.latent_prior(), u.clamp(0.02, 0.98))
+    assert vae.encode(1e4 * torch.rand(2, 1, 8, 8)).base_dist.scale.log().abs().max() <= 3.0
+
+
+def test_ista_converges_to_the_lasso():
+    from sklearn.linear_model import Lasso
+
+    torch.manual_seed(0)
+    ista = models.UnrolledISTA((30,), atoms=50, steps=10_000, penalty=0.3).double().eval()
+    x = torch.randn(4, 30, dtype=torch.float64)
+    code = ista(x)[0].detach()
+    dictionary = ista.dictionary.detach().numpy()
+    for row, found in zip(x, code, strict=True):
+        lasso = Lasso(alpha=0.3 / 30, fit_intercept=False, tol=1e-12, max_iter=100_000)
+        expected = torch.as_tensor(lasso.fit(dictionary, row.numpy()).coef_)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        assert torch.equal(found == 0, expected == 0)
+
+
+def test_the_step_of_ista_stays_where_it_converges():
+    torch.manual_seed(0)
+    ista = models.UnrolledISTA((30,), atoms=50)
+    for free in (-50.0, 0.0, 50.0):
+        nn.init.constant_(ista.free_step, free)
+        bound = ista._bound(ista.dictionary)
+        assert bound > 0.499 * torch.linalg.matrix_norm(ista.dictionary, 2) ** 2
+
+
+def test_the_codebook_is_a_moving_average_and_revives_the_dead():
+    from probgen.models.vq import Codebook
+
+    torch.manual_seed(0)
+    book = Codebook(8, 2, decay=0.9, revive=0.05)
+    features = torch.randn(500, 2) + 3
+    for _ in range(200):
+        book.follow(features, book.nearest(features))
+    codes = book.nearest(features)
+    assert book.perplexity > 6
+    for k in range(8):
+        torch.testing.assert_close(book.vectors[k], features[codes == k].mean(0), rtol=0, atol=0.1)
+    dead = Codebook(8, 2, revive=0.0)
+    for _ in range(50):
+        dead.follow(features, dead.nearest(features))
+    assert dead.perplexity < book.perplexity
+
+
+def test_vq_passes_the_decoders_gradient_straight_through():
+    encoder, decoder = nets.grid_encoder((1, 8, 8), 4), nets.grid_decoder(4, (1, 8, 8))
+    vq = models.VQVAE(encoder, decoder, codes=5, commitment=0.0)
+    x = torch.rand(3, 1, 8, 8)
+    z = vq.encoder(x).detach().requires_grad_()
+    quantised = vq._quantised(z)[0].detach().requires_grad_()
+    through = z + (vq._quantised(z)[0] - z).detach()
+    for start, point in ((z, through), (quantised, quantised)):
+        vq.likelihood(vq.decoder(point)).log_prob(x).sum().backward(inputs=[start])
+    torch.testing.assert_close(z.grad, quantised.grad)
+
+
+def test_codes_before_a_position_alone_decide_its_probability():
+    torch.manual_seed(0)
+    net = nets.code_transformer(5, (2, 3), 8, 2, 2).eval()
+    codes = torch.randint(5, (1, 2, 3))
+    for position in range(6):
+        other = codes.clone().flatten()
+        other[position:] = (other[position:] + 1) % 5
+        found = net(other.reshape(1, 2, 3)).flatten(1, 2)[:, : position + 1]
+        torch.testing.assert_close(found, net(codes).flatten(1, 2)[:, : position + 1])
+
+
+def test_the_prior_over_codes_sums_to_one_and_gives_its_own_samples():
+    torch.manual_seed(0)
+    prior = models.CodePrior(nets.code_transformer(3, (2, 2), 8, 1, 2), (2, 2))
+    every = torch.cartesian_prod(*[torch.arange(3)] * 4).reshape(-1, 2, 2)
+    p = prior().log_prob(every).exp()
+    torch.testing.assert_close(p.sum().item(), 1.0)
+    drawn = prior.sample(20_000).flatten(1) @ torch.tensor([27, 9, 3, 1])
+    share = drawn.bincount(minlength=81) / 20_000
+    assert (share - p).abs().max() < 0.01
+
+
+def test_the_density_of_codes_is_that_of_a_gaussian_where_they_are_one():
+    torch.manual_seed(0)
+    codes = torch.randn(5_000, 2) @ torch.tensor([[2.0, 0.5], [0.0, 0.3]]) + 1
+    density = models.autoencoder.Density(2, 1).fit(codes)
+    drawn = density().sample((5_000,))
+    torch.testing.assert_close(drawn.mean(0), codes.mean(0), rtol=0, atol=0.15)
+    torch.testing.assert_close(drawn.T.cov(), codes.T.cov(), rtol=0.1, atol=0.05)

@@ -11,7 +11,7 @@ import torch
 
 from probgen import checkpoint, data, models, nets, objectives, recipe, report, training
 from probgen.history import History, HistoryError
-from probgen.report import figures, page, pictures
+from probgen.report import exploration, figures, page, pictures
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -160,6 +160,56 @@ def test_one_latent_dimension_is_a_histogram(tmp_path, known):
     assert "a histogram in place of principal components" in found.text
 
 
+def test_many_runs_have_their_legend_below_the_curves():
+    histories = {f"run {i}": History([{"step": 1, "kl": 1}]) for i in range(10)}
+    figure = figures.curves(histories, "kl")
+    figures.to_svg(figure)
+    legend, axes = figure.legends[0], figure.axes[0]
+    assert [text.get_text() for text in legend.get_texts()] == list(histories)
+    assert legend.get_window_extent().y1 <= axes.get_window_extent().y0
+
+
+def test_long_names_that_differ_at_their_end_are_told_apart():
+    names = [f"fashion_mnist_convolutional_latent_64_beta_{beta}" for beta in (1, 4)]
+    histories = {name: History([{"step": 1, "kl": 1}]) for name in names}
+    legend = figures.curves(histories, "kl").axes[0].get_legend()
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert shown[0] != shown[1]
+    assert max(map(len, shown)) <= figures.LONGEST
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 100), (1, 100, 2), (1, 1, 1)])
+def test_images_of_any_shape_make_a_page(tmp_path, shape):
+    part = labelled(shape=shape, y=[i % 3 for i in range(40)])
+    vae, history = fitted(part)
+    assert "Latent traversal" in read(report.save(tmp_path, history, vae, part)).text
+    report.save_data(tmp_path / "data", {"train": part})
+
+
+@pytest.mark.parametrize("pair_dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
+def test_data_and_pair_may_be_of_any_precision(tmp_path, pair_dtype, dtype):
+    x = torch.arange(256).reshape(4, 1, 8, 8)
+    x = x.to(dtype) if dtype == torch.uint8 else x.to(dtype) / 255
+    part = data.arrays(x.repeat(10, 1, 1, 1))
+    vae, history = fitted(part)
+    vae.to(pair_dtype)
+    found = report.save(tmp_path, history, vae, part)
+    assert "Interpolation" in read(found).text
+
+
+def test_no_run_is_lost_whatever_the_names(tmp_path):
+    part = labelled()
+    vae, history = fitted(part)
+    run = report.Run("a", history, vae, part, _scores(vae, part), {})
+    names = ["a", "a (2)", "a", "original"]
+    report.compare(tmp_path, [run._replace(name=name) for name in names])
+    numbers = checkpoint.read_json(tmp_path / "report.json")
+    assert list(numbers) == ["a", "a (2)", "a (3)", "original"]
+    ours = f"{run.scores.values['ELBO']['mean']:.2f} ±"
+    assert read(tmp_path / "report.html").text.count(ours) == len(names)
+
+
 def test_a_bare_pair_and_an_empty_history_make_a_page(tmp_path):
     part = labelled()
     vae, _ = fitted(part)
@@ -179,10 +229,10 @@ def test_a_bare_pair_and_an_empty_history_make_a_page(tmp_path):
 def test_traversals_are_ordered_by_kl_and_centred_on_the_code():
     part = labelled()
     vae, _ = fitted(part)
-    x = pictures.items(vae, part, 1)
-    rows = pictures.traversal(vae, x, torch.tensor([0.1, 0.3, 0.2]), rows=2, steps=3)
+    first = pictures.items(vae, part, 1)
+    rows = pictures.traversal(vae, first, torch.tensor([0.1, 0.3, 0.2]), rows=2, steps=3)
     assert list(rows) == ["z2, 0.30 nats", "z3, 0.20 nats"]
-    code = vae.encode(x).mean.detach().clone()
+    code = vae.encode(first.x).mean.detach().clone()
     code[0, 1] = -3
     assert torch.allclose(rows["z2, 0.30 nats"][0], vae.decode(code).mean[0])
 
@@ -190,10 +240,10 @@ def test_traversals_are_ordered_by_kl_and_centred_on_the_code():
 def test_interpolation_begins_and_ends_at_reconstructions():
     part = labelled()
     vae, _ = fitted(part)
-    x = pictures.items(vae, part, 4)
-    lines = pictures.interpolation(vae, x, steps=5)
-    assert torch.allclose(lines[:, 0], vae.reconstruct(x[:2]), atol=1e-6)
-    assert torch.allclose(lines[:, -1], vae.reconstruct(x[2:]), atol=1e-6)
+    few = pictures.items(vae, part, 4)
+    lines = pictures.interpolation(vae, few, steps=5)
+    assert torch.allclose(lines[:, 0], vae.reconstruct(few.x[:2]), atol=1e-6)
+    assert torch.allclose(lines[:, -1], vae.reconstruct(few.x[2:]), atol=1e-6)
 
 
 def test_a_history_survives_its_table():
@@ -221,6 +271,40 @@ def test_two_protocols_never_share_a_table(runs):
     loaded[1] = loaded[1]._replace(scores=loaded[1].scores._replace(protocol=protocol))
     path = report.compare(runs[0].parent / "two", loaded)
     assert path.read_text().count("Protocol:") == 2
+
+
+def test_runs_on_other_items_share_no_table_and_no_pictures(tmp_path):
+    """Two draws of one set have its name and their size in common; binarised it has all."""
+    runs = []
+    for words in ({"seed": 0}, {"seed": 1}, {"seed": 0, "binarize": True}):
+        small = {"limit": 100, "hidden": 8, "latent": 2, "batch_size": 50, "epochs": 1}
+        path = tmp_path / f"run {len(runs)}"
+        recipe.train(recipe.DEFAULTS | small | words, path)
+        runs.append(report.load(path))
+    found = read(report.compare(tmp_path / "all", runs))
+    assert found.text.count("Protocol: data digits") == 3
+    assert "there are no common test images" in found.text
+
+
+def test_a_full_disk_leaves_the_old_page_and_no_half_one(probgen, runs, monkeypatch):
+    report.save_scores(runs[0], report.load(runs[0]).scores)
+    assert probgen("report", runs[0])[0] == 0
+    before = {path: path.read_bytes() for path in runs[0].rglob("*") if path.is_file()}
+    (runs[0] / "report.html").write_text("old")
+    before[runs[0] / "report.html"] = b"old"
+    write = checkpoint._write
+
+    def full(path, content):
+        if "report.html" in path.name:
+            path.write_bytes(content[:100])
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint, "_write", full)
+    status, _, err = probgen("report", runs[0])
+    assert (status, err.count("\n")) == (2, 1), err
+    assert "No space left" in err
+    assert {path: path.read_bytes() for path in runs[0].rglob("*") if path.is_file()} == before
 
 
 def test_half_written_and_foreign_folders_are_one_line(probgen, runs, tmp_path):
@@ -263,6 +347,34 @@ def test_data_show_counts_and_pictures(probgen, tmp_path):
     assert f"{zeros:.1%} of {train.x.numel():,} values are zero" in found.text
     assert f"{int((train.y == 3).sum())} items" in found.text
     assert (tmp_path / "report" / "means.svg").exists()
+
+
+def test_sheets_and_levels_are_those_of_the_whole_set(monkeypatch):
+    """A sorted set shows only its first factor class, or one level, at its start."""
+    x = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(100, 1, 8, 8)
+    shown = []
+    monkeypatch.setattr(exploration.figures, "images", lambda rows: shown.append(rows))
+    exploration._classes(data.arrays(x, [0] * 100))
+    tiles = torch.cat(list(shown[0].values()))[:, 0, 0, 0] * 255
+    assert tiles.round()[:32].tolist() == torch.linspace(0, 99, 32).round().tolist()
+    part = data.arrays(torch.cat([torch.zeros(6_000, 1), torch.arange(6_000.0)[:, None] % 7]))
+    counts = exploration._values(part)[0].figure.axes[0].patches[0].get_data().values
+    assert counts.tolist() == [6_858, *[857] * 6]
+
+
+def test_many_classes_are_counted_and_some_shown(tmp_path):
+    part = labelled(y=[*range(30), *[60_000] * 10])
+    found = read(report.save_data(tmp_path, {"train": part}))
+    assert "20 of 31 classes" in found.text
+    assert (tmp_path / "report.html").stat().st_size < 2_000_000
+    with pytest.raises(report.ReportError, match="at least one set"):
+        report.save_data(tmp_path, {})
+
+
+def test_a_page_of_one_run_goes_to_its_folder(probgen, runs, tmp_path):
+    status, _, err = probgen("report", runs[0], "--out", tmp_path / "elsewhere")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "several runs" in err
 
 
 def test_the_command_line_and_recipes_have_the_same_defaults():

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -25,6 +26,7 @@ from probgen import (
 )
 from probgen.evaluation import likelihood
 from probgen.history import NonFiniteError, tensorboard
+from probgen.lowering import LoweringWarning
 from probgen.run import Folder
 
 DIGITS, TEST = data.digits()
@@ -214,10 +216,10 @@ class Exploding(models.Gaussian):
 
 def test_a_non_finite_term_is_named_and_the_last_checkpoint_kept(tmp_path):
     pair = vae(likelihood=Exploding(at=17))
-    with pytest.raises(NonFiniteError) as caught:
-        training.fit(
-            pair, ELBO(), DIGITS, steps=40, log_every=5, checkpoint=tmp_path, checkpoint_every=0
-        )
+    settings = {"steps": 40, "log_every": 5, "checkpoint": tmp_path, "checkpoint_every": 0}
+    counts = pytest.warns(LoweringWarning, match="Exploding.calls changes in every call")
+    with counts, pytest.raises(NonFiniteError) as caught:
+        training.fit(pair, ELBO(), DIGITS, **settings)
     assert "log_likelihood is nan at step 17" in str(caught.value)
     assert "the last finite checkpoint is step 15" in str(caught.value)
     healthy = vae(likelihood=models.Gaussian())
@@ -418,3 +420,22 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
     results = json.loads(done.stdout)
     assert len(results) == 20
     assert all(result["killed"] and result["same"] for result in results), results
+
+
+def test_a_global_kl_counts_once_over_the_data_not_in_every_batch():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.loc = nn.Parameter(torch.tensor(2.0))
+
+        def model(self, x, y=None):
+            w = pyro.sample("w", dist.Normal(0.0, 1.0))
+            with pyro.plate("data", len(x)):
+                pyro.sample("x", dist.Normal(w, 1.0), obs=x)
+
+        def guide(self, x, y=None):
+            pyro.module(f"mean{id(self)}", self)
+            pyro.sample("w", dist.Normal(self.loc, 1.0))
+
+    history = training.fit(Mean(), ELBO(), data.arrays(torch.zeros(50)), steps=1, batch_size=5)
+    assert history.records[0]["kl"] == pytest.approx(2.0 / 50)

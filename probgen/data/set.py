@@ -1,5 +1,6 @@
 """The Set that every other part of the library takes its batches from."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,7 @@ class Set:
             raise DataError(f"{self.name}: expected real numbers; got x {_kind(self.x)}")
         self._check_aligned("y", self.y, 1)
         self._check_aligned("factors", self.factors, 2)
+        self._check_names()
         self._check_labels()
         self._check_packed()
         if self.x.is_floating_point():
@@ -215,16 +217,32 @@ class Set:
         mean = share @ levels
         return Statistics(mean, (share * (levels - mean[:, None]) ** 2).sum(1).sqrt())
 
+    def digest(self) -> str:
+        """Sha256 of the items, their labels and whether they are binarised: what numbers are of.
+
+        Example:
+            >>> s = arrays([0.0, 1.0])
+            >>> s.digest() == s.take([0, 1]).digest() != s.take([1, 0]).digest()
+            True
+        """
+        tensors = [t for t in (self.x, self.y) if t is not None]
+        digest = hashlib.sha256(str((self.dynamic, [t.dtype for t in tensors])).encode())
+        for tensor in tensors:
+            digest.update(tensor.contiguous().cpu().numpy().data)
+        return digest.hexdigest()
+
     def check(
         self,
         shape: Sequence[int] | None = None,
         support: constraints.Constraint | None = None,
+        classes: int | None = None,
     ) -> None:
         """Refuse items that a model cannot take.
 
         Args:
             shape: expected shape of one item.
             support: where the values of a batch have to lie, for instance ``bernoulli.support``.
+            classes: how many classes a label has to be one of; None for a model without labels.
 
         Raises:
             DataError: naming what was expected, and the first offending item and value.
@@ -238,6 +256,8 @@ class Set:
         """
         if shape is not None and tuple(shape) != self.shape:
             raise DataError(f"{self.name}: expected items {tuple(shape)}; got {self.shape}")
+        if classes is not None:
+            self._check_classes(classes)
         while isinstance(support, constraints.independent):
             support = support.base_constraint
         if support is None or self._always_in(support):
@@ -246,6 +266,12 @@ class Set:
         with torch.random.fork_rng(devices):
             for start, x in self._chunks():
                 self._scan(support.check(x), f"values in {support}", x, start)
+
+    def _check_classes(self, classes: int) -> None:
+        if self.y is None:
+            raise DataError(f"{self.name}: expected labels, for a conditional model; got none")
+        within = (self.y >= 0) & (self.y < classes)
+        self._scan(within, f"labels from 0 to {classes - 1}", self.y)
 
     @property
     def _pixels(self) -> bool:
@@ -291,6 +317,12 @@ class Set:
             raise DataError(
                 f"{self.name}: expected the bits of {self.packed} images; got {_kind(self.x)}"
             )
+
+    def _check_names(self) -> None:
+        for field in ("classes", "factor_names"):
+            names = getattr(self, field)
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise DataError(f"{self.name}: expected distinct {field}; got {twice!r} twice")
 
     def _check_labels(self) -> None:
         if self.y is not None:

@@ -1,6 +1,21 @@
 """Model/guide pairs, one file each; a file exists only where the distributions differ."""
 
-from probgen.models.likelihood import Bernoulli, Gaussian, OptimalGaussian
+from probgen.models.autoencoder import Autoencoder
+from probgen.models.conditional import ConditionalVAE
+from probgen.models.likelihood import (
+    Bernoulli,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    OptimalGaussian,
+)
+from probgen.models.prior import FlowPrior, MixturePrior, PriorError, StandardNormal
+from probgen.models.sparse import SparseVAE, UnrolledISTA
 from probgen.models.vae import VAE, ModelError
+from probgen.models.vampprior import VampPriorVAE
+from probgen.models.vq import VQVAE, CodePrior
 
-__all__ = ["VAE", "Bernoulli", "Gaussian", "ModelError", "OptimalGaussian"]
+__all__ = ["VAE", "VQVAE", "Autoencoder", "Bernoulli", "CodePrior", "ConditionalVAE"]
+__all__ += ["ContinuousBernoulli", "DiscretizedLogistic", "FlowPrior", "Gaussian"]
+__all__ += ["MixturePrior", "ModelError", "OptimalGaussian", "PriorError", "SparseVAE"]
+__all__ += ["StandardNormal", "UnrolledISTA", "VampPriorVAE"]

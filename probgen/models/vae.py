@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from probgen.models.likelihood import Bernoulli
+from probgen.models.prior import StandardNormal
 from probgen.nets import dry_run
 
-_names: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+_names: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 _numbers = count()
 
 
@@ -21,8 +22,28 @@ class ModelError(ValueError):
     """Networks that do not fit together, or data of another shape than the model's."""
 
 
-class VAE(nn.Module):
-    """z ~ N(0, I), x ~ likelihood(decoder(z)); q(z | x) = N(loc, exp(log_scale)) by the encoder.
+class Registered:
+    """Shows its parts' parameters to Pyro's store, which plain ``pyro.infer.SVI`` trains from."""
+
+    def _register(self, *parts: str) -> None:
+        """Register the parts under a name no other object has ever had."""
+        name = _names.get(self) or _names.setdefault(self, f"pair{next(_numbers)}")
+        for part in parts:
+            module = getattr(self, part)
+            for parameter in module.parameters():
+                if not parameter.is_contiguous():  # of others Pyro would train a copy
+                    parameter.data = parameter.data.contiguous()
+            pyro.module(f"{name}.{part}", module)
+
+
+def penalise(name: str, cost: Tensor) -> None:
+    """Add a cost per datum to the loss that is no likelihood: ``Terms.penalty[name]``."""
+    unit = dist.Unit(-cost)
+    pyro.sample(name, unit, obs=unit.sample(), infer={"penalty": True})  # type: ignore[arg-type]
+
+
+class VAE(Registered, nn.Module):
+    """z ~ prior, x ~ likelihood(decoder(z)); q(z | x) = N(loc, exp(log_scale)) by the encoder.
 
     ``model`` and ``guide`` are a Pyro pair: they go into ``training.fit`` and into plain
     ``pyro.infer.SVI``.
@@ -32,6 +53,8 @@ class VAE(nn.Module):
         decoder: module from z ``(*batch, latent)`` to ``(*batch, *shape)``.
         likelihood: ``Bernoulli()`` (the default), ``Gaussian(sigma)``, ``OptimalGaussian()``, or
             any module from (decoder output, x or None) to an elementwise distribution.
+        prior: module that gives p(z) when called: ``MixturePrior``, ``FlowPrior``; N(0, I) when
+            not given.
         shape: shape of one datum; the encoder's own where it has one.
 
     Raises:
@@ -46,7 +69,8 @@ class VAE(nn.Module):
     torch.Size([3, 1, 8, 8])
     """
 
-    origin: Tensor
+    parts: tuple[str, ...] = ("loc", "log_scale")
+    """What the encoder gives, each of shape (B, latent)."""
 
     def __init__(
         self,
@@ -54,6 +78,7 @@ class VAE(nn.Module):
         decoder: nn.Module,
         likelihood: nn.Module | None = None,
         *,
+        prior: nn.Module | None = None,
         shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
@@ -61,8 +86,7 @@ class VAE(nn.Module):
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         self.shape = _shape_of(encoder, shape)
         self.latent = self._check_nets()
-        like = next(encoder.parameters(), torch.zeros(()))
-        self.register_buffer("origin", like.new_zeros(self.latent), persistent=False)
+        self.latent_prior = self._checked_prior(prior)
 
     @property
     def support(self) -> constraints.Constraint:
@@ -72,35 +96,35 @@ class VAE(nn.Module):
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(x, z) with ``x`` observed, one row per datum."""
         self._check(x)
-        self._register("decoder", "likelihood")
+        self._register("decoder", "likelihood", "latent_prior")
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", self.prior())
-            return pyro.sample("x", self._decode(z, x), obs=x)
+            return pyro.sample("x", self._decode(z, y, x), obs=x)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """q(z | x)."""
         self._check(x)
         self._register("encoder")
         with pyro.plate("data", len(x)):
-            return pyro.sample("z", self.encode(x))
+            return pyro.sample("z", self.encode(x, y))
 
     def prior(self) -> dist.TorchDistribution:
-        """p(z), standard normal."""
-        return dist.Normal(self.origin, torch.ones_like(self.origin)).to_event(1)
+        """p(z)."""
+        return self.latent_prior()
 
-    def encode(self, x: Tensor) -> dist.TorchDistribution:
+    def encode(self, x: Tensor, y: Tensor | None = None) -> dist.TorchDistribution:
         """q(z | x) for x ``(B, *shape)``."""
-        loc, log_scale = (parameter.to(x.dtype) for parameter in self.encoder(x))
+        loc, log_scale = self._code(x, y)
         return dist.Normal(loc, log_scale.exp()).to_event(1)
 
-    def decode(self, z: Tensor) -> dist.TorchDistribution:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> dist.TorchDistribution:
         """p(x | z) for z ``(*batch, latent)``."""
-        return self._decode(z)
+        return self._decode(z, y)
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Mean of p(x | z) at the mean of q(z | x), shape as ``x``."""
-        return self.decode(self.encode(x).mean).mean
+        return self.decode(self.encode(x, y).mean, y).mean
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -112,19 +136,26 @@ class VAE(nn.Module):
             raise ModelError(f"expected n >= 1 samples; got {n}")
         return self.decode(self.prior().sample((n,))).mean
 
-    def _decode(self, z: Tensor, x: Tensor | None = None) -> dist.TorchDistribution:
-        output = self.decoder(z).to(z.dtype)
-        return self.likelihood(output, x).to_event(len(self.shape))
+    def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        loc, log_scale = self.encoder(x)
+        return loc.to(x.dtype), log_scale.to(x.dtype)
 
-    def _register(self, *parts: str) -> None:
-        """Show the parameters to Pyro's store, under a name no other object has ever had."""
-        name = _names.get(self) or _names.setdefault(self, f"vae{next(_numbers)}")
-        for part in parts:
-            module = getattr(self, part)
-            for parameter in module.parameters():
-                if not parameter.is_contiguous():  # of others Pyro would train a copy
-                    parameter.data = parameter.data.contiguous()
-            pyro.module(f"{name}.{part}", module)
+    def _output(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.decoder(z).to(z.dtype)
+
+    def _decode(
+        self, z: Tensor, y: Tensor | None = None, x: Tensor | None = None
+    ) -> dist.TorchDistribution:
+        return self.likelihood(self._output(z, y), x).to_event(len(self.shape))
+
+    def _checked_prior(self, prior: nn.Module | None) -> nn.Module:
+        if prior is None:
+            like = next(self.encoder.parameters(), torch.zeros(()))
+            return StandardNormal(self.latent).to(like)
+        size = getattr(prior, "latent", self.latent)
+        if size != self.latent:
+            raise ModelError(f"expected a prior over {self.latent} dimensions; got {size}")
+        return prior
 
     def _check(self, x: Tensor) -> None:
         if x.shape[1:] != self.shape:
@@ -132,13 +163,14 @@ class VAE(nn.Module):
 
     def _check_nets(self) -> int:
         like = next(self.encoder.parameters(), torch.zeros(()))
-        loc, log_scale = dry_run(self.encoder, like.new_zeros(2, *self.shape))
-        if loc.dim() != 2 or loc.shape != log_scale.shape:
+        code = dry_run(self.encoder, like.new_zeros(2, *self.shape))
+        found = [tuple(part.shape) for part in (code if isinstance(code, tuple) else (code,))]
+        if len({*found}) != 1 or len(found) != len(self.parts) or len(found[0]) != 2:
+            wanted = " and ".join(self.parts)
             raise ModelError(
-                "expected the encoder to give (loc, log_scale), each (B, latent); got "
-                f"{tuple(loc.shape)} and {tuple(log_scale.shape)} for B = 2"
+                f"expected the encoder to give {wanted}, each (B, latent); got {found} for B = 2"
             )
-        latent = loc.shape[1]
+        latent = found[0][1]
         try:
             output = dry_run(self.decoder, like.new_zeros(3, 2, latent))
         except (RuntimeError, ValueError) as error:

@@ -5,7 +5,14 @@ goes into ``pyro.infer.SVI(model, guide, optim, loss=BetaELBO(4.0))`` as into ``
 """
 
 from probgen.objectives.beta import BetaELBO
+from probgen.objectives.capacity import CapacityELBO, FreeBitsELBO
+from probgen.objectives.controlled import GECO, ControlledELBO
 from probgen.objectives.decomposition import ObjectiveError, Pair, Terms
 from probgen.objectives.elbo import ELBO, terms
+from probgen.objectives.importance_weighted import ImportanceWeightedELBO
+from probgen.objectives.total_correlation import TotalCorrelationELBO
 
-__all__ = ["ELBO", "BetaELBO", "ObjectiveError", "Pair", "Terms", "terms"]
+__all__ = [
+    "ELBO", "GECO", "BetaELBO", "CapacityELBO", "ControlledELBO", "FreeBitsELBO",
+    "ImportanceWeightedELBO", "ObjectiveError", "Pair", "Terms", "TotalCorrelationELBO", "terms",
+]  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probgen.control import Schedule
+from probgen.control import Schedule, ends
 from probgen.objectives.decomposition import ObjectiveError, Terms
 from probgen.objectives.elbo import ELBO
 
@@ -34,8 +34,7 @@ class BetaELBO(ELBO):
 
     def __init__(self, beta: float | Schedule = 1.0, **particles: Any) -> None:
         super().__init__(**particles)
-        ends = [getattr(beta, end, 0.0) for end in ("start", "end")] if callable(beta) else [beta]
-        if not all(0 <= end < math.inf for end in ends):
+        if not all(0 <= end < math.inf for end in ends(beta)):
             raise ObjectiveError(f"expected beta a finite number >= 0 or a schedule; got {beta}")
         self.beta = beta
         self.constant = not callable(beta)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import pyro.distributions as dist
 import torch
 from pyro.distributions.util import scale_and_mask
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 Program = Callable[..., Any]
@@ -45,6 +46,7 @@ class Terms(NamedTuple):
         penalty: what a model adds to the loss that is no likelihood, per datum; sites observed
             with ``infer={"penalty": True}``, the negated log-density.
         scale: data set size over batch size, as the plates subsample.
+        estimates: what else an objective weighs, per datum; see the objective.
     """
 
     log_likelihood: Tensor
@@ -52,6 +54,7 @@ class Terms(NamedTuple):
     kl_per_dim: dict[str, Tensor]
     penalty: dict[str, Tensor]
     scale: float
+    estimates: dict[str, Tensor] = {}
 
     @classmethod
     def joined(
@@ -68,6 +71,7 @@ class Terms(NamedTuple):
             each([part.kl_per_dim for part in parts]),
             each([part.penalty for part in parts]),
             scale,
+            each([part.estimates for part in parts]),
         )
 
     @property
@@ -86,13 +90,26 @@ class Terms(NamedTuple):
         return self.scale * self.log_likelihood.numel()
 
 
-def of_traces(model_trace: Any, guide_trace: Any, data_size: int | None) -> Terms:
-    """The terms at the guide's sample, which the model's trace replayed."""
+class Sites(NamedTuple):
+    """What two traces hold: observed sites, the guide's latent ones, and what a datum is."""
+
+    observed: list[Any]
+    latent: list[Any]
+    datum: "Datum"
+
+
+def sites(model_trace: Any, guide_trace: Any, data_size: int | None) -> Sites:
+    """The sites of a pair, checked to belong together."""
     observed = [s for s in samples(model_trace) if s["is_observed"] and not _deterministic(s)]
     latent = [s for s in samples(guide_trace) if not s["is_observed"] or _auxiliary(s)]
     _check_sites(model_trace, latent)
-    datum = _Datum.shared_by(observed, latent, data_size)
-    values = {site["name"]: datum.of(_log_density(site), site) for site in observed}
+    return Sites(observed, latent, Datum.shared_by(observed, latent, data_size))
+
+
+def of_traces(model_trace: Any, guide_trace: Any, data_size: int | None) -> Terms:
+    """The terms at the guide's sample, which the model's trace replayed."""
+    observed, latent, datum = sites(model_trace, guide_trace, data_size)
+    values = {site["name"]: datum.of(log_density(site), site) for site in observed}
     penalty = {s["name"]: -values.pop(s["name"]) for s in observed if s["infer"].get("penalty")}
     log_likelihood = reduce(torch.add, values.values()) if values else torch.zeros(())
     interleaved = _interleaved(model_trace, guide_trace)
@@ -115,7 +132,7 @@ def samples(trace: Any) -> Iterator[Any]:
     return (site for site in trace.nodes.values() if site["type"] == "sample")
 
 
-class _Datum(NamedTuple):
+class Datum(NamedTuple):
     """One cell of the plates that the data share.
 
     ``names`` of the plates, {dim: size} of them, their ``scale``, and what ``share`` of a global
@@ -130,16 +147,40 @@ class _Datum(NamedTuple):
     @classmethod
     def shared_by(
         cls, observed: Iterable[Site], latent: Iterable[Site], data_size: int | None
-    ) -> "_Datum":
-        stacks = [stack for site in observed if (stack := _plates(site))]
+    ) -> "Datum":
+        """What all observed sites and their local latents are inside."""
+        stacks = [stack for site in observed if (stack := _plates(site, particles=False))]
         shared = _shared(stacks)
-        for stack in map(_plates, latent):
+        for stack in (_plates(site, particles=False) for site in latent):
             shared = shared & stack.keys() or shared
         frames = [stacks[0][name] for name in shared]
         plates = {frame.dim: frame.size for frame in sorted(frames, key=lambda f: f.dim)}
         scale = math.prod((f.full_size or f.size) / f.size for f in frames)
         size = scale * math.prod(plates.values())
         return cls(frozenset(shared), plates, scale, size / (data_size or size))
+
+    def of_each_particle(self, site: Site) -> "Datum":
+        """The cells of the particles' plate too, where ``site`` lies in it, leftmost."""
+        frame = _plates(site).get(PARTICLES)
+        if frame is None:
+            return self
+        names, plates = self.names | {PARTICLES}, {frame.dim: frame.size, **self.plates}
+        return self._replace(names=names, plates=plates)
+
+    def holds(self, site: Site) -> bool:
+        """Whether the site lies inside the datum, not above it."""
+        return self.names <= _plates(site).keys()
+
+    def scales(self, site: Site) -> bool:
+        """Whether the plates of the data are all that scales the site."""
+        scale = site["scale"]
+        return not isinstance(scale, Tensor) and math.isclose(scale, self.scale)
+
+    def over(self, value: Tensor, site: Site) -> Tensor:
+        """A value per datum, in the shape that multiplies the site's values."""
+        batch = len(site["fn"].batch_shape)
+        shape = [self.plates.get(dim, 1) for dim in range(-batch, 0)]
+        return value.reshape(shape + [1] * len(site["fn"].event_shape))
 
     def of(self, value: Tensor, site: Site, trailing: int = 0) -> Tensor:
         """Sum what lies inside a datum, average the particles, spread what lies above."""
@@ -149,7 +190,7 @@ class _Datum(NamedTuple):
         if value.dim() == len(shape) + trailing and len(own) == len(shape):
             return value
         inside = [d for d in range(trailing - value.dim(), 0) if d not in own]
-        particles = {f.dim for f in site["cond_indep_stack"] if f.name == PARTICLES}
+        particles = {f.dim for name, f in _plates(site).items() if name == PARTICLES}
         for dim in inside:
             merge = torch.mean if dim in particles else torch.sum
             value = merge(value, dim - trailing, keepdim=True)
@@ -177,9 +218,9 @@ def _with_trailing(weight: Any) -> Any:
     return weight.unsqueeze(-1) if isinstance(weight, Tensor) and weight.dim() else weight
 
 
-def _plates(site: Site) -> dict[str, Any]:
-    stack = site["cond_indep_stack"]
-    return {frame.name: frame for frame in stack if frame.vectorized and frame.name != PARTICLES}
+def _plates(site: Site, particles: bool = True) -> dict[str, Any]:
+    frames = {frame.name: frame for frame in site["cond_indep_stack"] if frame.vectorized}
+    return frames if particles else {n: f for n, f in frames.items() if n != PARTICLES}
 
 
 def _check_sites(model_trace: Any, latent: list[Site]) -> None:
@@ -209,8 +250,55 @@ def _auxiliary(site: Site) -> bool:
     return bool(site["infer"].get("is_auxiliary"))
 
 
-def _log_density(site: Site) -> Tensor:
-    return site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
+def log_density(site: Any) -> Tensor:
+    """Log-density at the site's value, kept where a Pyro trace keeps it."""
+    if "unscaled_log_prob" not in site:
+        log_prob = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
+        site["unscaled_log_prob"] = log_prob
+    return site["unscaled_log_prob"]
+
+
+def held_densities(guide_trace: Any) -> dict[str, Tensor]:
+    """Log-density of each latent at its value, as a function of the guide's parameters alone."""
+    return {site["name"]: _held_density(site) for site in drawn(guide_trace)}
+
+
+def drawn(trace: Any) -> list[Any]:
+    """The latent sites of a trace that still has its subsamples."""
+    return [s for s in samples(trace) if not s["is_observed"] and not site_is_subsample(s)]
+
+
+def with_values(trace: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of the trace with other values at its latent sites."""
+    copy = trace.copy()
+    for site in drawn(trace):
+        copy.nodes[site["name"]] = site | {"value": change(site["value"])}
+    return copy
+
+
+def _held_density(site: Site) -> Tensor:
+    try:
+        return site["fn"].log_prob(site["value"].detach())
+    except (KeyError, NotImplementedError) as error:
+        raise ObjectiveError(
+            f"{type(site['fn']).__name__} at the site {site['name']!r} cannot evaluate its "
+            f"density at a value that it did not draw: {error}"
+        ) from error
+
+
+def dependence(guide_trace: Any, held: Mapping[str, Tensor]) -> tuple[str, str] | None:
+    """A latent whose density in the guide depends on the value of another, and that other."""
+    values = {n: v for n in held if (v := guide_trace.nodes[n]["value"]).requires_grad}
+    for name, density in held.items():
+        others = [other for other in values if other != name]
+        if others and density.requires_grad:
+            gradients = torch.autograd.grad(
+                density.sum(), [values[n] for n in others], retain_graph=True, allow_unused=True
+            )
+            for other, gradient in zip(others, gradients, strict=True):
+                if gradient is not None:
+                    return name, other
+    return None
 
 
 def _interleaved(model_trace: Any, guide_trace: Any) -> set[str]:
@@ -251,9 +339,9 @@ def _factorised_kl(q: Any, p: Any) -> Tensor:
     return kl if q.event_shape else kl.unsqueeze(-1)
 
 
-def _sampled_kl(guide_site: Site, model_site: Site | None, datum: _Datum) -> Tensor:
-    log_q = datum.of(_log_density(guide_site), guide_site)
-    return log_q if model_site is None else log_q - datum.of(_log_density(model_site), model_site)
+def _sampled_kl(guide_site: Site, model_site: Site | None, datum: Datum) -> Tensor:
+    log_q = datum.of(log_density(guide_site), guide_site)
+    return log_q if model_site is None else log_q - datum.of(log_density(model_site), model_site)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -1,7 +1,9 @@
 """The evidence lower bound, a loss that every other objective here derives from."""
 
+import copy
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 
 import torch
 from pyro import poutine
@@ -36,6 +38,7 @@ def terms(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
     Source: Kingma & Welling 2014, equation 3.
 
     >>> import pyro
+    >>> from pyro import distributions as dist
     >>> def model():
     ...     pyro.sample("z", dist.Normal(0.0, 1.0))
     >>> def guide():
@@ -58,7 +61,7 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         vectorize_particles: draw them in one extra leftmost plate instead of a loop.
         max_plate_nesting: greatest number of nested plates; guessed when not given.
         data_size: number of data that a global latent's KL is spread over, where that is not the
-            size of their plate.
+            size of their plate; ``training.fit`` knows it.
     """
 
     constant = True
@@ -83,20 +86,35 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
             max_plate_nesting=max_plate_nesting,
         )
 
+    def over(self, data_size: int) -> Self:
+        """The same objective, its state shared, for so many data."""
+        other = copy.copy(self)
+        other.data_size = data_size
+        return other
+
     def combine(self, terms: Terms) -> Tensor:
         """Loss per datum from the terms of a batch, a 0-d tensor."""
         return self._penalised(terms, terms.total_kl.mean())
 
     def weights(self) -> dict[str, Tensor]:
-        """What the objective multiplies its terms by now, for the history."""
+        """Weights of the terms now, and targets as ``target_TERM``, 0-d, for the history."""
         return {}
+
+    def steer(self, terms: Terms) -> None:
+        """Set this step's weights by what it measured; as ``advance``, but before the loss."""
 
     def advance(self, terms: Terms) -> None:
         """Move the objective's own state by one step; called only where gradients are taken."""
 
+    def traces(
+        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        """Traces (model, guide), a pair per particle or one of them all, as Pyro draws them."""
+        yield from self._get_traces(model, guide, args, kwargs)
+
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """As ``objectives.terms``, averaged over ``num_particles``."""
-        traces = self._get_traces(model, guide, args, kwargs)
+        traces = self.traces(model, guide, *args, **kwargs)
         particles = [of_traces(model, guide, self.data_size) for model, guide in traces]
         if len(particles) == 1:
             return particles[0]
@@ -105,10 +123,19 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     def evaluate(
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Terms]:
-        """Loss per datum and the terms behind it; advances where gradients are taken."""
+        """Loss per datum and the terms behind it; advances where gradients are taken.
+
+        Raises:
+            ObjectiveError: a term is NaN while ``pyro.validation_enabled()``, Pyro's default.
+        """
         terms = self.terms(model, guide, *args, **kwargs)
+        if is_validation_enabled():
+            _check_numbers(terms)
+        moves = torch.is_grad_enabled()
+        if moves:
+            self.steer(terms)
         loss = self.combine(terms)
-        if torch.is_grad_enabled():
+        if moves:
             self.advance(terms)
         return loss, terms
 
@@ -140,15 +167,32 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         return kl + penalty - terms.log_likelihood.mean()
 
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
-        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-        replayed = poutine.replay(model, trace=guide_trace)
-        model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
+        guide_trace = self._guide_trace(guide, args, kwargs)
+        model_trace = self._model_trace(model, guide_trace, args, kwargs)
         if is_validation_enabled():
             check_model_guide_match(model_trace, guide_trace, self.max_plate_nesting)
         traces = prune_subsample_sites(model_trace), prune_subsample_sites(guide_trace)
         if is_validation_enabled():
             _check_shapes(*traces, max_plate_nesting=self.max_plate_nesting)
         return traces
+
+    def _guide_trace(self, guide: Program, args: Any, kwargs: Any) -> Any:
+        return poutine.trace(guide).get_trace(*args, **kwargs)
+
+    def _model_trace(self, model: Program, guide_trace: Any, args: Any, kwargs: Any) -> Any:
+        replayed = poutine.replay(model, trace=guide_trace)
+        return poutine.trace(replayed).get_trace(*args, **kwargs)
+
+
+def _check_numbers(terms: Terms) -> None:
+    named = {"the log-likelihood": terms.log_likelihood}
+    named |= {f"the KL of the site {site!r}": kl for site, kl in terms.kl.items()}
+    named |= {f"the penalty {name!r}": penalty for name, penalty in terms.penalty.items()}
+    named |= {f"the {name.replace('_', ' ')}": values for name, values in terms.estimates.items()}
+    for name, values in named.items():
+        if values.isnan().any():
+            where = values.isnan().nonzero()[0].tolist()
+            raise ObjectiveError(f"expected numbers; {name} is nan, first at the datum {where}")
 
 
 def _check_shapes(*traces: Any, max_plate_nesting: Any) -> None:

@@ -1,6 +1,6 @@
 """Chordal graphs: a test with a witness, min-fill triangulation, junction trees."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -118,7 +118,7 @@ def triangulate(graph: Any) -> nx.Graph:
     chordal_graph.add_nodes_from(base)
     chordal_graph.add_edges_from(base.edges, fill=False, reason="given")
     names = list(base)
-    order, fills, width = _min_fill(_bitsets(base))
+    order, fills, width = eliminate(_bitsets(base))
     for v, u, w in fills:
         reason = f"joined when {shown(names[v])} was eliminated"
         chordal_graph.add_edge(names[u], names[w], fill=True, reason=reason)
@@ -131,54 +131,65 @@ def _bitsets(graph: nx.Graph) -> list[int]:
     return [sum(1 << position[u] for u in graph[v]) for v in graph]
 
 
-def _bits(number: int) -> Iterator[int]:
+def bits(number: int) -> Iterator[int]:
+    """The positions of the ones in a bit set, lowest first."""
     while number:
         low = number & -number
         yield low.bit_length() - 1
         number ^= low
 
 
-def _min_fill(neighbours: list[int]) -> tuple[list[int], list[tuple[int, int, int]], int]:
-    """The order, the added edges (eliminated, u, v) and the width; consumes the bit sets."""
-    costs = [_cost(neighbours, v) for v in range(len(neighbours))]
-    heap = [(*cost, v) for v, cost in enumerate(costs)]
+def fill(neighbours: list[int], v: int) -> tuple[float, ...]:
+    """How many edges the neighbours of v lack, and how many neighbours there are."""
+    around = neighbours[v]
+    degree = around.bit_count()
+    lacking = sum((around & ~neighbours[u]).bit_count() - 1 for u in bits(around))
+    return lacking // 2, degree
+
+
+def eliminate(
+    neighbours: list[int], cost: Callable[[list[int], int], tuple[float, ...]] = fill
+) -> tuple[list[int], list[tuple[int, int, int]], int]:
+    """Eliminate the cheapest node until none is left; consumes the bit sets.
+
+    Args:
+        neighbours: a bit set per node.
+        cost: what eliminating a node costs; a first element of 0 says that it adds no edge.
+
+    Returns:
+        The order, the added edges (eliminated, u, v) and the width.
+    """
+    costs = [cost(neighbours, v) for v in range(len(neighbours))]
+    heap = [(c, v) for v, c in enumerate(costs)]
     heapify(heap)
     order: list[int] = []
     fills: list[tuple[int, int, int]] = []
     width = 0
     gone = bytearray(len(neighbours))
     while heap:
-        *cost, v = heappop(heap)
-        if gone[v] or tuple(cost) != costs[v]:
+        price, v = heappop(heap)
+        if gone[v] or price != costs[v]:
             continue
         gone[v] = 1
         order.append(v)
         around = neighbours[v]
         width = max(width, around.bit_count())
-        touched = _eliminate(neighbours, v, fills) if cost[0] else around
-        for u in _bits(around):
+        touched = _eliminate(neighbours, v, fills) if price[0] else around
+        for u in bits(around):
             neighbours[u] &= ~(1 << v)
-        for u in _bits(touched):
-            costs[u] = _cost(neighbours, u)
-            heappush(heap, (*costs[u], u))
+        for u in bits(touched):
+            costs[u] = cost(neighbours, u)
+            heappush(heap, (costs[u], u))
     return order, fills, width
-
-
-def _cost(neighbours: list[int], v: int) -> tuple[int, int]:
-    """How many edges the neighbours of v lack, and how many neighbours there are."""
-    around = neighbours[v]
-    degree = around.bit_count()
-    lacking = sum((around & ~neighbours[u]).bit_count() - 1 for u in _bits(around))
-    return lacking // 2, degree
 
 
 def _eliminate(neighbours: list[int], v: int, fills: list[tuple[int, int, int]]) -> int:
     """Join the neighbours of v; the bit set of nodes whose cost may have changed."""
     around = neighbours[v]
     touched = around
-    for u in _bits(around):
+    for u in bits(around):
         missing = around & ~neighbours[u] & ~(1 << u)
-        for w in _bits(missing):
+        for w in bits(missing):
             touched |= neighbours[u] & neighbours[w]
             neighbours[w] |= 1 << u
             fills.append((v, u, w))

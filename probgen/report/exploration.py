@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
-from probgen.report import figures, page
-from probgen.report.images import is_image
+from probgen.report import figures, page, pictures
+from probgen.report.images import ReportError, is_image
 from probgen.report.page import Card, Page, Section, Table
 
 MOST = 60_000
 MOST_SHEETS = 20
+MOST_BARS = 100
 BINS = 64
 
 
@@ -23,7 +24,12 @@ def save_data(folder: str | Path, parts: dict[str, Set]) -> Path:
     Args:
         folder: where.
         parts: the sets by name, the first one is looked at closely: ``{"train": train, ...}``.
+
+    Raises:
+        ReportError: no sets.
     """
+    if not parts:
+        raise ReportError("expected at least one set to look at")
     part, data = next(iter(parts.items()))
     seen = _seen(data)
     whole = "all" if len(seen) == len(data) else f"a seeded draw of {len(seen):,}"
@@ -61,7 +67,10 @@ def _count(name: str, part: Set, file: str) -> Card:
     title = f"Classes: {name}"
     if part.y is None:
         return Card(title, note="The data have no labels.")
-    counts = part.y.bincount(minlength=len(part.classes)).tolist()
+    counts = part.y.bincount(minlength=len(part.classes)).cpu()
+    if len(counts) > MOST_BARS:
+        edges = np.arange(len(counts) + 1) - 0.5
+        return Card(title, figures.stairs(counts.numpy(), edges, "label"), file=file)
     heights = {_class(part, label): float(count) for label, count in enumerate(counts)}
     return Card(title, figures.bars(heights, "items"), file=file)
 
@@ -73,7 +82,8 @@ def _class(data: Set, label: int) -> str:
 def _values(data: Set) -> list[Card]:
     """Histograms of the values, with and without the zeros."""
     low, high = _range(data)
-    levels = min(BINS, len(next(_batches(data)).unique()))
+    few = pictures.spread(data, 5_000).batch(slice(None))[0]
+    levels = min(BINS, len(few.unique()))
     bins = np.linspace(low, high if high > low else low + 1, levels + 1)
     counts, without = np.zeros(levels), np.zeros(levels)
     for x in _batches(data):
@@ -101,17 +111,18 @@ def _classes(data: Set) -> list[Card]:
     if not is_image(data.shape):
         return [Card("Images", note=f"Items of shape {data.shape} are no grey or RGB images.")]
     if data.y is None:
-        return [Card("Images", figures.images({"": data.batch(slice(0, 8))[0]}),
-                     "The data have no labels.", "images")]  # fmt: skip
-    groups = {
-        _class(data, k): data.take(data.y == k) for k in data.y.unique().tolist()[:MOST_SHEETS]
-    }
+        note = "The data have no labels."
+        return [Card("Images", figures.images(_sheet(data)), note, "images")]
+    present = data.y.unique().tolist()
+    groups = {_class(data, k): data.take(data.y == k) for k in present[:MOST_SHEETS]}
     means = {name: _mean(group) for name, group in groups.items()}
     sheets = [
         Card(name, figures.images(_sheet(group)), f"{len(group):,} items", f"class-{i + 1}")
         for i, (name, group) in enumerate(groups.items())
     ]
-    mean = Card("Mean image of each class", figures.gallery(means), file="means", wide=True)
+    left_out = f"{len(means)} of {len(present)} classes." if len(means) < len(present) else ""
+    title = "Mean image of each class"
+    mean = Card(title, figures.gallery(means), left_out, "means", wide=True)
     return [mean, *sheets]
 
 
@@ -120,6 +131,6 @@ def _mean(data: Set) -> Tensor:
 
 
 def _sheet(data: Set) -> dict[str, Tensor]:
-    x, _ = data.batch(slice(0, 32))
+    x, _ = pictures.spread(data, 32).batch(slice(0, 32))
     full = torch.cat([x, x.new_ones(-len(x) % 8, *x.shape[1:])])
     return {" " * i: row for i, row in enumerate(full.split(8))}

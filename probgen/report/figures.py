@@ -11,6 +11,7 @@ import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -37,7 +38,7 @@ ADAPTIVE = (
     "@media(prefers-color-scheme:dark){:root{color:#d3d7de}}</style></svg>"
 )
 WIDTH, HEIGHT = 4.2, 2.7
-LONGEST = 28
+LONGEST, MOST_INSIDE = 28, 4
 Labelled = Mapping[str, Tensor]
 
 styled = matplotlib.rc_context
@@ -56,19 +57,91 @@ def to_png(figure: Figure, dpi: int = 110) -> bytes:
 
 @styled(STYLE)
 def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure | None:
-    """One term of every run by step, dashed on the validation set; None if nobody has it."""
+    """One term of every run by step: dashed on the validation set, dotted its target.
+
+    None if nobody has it.
+    """
     figure, axes = _figure()
+    _draw_term(axes, histories, term, sign)
+    if not axes.lines:
+        return None
+    axes.set(xlabel="step", ylabel="nats per item" if not _is_weight(term) else "")
+    _legend(axes, _solid(axes), least=1 if len(histories) > 1 else 2)
+    return figure
+
+
+@styled(STYLE)
+def overlaid(histories: Mapping[str, History], terms: Mapping[str, tuple[str, int]]) -> Figure:
+    """All runs in one panel per term, as in ``curves``.
+
+    Args:
+        histories: by the runs' names.
+        terms: what is drawn under which title, {title: (term, sign)}.
+    """
+    figure = Figure(figsize=(3 * len(terms), 2.9))
+    panels = figure.subplots(1, len(terms), squeeze=False).flat
+    for axes, (title, (term, sign)) in zip(panels, terms.items(), strict=True):
+        _draw_term(axes, histories, term, sign)
+        axes.set(title=title, xlabel="step")
+        axes.set_ylabel("nats per item" if not _is_weight(term) else "")
+    handles = max((_solid(axes) for axes in figure.axes), key=len)
+    names = [_short(str(line.get_label())) for line in handles]
+    figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
+    return figure
+
+
+def _draw_term(axes: Axes, histories: Mapping[str, History], term: str, sign: int) -> None:
+    tallest = 0.0
     for (name, history), colour in zip(histories.items(), _colours(len(histories)), strict=True):
-        for series, style in ((term, "-"), (f"validation_{term}", "--")):
+        for series, style in ((term, "-"), (f"validation_{term}", "--"), (f"target_{term}", ":")):
             steps, values = history.series(series)
             if steps:
                 heights = [sign * value for value in values]
                 axes.plot(steps, heights, style, color=colour, marker=_marker(steps), label=name)
-    if not axes.lines:
-        return None
-    axes.set(xlabel="step", ylabel="nats per item" if term != "beta" else "")
-    solid = [line for line in axes.lines if line.get_linestyle() == "-"]
-    _legend(axes, solid, least=1 if len(histories) > 1 else 2)
+                tallest = max(tallest, *heights)
+    if _is_weight(term) and tallest > 10:
+        axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _solid(axes: Axes) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_linestyle() == "-"]
+
+
+def _is_weight(term: str) -> bool:
+    """Whether a history's column is a weight, which has no unit."""
+    return term.partition(".")[0] in ("beta", "lambda")
+
+
+@styled(STYLE)
+def rate_distortion(
+    curve: Mapping[str, tuple[float, float]],
+    others: Mapping[str, Sequence[tuple[float, float]]],
+    targets: Sequence[float] = (),
+) -> Figure:
+    """Reconstruction error against KL, in nats: a curve of labelled points, and others beside it.
+
+    Args:
+        curve: {label: (KL, error)}, joined in the order of their KL.
+        others: {name: points}, one marker per name.
+        targets: KLs to mark.
+    """
+    figure, axes = _figure(5.2, 3.4)
+    points = sorted((point, label) for label, point in curve.items())
+    axes.plot(*zip(*(point for point, _ in points), strict=True), color=INK, marker="o", ms=4)
+    for point, label in points:
+        axes.annotate(
+            _short(label), point, (-5, -10), fontsize=8, textcoords="offset points", ha="right"
+        )
+    for target in targets:
+        axes.axvline(target, color=INK, linestyle=":", linewidth=0.9)
+    looks = zip(others.items(), _colours(len(others)), "sD^vPX*<>"[: len(others)], strict=True)
+    for (name, found), colour, marker in looks:
+        x, y = zip(*found, strict=True)
+        axes.scatter(x, y, color=colour, marker=marker, s=34, zorder=3, alpha=0.8, label=name)
+    axes.set(xlabel="KL in nats", ylabel="reconstruction error in nats")
+    axes.margins(0.13)
+    _legend(axes, axes.collections, least=1)
     return figure
 
 
@@ -113,13 +186,13 @@ def images(rows: Labelled, columns: Sequence[str] = (), width: float = WIDTH) ->
     high, wide = array.shape[:2]
     names = [_short(name, 24) for name in rows]
     room = width - 0.07 * max(map(len, names)) - 0.1
-    size = (width, room * high / wide + (0.3 if columns else 0.1))
+    size = (width, max(0.4, room * high / wide + (0.3 if columns else 0.1)))
     figure = Figure(figsize=size, layout="compressed")
     axes = figure.subplots()
     axes.imshow(array, interpolation="none")
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=min(8.0, 72 * room * high / wide / len(rows)))
     axes.set_yticks(_centres(high, len(rows)), names)
     axes.set_xticks(_centres(wide, len(columns)), columns)
     axes.xaxis.tick_top()
@@ -166,6 +239,25 @@ def kl_per_dimension(kl: Labelled) -> Figure:
     axes.set(xlabel="dimension, by KL", ylabel="KL in nats", ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes, axes.lines)
+    return figure
+
+
+@styled(STYLE)
+def heatmaps(
+    panels: Mapping[str, np.ndarray], rows: Sequence[str], columns: Sequence[str], label: str = ""
+) -> Figure:
+    """One panel of coloured cells per name, from 0 to the greatest of all in one colour scale."""
+    figure = Figure(figsize=(2.2 + 1.6 * len(panels), 0.6 + max(1.2, 0.19 * len(rows))))
+    axes = list(figure.subplots(1, len(panels), squeeze=False, sharey=True).flat)
+    most = max(float(values.max()) for values in panels.values())
+    for panel, (name, values) in zip(axes, panels.items(), strict=True):
+        cells = panel.imshow(values, vmin=0, vmax=most, cmap="viridis", aspect="auto")
+        panel.set_xticks(range(len(columns)), map(_short, columns), rotation=45, ha="right")
+        panel.set_yticks(range(len(rows)), map(_short, rows))
+        panel.tick_params(length=0)
+        panel.set_title(_short(name))
+        panel.grid(False)
+    figure.colorbar(cells, ax=axes, label=label).outline.set_visible(False)
     return figure
 
 
@@ -264,17 +356,29 @@ def _centres(length: int, count: int) -> list[float]:
 
 def _legend(axes: Axes, handles: Sequence[Artist], least: int = 2, **place: Any) -> None:
     """A legend of several names; matplotlib itself would leave out one that starts with _."""
-    named = [(handle, str(handle.get_label())) for handle in handles]
-    if len(named) < least:
+    names = [_short(str(handle.get_label())) for handle in handles]
+    if len(names) < least:
         return
-    legend = axes.legend([handle for handle, _ in named], ["."] * len(named), **place)
-    for text, (_, name) in zip(legend.get_texts(), named, strict=True):
-        text.set_text(_short(name))
+    owner: Any = axes
+    if len(names) > MOST_INSIDE and not place:
+        owner, place = axes.figure, _below(axes.figure, names)
+    legend = owner.legend(list(handles), ["."] * len(names), **place)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
+
+
+def _below(figure: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Place of a legend that would hide the curves; the figure grows by its rows."""
+    columns = 2 if max(map(len, names)) <= LONGEST // 2 else 1
+    figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(names) // columns))
+    return {"loc": "outside lower center", "ncols": columns}
 
 
 def _short(name: str, longest: int = LONGEST) -> str:
+    """On one line, cut in its middle: names that begin alike tend to differ at their end."""
     line = " ".join(name.encode(errors="replace").decode().split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    end = longest // 2
+    return line if len(line) <= longest else f"{line[: longest - end - 1]}…{line[-end:]}"
 
 
 def _saved(figure: Figure, kind: str, **options: Any) -> bytes:

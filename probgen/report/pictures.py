@@ -1,14 +1,15 @@
 """What a pair can show: reconstructions, samples, ways through the latent space."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from probgen.data import Set
-from probgen.evaluation.likelihood import at_rest, device_of, reconstructed
+from probgen.evaluation.latents import posterior
+from probgen.evaluation.likelihood import at_rest, batch, device_of, given, reconstructed
 
 Rows = dict[str, Tensor]
 CODES = 5_000
@@ -24,66 +25,88 @@ def spread(data: Set, n: int) -> Set:
     return data.take(torch.linspace(0, len(data) - 1, min(n, len(data))).round().long())
 
 
-def items(pair: Any, data: Set, n: int = 8) -> Tensor:
+class Items(NamedTuple):
+    """Some data of a set, on a pair's device, with their labels if the set has any."""
+
+    x: Tensor
+    y: Tensor | None
+
+    def halves(self) -> "tuple[Items, Items]":
+        """The first and the second half of the items, without the last one of an odd number."""
+        half = len(self.x) // 2
+        first, second = (slice(i * half, (i + 1) * half) for i in (0, 1))
+        return tuple(  # type: ignore[return-value]
+            Items(self.x[rows], None if self.y is None else self.y[rows])
+            for rows in (first, second)
+        )
+
+
+def items(pair: Any, data: Set, n: int = 8) -> Items:
     """``n`` items spread over a set, on the pair's device, binarised alike each time."""
     with at_rest(pair, seed=0):
-        return spread(data, n).to(device_of(pair)).batch(slice(0, n))[0]
+        return Items(*batch(pair, spread(data, n).to(device_of(pair)), slice(0, n)))
 
 
-def reconstruction(pair: Any, x: Tensor) -> Tensor:
-    """Mean of p(x | z) at the mean of q(z | x), shape as ``x``."""
+def reconstruction(pair: Any, items: Items) -> Tensor:
+    """Mean of p(x | z) at the mean of q(z | x), shape as their x."""
     with at_rest(pair, seed=0):
-        return reconstructed(pair, x.to(device_of(pair)))
+        return reconstructed(pair, *items)
 
 
-def samples(pair: Any, n: int, seed: int = 0) -> Tensor:
-    """``pair.sample(n)``, seeded."""
+def samples(pair: Any, n: int, seed: int = 0, y: Tensor | int | None = None) -> Tensor:
+    """``pair.sample(n)``, seeded, of labels ``y`` where they are given."""
     with at_rest(pair, seed):
-        return pair.sample(n)
+        return pair.sample(n) if y is None else pair.sample(n, y)
 
 
-def traversal(pair: Any, x: Tensor, kl: Tensor, rows: int = 8, steps: int = 9) -> Rows:
+def traversal(pair: Any, items: Items, kl: Tensor, rows: int = 8, steps: int = 9) -> Rows:
     """One latent dimension a row, from -3 to 3, the others at the code of one item.
 
     Args:
         pair: with ``encode`` and ``decode``.
-        x: (1, *shape), the item.
+        items: the item.
         kl: (latent,) mean KL of each dimension; the greatest come first.
         rows: how many dimensions.
         steps: images in a row.
     """
     with at_rest(pair, seed=0):
-        code = pair.encode(x.to(device_of(pair))).mean
+        labels = given(pair, items.y)
+        code = pair.encode(items.x, *labels).mean
         values = torch.linspace(-3, 3, steps).to(code)
         found = {}
         for i in kl.argsort(descending=True)[:rows].tolist():
             z = code.repeat(steps, 1)
             z[:, i] = values
-            found[f"z{i + 1}, {kl[i]:.2f} nats"] = pair.decode(z).mean
+            found[f"z{i + 1}, {kl[i]:.2f} nats"] = pair.decode(z, *labels).mean
     return found
 
 
-def interpolation(pair: Any, x: Tensor, steps: int = 8) -> Tensor:
-    """Straight lines between codes: from each of the first half of ``x`` to its other half.
+def interpolation(pair: Any, items: Items, steps: int = 8) -> Tensor:
+    """Straight lines between codes: from each item of the first half to one of the other half.
+
+    A conditional pair decodes a whole line with the label of its start.
 
     Returns:
         Means of p(x | z), (n / 2, steps, *shape).
     """
     with at_rest(pair, seed=0):
-        start, end = pair.encode(x.to(device_of(pair))).mean.chunk(2)
-        weight = torch.linspace(0, 1, steps).to(start)[:, None]
-        return pair.decode(torch.lerp(start[:, None], end[:, None], weight)).mean
+        start, end = (pair.encode(x, *given(pair, y)).mean for x, y in items.halves())
+        weight = torch.linspace(0, 1, steps).to(start)
+        weight = weight.reshape(-1, *[1] * (start.dim() - 1))
+        labels = given(pair, None if items.y is None else items.y[: len(start), None])
+        return pair.decode(torch.lerp(start[:, None], end[:, None], weight), *labels).mean
 
 
-def codes(pair: Any, data: Set, batch_size: int = 500) -> Tensor:
-    """Means of q(z | x), (N, latent), on the CPU."""
-    data = data.to(device_of(pair))
+def codes(pair: Any, data: Set) -> Tensor:
+    """Means of q(z | x), (N, latent), a grid of features as one row, on the CPU."""
+    return posterior(pair, data).loc.flatten(1)
+
+
+def codes_on_a_grid(pair: Any, data: Set) -> bool:
+    """Whether a code is a grid of features, whose dimensions one by one tell nothing."""
     with at_rest(pair, seed=0):
-        means = [
-            pair.encode(data.batch(slice(i, i + batch_size))[0]).mean.cpu()
-            for i in range(0, len(data), batch_size)
-        ]
-    return torch.cat(means)
+        first = items(pair, data, 1)
+        return pair.encode(first.x, *given(pair, first.y)).mean.dim() > 2
 
 
 def principal(codes: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +11,14 @@ from torch import Tensor
 
 from probgen import checkpoint, recipe
 from probgen.data import Set
-from probgen.evaluation import likelihood
+from probgen.evaluation import Score, likelihood
 from probgen.history import History
+from probgen.models import ModelError
 from probgen.objectives import Pair
 from probgen.report import figures, page, pictures
 from probgen.report.images import ReportError, is_image
 from probgen.report.page import Card, Facts, Page, Section, Table
+from probgen.report.scores import metric_tables, pm, saved_metrics
 from probgen.run import Folder, RunError
 
 TERMS = (
@@ -24,10 +26,11 @@ TERMS = (
     ("log_likelihood", "Reconstruction: −log p(x | z)", -1),
     ("kl", "KL(q(z | x) ‖ p(z))", 1),
     ("beta", "β", 1),
+    ("lambda", "λ", 1),
 )
 
 WIDE = 5.2
-DASHED = "Dashed: on the validation set."
+DASHED, DOTTED = "Dashed: on the validation set.", "Dotted: the target."
 
 
 class Run(NamedTuple):
@@ -39,6 +42,7 @@ class Run(NamedTuple):
     data: Set
     scores: likelihood.Scores
     facts: dict[str, Any]
+    metrics: tuple[Score, ...] = ()
 
     def shows(self, *abilities: str) -> bool:
         """Whether the data are images and the pair has these methods."""
@@ -72,23 +76,17 @@ def save(
     path = Path(folder)
     facts = Folder(path).facts() if (path / "run.json").exists() else {}
     scores = scores or likelihood.scores(pair, data)
-    one = Run(_name(path), run, pair, data, scores, facts)
+    one = Run(_name(path), run, pair, data, scores, facts, saved_metrics(path))
     checkpoint.write(path / "report.json", checkpoint.to_json(_numbers(one)))
     subtitle = f"{type(pair).__name__} on {data.name}: {len(data):,} items of shape {data.shape}"
     sections = [
-        Section("Scores", [*_score_tables([one])]),
+        Section("Scores", [_scores(one), *metric_tables([one])]),
         Section("Training", cards=_curves([one])),
         Section("Reconstructions and samples", cards=[*_reconstructions([one]), *_samples([one])]),
         Section("Latent space", cards=_latent(one)),
         Section("Recipe", facts=_facts(one)),
     ]
     return page.write(path / "report.html", Page(one.name, subtitle, sections))
-
-
-def save_scores(folder: str | Path, scores: likelihood.Scores) -> None:
-    """Write scores.json, each score with its unit, and their protocol."""
-    content = {"protocol": scores.protocol, "scores": scores.values}
-    checkpoint.write(Path(folder) / "scores.json", checkpoint.to_json(content))
 
 
 def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
@@ -107,7 +105,7 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
     path = Path(folder)
     checkpoint.write(path / "report.json", checkpoint.to_json({r.name: _numbers(r) for r in runs}))
     sections = [
-        Section("Scores", [*_score_tables(runs)]),
+        Section("Scores", [*_score_tables(runs), *metric_tables(runs)]),
         Section("Recipes", [_differences(runs)]),
         Section("Training", cards=_curves(runs)),
         Section("Reconstructions and samples", cards=[*_reconstructions(runs), *_samples(runs)]),
@@ -133,12 +131,21 @@ def load(folder: str | Path, images: Path | None = None, device: str = "auto") -
     path = Path(folder)
     pair = recipe.trained(path, device)
     data = recipe.sets(recipe.read(path), images).test
-    try:
-        history = History.from_csv((path / "history.csv").read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"the run in {path} has no history.csv that can be read") from error
     scores = likelihood.scores(pair, data)
-    return Run(_name(path), history, pair, data, scores, Folder(path).facts())
+    facts = Folder(path).facts()
+    return Run(_name(path), history(path), pair, data, scores, facts, saved_metrics(path))
+
+
+def history(folder: str | Path) -> History:
+    """What a run's history.csv holds.
+
+    Raises:
+        RunError: there is none that can be read.
+    """
+    try:
+        return History.from_csv((Path(folder) / "history.csv").read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"the run in {folder} has no history.csv that can be read") from error
 
 
 def _name(path: Path) -> str:
@@ -146,11 +153,11 @@ def _name(path: Path) -> str:
 
 
 def _with_unique_names(runs: Sequence[Run]) -> list[Run]:
-    names = [run.name for run in runs]
-    return [
-        run._replace(name=f"{run.name} ({i + 1})") if names.count(run.name) > 1 else run
-        for i, run in enumerate(runs)
-    ]
+    names: list[str] = []
+    for run in runs:
+        numbered = (f"{run.name} ({number})" for number in count(2))
+        names.append(next(name for name in chain([run.name], numbered) if name not in names))
+    return [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
 
 
 def _numbers(run: Run) -> dict[str, Any]:
@@ -158,6 +165,7 @@ def _numbers(run: Run) -> dict[str, Any]:
     return {
         "scores": run.scores.values,
         "protocol": run.scores.protocol,
+        "metrics": [one.facts for one in run.metrics],
         "kl_per_dimension": kl,
         "history": run.history.records,
     }
@@ -176,39 +184,58 @@ def _score_tables(runs: Sequence[Run]) -> list[Table]:
 def _score_table(runs: list[Run]) -> Table:
     names, values = list(runs[0].scores.values), runs[0].scores.values
     header = ["run", *(f"{name} ({values[name]['unit']})" for name in names)]
-    rows = [[run.name, *(_pm(run.scores.values[name]) for name in names)] for run in runs]
-    protocol = ", ".join(f"{key} {value}" for key, value in runs[0].scores.protocol.items())
-    return Table(header, rows, f"Means per item ± standard error. Protocol: {protocol}.")
+    rows = [[run.name, *(pm(run.scores.values[name]) for name in names)] for run in runs]
+    return Table(header, rows, _protocol(runs[0]))
 
 
-def _pm(score: dict[str, Any]) -> str:
-    return f"{score['mean']:.2f} ± {score['standard_error']:.2f}"
+def _scores(run: Run) -> Table:
+    """The scores of one run below each other: a telephone has room for them."""
+    rows = [[name, pm(score), score["unit"]] for name, score in run.scores.values.items()]
+    return Table(["score", "mean per item", "unit"], rows, _protocol(run))
+
+
+def _protocol(run: Run) -> str:
+    protocol = ", ".join(
+        f"{key.replace('_', ' ')} {value}" for key, value in run.scores.protocol.items()
+    )
+    return f"Means per item ± standard error. Protocol: {protocol}."
 
 
 def _curves(runs: Sequence[Run]) -> list[Card]:
     histories = {run.name: run.history for run in runs}
-    drawn = [(t, title, figures.curves(histories, t, sign)) for t, title, sign in TERMS]
-    dashed = "" if not any(run.history.series("validation_loss")[0] for run in runs) else DASHED
-    cards = [
-        Card(title, figure, dashed if term in ("loss", "kl") else "", term)
-        for term, title, figure in drawn
-        if figure
-    ]
+    names = dict.fromkeys(
+        name for run in runs for record in run.history.records for name in record
+    )
+    terms = [*TERMS, *((name, _of_site(name), 1) for name in names if _of_site(name))]
+    drawn = [(t, title, figures.curves(histories, t, sign)) for t, title, sign in terms]
+    styles = (("validation_", DASHED), ("target_", DOTTED))
+    cards = []
+    for number, (term, title, figure) in enumerate(drawn):
+        if figure:
+            note = " ".join(words for kind, words in styles if f"{kind}{term}" in names)
+            file = term if number < len(TERMS) else f"site-{number - len(TERMS) + 1}"
+            cards.append(Card(title, figure, note, file))
     return cards or [Card("No curves", note="The history holds no records.")]
+
+
+def _of_site(name: str) -> str:
+    """Title of a column that belongs to one latent site; empty for the others."""
+    kind, _, site = name.partition(".")
+    symbol = {"kl": "KL", "beta": "β"}.get(kind)
+    return f"{symbol} of {site}" if symbol and site else ""
 
 
 def _reconstructions(runs: Sequence[Run]) -> list[Card]:
     title = "Reconstructions"
-    if len({(run.data.name, run.data.shape) for run in runs}) > 1:
+    if len({(run.data.shape, run.data.digest()) for run in runs}) > 1:
         return [Card(title, note="The runs saw different data: there are no common test images.")]
     if not all(run.shows("encode", "decode") for run in runs):
         return [Card(title, note=_why_not(runs, "encode", "decode"))]
-    x = pictures.items(runs[0].pair, runs[0].data)
-    rows = {"original": x}
-    rows |= {
-        (run.name if len(runs) > 1 else "reconstruction"): pictures.reconstruction(run.pair, x)
-        for run in runs
-    }
+    rows = {" original": pictures.items(runs[0].pair, runs[0].data).x}  # no run's name
+    for run in runs:
+        shown = pictures.items(run.pair, run.data)
+        name = run.name if len(runs) > 1 else "reconstruction"
+        rows[name] = pictures.reconstruction(run.pair, shown)
     note = "Images spread over the test set, and the mean of p(x | z) at the mean of q(z | x)."
     several = len(runs) > 1
     figure = figures.images(rows, width=WIDE if several else figures.WIDTH)
@@ -218,6 +245,8 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
 def _samples(runs: Sequence[Run]) -> list[Card]:
     if not all(run.shows("sample") for run in runs):
         return [Card("Samples", note=_why_not(runs, "sample"))]
+    if missing := [_no_prior(run) for run in runs if _no_prior(run)]:
+        return [Card("Samples", note=f"No pictures: {missing[0]}.")]
     note = "Means of p(x | z) for z from the prior, seed 0."
     if len(runs) == 1:
         whole = pictures.samples(runs[0].pair, 32).unflatten(0, (4, 8))
@@ -232,11 +261,19 @@ def _samples(runs: Sequence[Run]) -> list[Card]:
     return [Card("Samples", figures.images(rows, width=WIDE), note, "samples", wide=True)]
 
 
+def _no_prior(run: Run) -> str:
+    """Why the pair cannot be sampled from yet; empty if it can."""
+    try:
+        pictures.samples(run.pair, 1)
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
 def _latent(run: Run) -> list[Card]:
     cards = [_kl_card([run]), *_traversals([run])]
     if run.shows("encode", "decode") and len(run.data) > 1:
-        x = pictures.items(run.pair, run.data)
-        lines = pictures.interpolation(run.pair, x[: len(x) // 2 * 2])
+        lines = pictures.interpolation(run.pair, pictures.items(run.pair, run.data))
         rows = {" " * i: line for i, line in enumerate(lines)}
         note = "Straight lines between the codes of two test images."
         cards.append(Card("Interpolation", figures.images(rows), note, "interpolation"))
@@ -266,6 +303,9 @@ def _traversals(runs: Sequence[Run]) -> list[Card]:
         if not run.shows("encode", "decode"):
             cards.append(Card(title, note=_why_not([run], "encode", "decode")))
             continue
+        if pictures.codes_on_a_grid(run.pair, run.data):
+            cards.append(Card(title, note="No pictures: the latent is a grid, not a vector."))
+            continue
         note = "Each row moves one dimension from −3 to 3 about the code of the first test image."
         file = "traversal" if len(runs) == 1 else f"traversal-{i + 1}"
         cards.append(Card(title, figures.images(traversal(run)), note, file))
@@ -274,10 +314,10 @@ def _traversals(runs: Sequence[Run]) -> list[Card]:
 
 def traversal(run: Run) -> dict[str, Tensor]:
     """Rows of ``pictures.traversal`` about the first test image, dimensions ordered by KL."""
-    x = pictures.items(run.pair, run.data, 1)
+    first = pictures.items(run.pair, run.data, 1)
     latent = pictures.codes(run.pair, pictures.spread(run.data, 1)).shape[1]
     found = [v.mean(0) for v in run.scores.terms.kl_per_dim.values() if v.shape[-1] == latent]
-    return pictures.traversal(run.pair, x, found[0] if found else torch.zeros(latent))
+    return pictures.traversal(run.pair, first, found[0] if found else torch.zeros(latent))
 
 
 def _codes(run: Run) -> list[Card]:

@@ -1,0 +1,44 @@
+"""Exact answers from networks with tables: every posterior is a derivative of log Z."""
+
+from probgen.exact.learning import Fit, counts, fit, log_likelihood
+from probgen.exact.network import ExactError, ImpossibleEvidence
+from probgen.exact.plan import Cost, TooCostly
+from probgen.exact.potentials import Sameness, marginalise, same_distribution
+from probgen.exact.queries import (
+    Explanation,
+    Joint,
+    cost,
+    log_partition,
+    log_probability,
+    marginals,
+    probability,
+    query,
+)
+from probgen.exact.queries import explanation as map
+from probgen.exact.rows import Rows
+from probgen.exact.sampling import sample
+
+__all__ = [
+    "Cost",
+    "ExactError",
+    "Explanation",
+    "Fit",
+    "ImpossibleEvidence",
+    "Joint",
+    "Rows",
+    "Sameness",
+    "TooCostly",
+    "cost",
+    "counts",
+    "fit",
+    "log_likelihood",
+    "log_partition",
+    "log_probability",
+    "map",
+    "marginalise",
+    "marginals",
+    "probability",
+    "query",
+    "same_distribution",
+    "sample",
+]

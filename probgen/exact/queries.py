@@ -1,0 +1,353 @@
+"""Questions to a network with tables: posteriors, probabilities, joint tables, explanations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from probgen.exact.network import (
+    Array,
+    ExactError,
+    ImpossibleEvidence,
+    Network,
+    State,
+    network_of,
+)
+from probgen.exact.plan import LIMIT, Cost, Plan, Question, planned
+from probgen.exact.propagation import (
+    CHUNK,
+    GREATEST,
+    Beliefs,
+    Evidence,
+    beliefs,
+    sweeps,
+    tables,
+)
+from probgen.exact.rows import evidence_of
+from probgen.graph import Node, listed, shown
+
+ZERO = "expected potentials with a product above 0 somewhere; got Z = 0"
+TIE = 1e-9
+"""Nats within which two explanations are equally probable."""
+
+Do = Mapping[Node, State] | None
+
+
+def cost(network: Any, evidence: Any = None, *, do: Do = None, joint: Sequence[Node] = ()) -> Cost:
+    """What a question takes, before it is paid: width, largest table, bytes, operations.
+
+    Args:
+        network: a network with tables, as `graph.load` returns it or takes it.
+        evidence: as for `marginals`; observed nodes make tables smaller.
+        do: nodes that are set from outside.
+        joint: nodes whose joint table `query` is asked for.
+
+    >>> cost("asia")
+    width 2, largest table 8 entries, 712 bytes, 280 operations
+    """
+    known = network_of(network)
+    found = evidence_of(known, evidence, do)
+    asked = frozenset(known.number(v, "nodes of a joint table") for v in joint)
+    return planned(known, question(found, asked, pruned=bool(asked)), float("inf")).cost
+
+
+def marginals(
+    network: Any, evidence: Any = None, *, do: Do = None, limit: int = LIMIT
+) -> dict[Node, Any]:
+    """The posterior of every node, all of them from two sweeps over one junction tree.
+
+    p(v | e) = d log Z(e) / d log lambda_v, the derivative of the network's polynomial with
+    respect to the evidence indicators lambda (Darwiche 2003, section 3). Rows of tables are
+    divided by their sums first, where a file has them off 1 by up to 1e-6.
+
+    Args:
+        network: a Bayesian network with tables or a Markov network with potentials.
+        evidence: {node: state}; or many rows at once: a list of such mappings, a pandas data
+            frame or `Rows`, with None where a row does not observe a node.
+        do: {node: state} set from outside: p(. | do(node = state), evidence), in which the node's
+            own table does not count (Pearl 2009, "Causality", definition 3.2.1).
+        limit: bytes that may be taken.
+
+    Returns:
+        {node: {state: probability}}; for many rows {node: array (rows, states)}.
+
+    Raises:
+        ImpossibleEvidence: evidence of probability zero.
+        TooCostly: more than the limit; `cost` has the numbers.
+        UnknownNode, ExactError: what is not in the network, tables that are no distributions.
+
+    >>> posterior = marginals("asia", {"xray": "yes", "smoke": "no"})
+    >>> round(posterior["tub"]["yes"], 6)
+    0.147978
+    >>> marginals("asia", do={"lung": "yes"})["smoke"]
+    {'yes': 0.5, 'no': 0.5}
+    """
+    known = network_of(network)
+    found = evidence_of(known, evidence, do)
+    plan = planned(known, question(found), limit)
+    parts = [_posteriors(known, plan, part) for part in parts_of(plan, found)]
+    if found.single:
+        return _named(known, plan, found, parts[0])
+    return _stacked(known, plan, found, parts)
+
+
+def question(
+    evidence: Evidence, joint: frozenset[int] = frozenset(), pruned: bool = False
+) -> Question:
+    """What a plan has to be made for, given which nodes are known."""
+    partly = frozenset(evidence.likely)
+    return Question(frozenset(evidence.picks), evidence.forced, joint, partly, pruned)
+
+
+def parts_of(plan: Plan, evidence: Evidence) -> list[Evidence]:
+    """The rows, as many at a time as the cache takes."""
+    return evidence.parts(max(1, CHUNK // plan.cost.entries))
+
+
+def calibrated(network: Network, plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
+    """Beliefs given evidence that is possible."""
+    found = beliefs(plan, evidence, down)
+    if found.total.min(initial=1.0) <= 0:
+        raise ImpossibleEvidence(_impossible(network, evidence, int(found.total.argmin())))
+    return found
+
+
+def _impossible(network: Network, evidence: Evidence, row: int) -> str:
+    if not evidence.picks and not evidence.likely:
+        return ZERO
+    states = ", ".join(
+        f"{shown(network.nodes[v])} = {shown(network.states[v][int(np.ravel(codes)[row])])}"
+        for v, codes in evidence.picks.items()
+    )
+    at = "" if evidence.single else " in a row"
+    return (
+        f"expected possible evidence; got evidence of probability zero{at}: {states or 'none'}; "
+        "drop an observation, or give the state that never occurs a small probability"
+    )
+
+
+def _posteriors(network: Network, plan: Plan, evidence: Evidence) -> Array:
+    """The posteriors of the nodes in `plan.homes`, one below the other: (states, rows)."""
+    found = calibrated(network, plan, evidence)
+    made, reduce = found.tables, np.add.reduce
+    sums = [reduce(made[home.clique], home.others) for home in plan.homes.values()]
+    below = np.concatenate(sums or [np.empty((0, 1))]) / found.total
+    return np.broadcast_to(below, (len(below), evidence.rows))
+
+
+def _named(network: Network, plan: Plan, evidence: Evidence, below: Array) -> dict[Node, Any]:
+    values, start = below[:, 0].tolist(), 0
+    found: dict[int, list[float]] = {}
+    for v in plan.homes:
+        stop = start + (1 if v in evidence.picks else network.cards[v])
+        found[v] = values[start:stop]
+        start = stop
+    for v, code in evidence.picks.items():
+        found[v] = [float(k == code) for k in range(network.cards[v])]
+    states = network.states
+    return {
+        node: dict(zip(states[v], found[v], strict=True)) for v, node in enumerate(network.nodes)
+    }
+
+
+def _stacked(
+    network: Network, plan: Plan, evidence: Evidence, parts: list[Array]
+) -> dict[Node, Any]:
+    below = np.concatenate(parts, 1) if parts else np.empty((0, 0))
+    found, start = {}, 0
+    for v in plan.homes:
+        stop = start + (1 if v in evidence.picks else network.cards[v])
+        found[v] = below[start:stop].T
+        start = stop
+    for v, codes in evidence.picks.items():
+        found[v] = (codes[:, None] == np.arange(network.cards[v])).astype(np.float64)
+    return {node: found[v] for v, node in enumerate(network.nodes)}
+
+
+def log_probability(network: Any, evidence: Any, *, do: Do = None, limit: int = LIMIT) -> Any:
+    """The log-probability of evidence in nats; -inf if impossible; for many rows an array (rows,).
+
+    In a Markov network log Z(evidence) - log Z. Neither underflows: 1,000 observed nodes are
+    fine.
+
+    >>> round(log_probability("asia", {"smoke": "yes"}), 9)
+    -0.693147181
+    """
+    known = network_of(network)
+    found = evidence_of(known, evidence, do)
+    plan = planned(known, question(found, pruned=True), limit)
+    logs = [
+        np.broadcast_to(beliefs(plan, part, down=False).log_z, part.rows)
+        for part in parts_of(plan, found)
+    ]
+    values = np.concatenate(logs) - log_partition(known, limit=limit)
+    return float(values[0]) if found.single else values
+
+
+def probability(network: Any, evidence: Any, *, do: Do = None, limit: int = LIMIT) -> Any:
+    """p(evidence), or p(evidence | do); for many rows an array (rows,).
+
+    >>> round(probability("asia", {"tub": "yes", "dysp": "yes"}), 6)
+    0.008216
+    """
+    value = np.exp(log_probability(network, evidence, do=do, limit=limit))
+    return value if value.ndim else float(value)
+
+
+def log_partition(network: Any, *, limit: int = LIMIT) -> float:
+    """The logarithm of Z, the sum over all states of the product of all potentials, in nats.
+
+    A Bayesian network has Z = 1. Scaling a potential scales Z and changes no probability.
+
+    >>> import networkx as nx
+    >>> pair = nx.Graph([("A", "B")], factors=[(("A", "B"), [[1.0, 2.0], [3.0, 4.0]])])
+    >>> round(exp(log_partition(pair)), 9)
+    10.0
+    """
+    known = network_of(network)
+    if known.directed:
+        return 0.0
+    plan = planned(known, Question(), limit)
+    value = float(beliefs(plan, evidence_of(known, None, None), down=False).log_z[0])
+    if value == -np.inf:
+        raise ExactError(ZERO)
+    return value
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint table: `values` has one axis per node; `joint[states]` is one entry.
+
+    For many rows of evidence `values` has the rows as its first axis.
+    """
+
+    nodes: tuple[Node, ...]
+    states: tuple[tuple[State, ...], ...]
+    values: Array
+
+    def __getitem__(self, states: Any) -> Any:
+        names = states if isinstance(states, tuple) and len(self.nodes) > 1 else (states,)
+        at: list[Any] = [k.index(s) for k, s in zip(self.states, names, strict=True)]
+        found = self.values[(..., *at)]
+        return float(found) if found.ndim == 0 else found
+
+
+def query(
+    network: Any,
+    joint: Sequence[Node],
+    evidence: Any = None,
+    *,
+    do: Do = None,
+    limit: int = LIMIT,
+) -> Joint:
+    """The joint posterior table p(joint | evidence) of a few nodes.
+
+    Only what these nodes and the evidence descend from is summed, so that this may be cheap
+    where `marginals` is not.
+
+    >>> round(query("asia", ["lung", "bronc"], {"dysp": "yes"})["yes", "yes"], 6)
+    0.065027
+    """
+    if isinstance(joint, str) or not joint or len(set(joint)) < len(joint):
+        raise ExactError(f"expected joint= as a list of different nodes; got {joint!r}")
+    known = network_of(network)
+    found = evidence_of(known, evidence, do)
+    asked = [known.number(v, "nodes of a joint table") for v in joint]
+    if both := set(asked) & (found.picks.keys() | found.likely.keys()):
+        names = listed(known.nodes[v] for v in both)
+        raise ExactError(f"expected other nodes than the known ones; got {names} in both: drop it")
+    plan = planned(known, question(found, frozenset(asked), pruned=True), limit)
+    below = [_root_table(known, plan, part, asked) for part in parts_of(plan, found)]
+    values = np.concatenate(below, -1)
+    values = values[..., 0] if found.single else np.moveaxis(values, -1, 0)
+    return Joint(tuple(joint), tuple(known.states[v] for v in asked), values)
+
+
+def _root_table(network: Network, plan: Plan, evidence: Evidence, asked: list[int]) -> Array:
+    """The table of the asked nodes, in their order, and the rows; the root clique holds them."""
+    found = calibrated(network, plan, evidence, down=False)
+    scope = plan.cliques[0].scope
+    others = tuple(i for i, v in enumerate(scope) if v not in asked)
+    table = np.add.reduce(found.tables[0], others) / found.total
+    table = np.broadcast_to(table, (*table.shape[:-1], evidence.rows))
+    kept = [v for v in scope if v in asked]
+    return table.transpose([*(kept.index(v) for v in asked), len(kept)])
+
+
+class Explanation(NamedTuple):
+    """The most probable states of all nodes, given the evidence.
+
+    Attributes:
+        states: {node: state}, the evidence included.
+        probability: of these states given the evidence.
+        log_joint: log of the product of all tables at these states, in nats.
+        ties: {node: states} where another state is as probable: the explanation isn't unique.
+    """
+
+    states: dict[Node, State]
+    probability: float
+    log_joint: float
+    ties: dict[Node, tuple[State, ...]]
+
+
+def explanation(
+    network: Any,
+    evidence: Mapping[Node, State] | None = None,
+    *,
+    do: Do = None,
+    limit: int = LIMIT,
+) -> Explanation:
+    """The most probable explanation of the evidence: argmax of p(all nodes | evidence).
+
+    The two sweeps with max in place of sum, in logarithms (Dawid 1992, "Applications of a
+    general propagation algorithm", section 4). Equally probable within 1e-9 nats counts as a tie.
+
+    Raises:
+        ImpossibleEvidence, TooCostly, UnknownNode, ExactError: as `marginals`.
+
+    >>> best = explanation("asia", {"dysp": "yes"})
+    >>> best.states["bronc"], round(best.probability, 4), best.ties
+    ('yes', 0.4613, {})
+    """
+    known = network_of(network)
+    found = evidence_of(known, evidence, do)
+    if not found.single:
+        raise ExactError("expected one {node: state} as evidence; got rows: ask once per row")
+    plan = planned(known, question(found), limit)
+    best = sweeps(plan, tables(plan, found, GREATEST), GREATEST)
+    if not np.isfinite(best.total[0]):
+        raise ImpossibleEvidence(_impossible(known, found, 0))
+    codes = _decoded(plan, best, dict(found.picks))
+    log_joint = float(best.total[0])
+    log_evidence = float(beliefs(plan, found, down=False).log_z[0])
+    return Explanation(
+        {node: known.states[v][codes[v]] for v, node in enumerate(known.nodes)},
+        exp(log_joint - log_evidence),
+        log_joint,
+        _ties(known, plan, best, found),
+    )
+
+
+def _decoded(plan: Plan, best: Beliefs, codes: dict[int, int]) -> dict[int, int]:
+    """Best states, clique by clique from the root, given those chosen above."""
+    observed = set(codes)
+    for clique, table in zip(plan.cliques, best.tables, strict=True):
+        index = tuple(0 if v in observed else codes.get(v, slice(None)) for v in clique.scope)
+        open_ = [v for v in clique.scope if v not in codes]
+        values = table[(*index, 0)]
+        codes.update(zip(open_, np.unravel_index(values.argmax(), values.shape), strict=True))
+    return codes
+
+
+def _ties(
+    network: Network, plan: Plan, best: Beliefs, evidence: Evidence
+) -> dict[Node, tuple[State, ...]]:
+    ties = {}
+    for v, home in sorted(plan.homes.items()):
+        greatest = np.maximum.reduce(best.tables[home.clique], home.others)[:, 0]
+        equal = np.flatnonzero(greatest >= best.total[0] - TIE)
+        if len(equal) > 1 and v not in evidence.picks:
+            ties[network.nodes[v]] = tuple(network.states[v][k] for k in equal)
+    return ties

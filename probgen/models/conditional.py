@@ -1,0 +1,151 @@
+"""The VAE of data given a class."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pyro.infer.util import is_validation_enabled
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from probgen.models.vae import VAE, ModelError
+
+
+class LabelledEncoder(nn.Module):
+    """(x, y) -> (loc, log_scale): the label enters as one more channel, learned per class.
+
+    Args:
+        encoder: of shape (channels + 1, *sides).
+        classes: number of classes.
+    """
+
+    def __init__(self, encoder: nn.Module, classes: int) -> None:
+        super().__init__()
+        channels, *self.sides = _shape_of(encoder)
+        self.shape = (channels - 1, *self.sides)
+        self.encoder = encoder
+        self.label = nn.Embedding(classes, math.prod(self.sides))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Any:
+        """The encoder's output; without a label the channel is zero."""
+        plane = x.new_zeros(len(x), 1, *self.sides)
+        if y is not None:
+            plane = self.label(y.expand(len(x))).to(x.dtype).reshape(plane.shape)
+        return self.encoder(torch.cat([x, plane], dim=1))
+
+
+class LabelledDecoder(nn.Module):
+    """(z, y) -> distribution parameters: the label enters as one-hot values beside z.
+
+    Args:
+        decoder: of latents with ``latent + classes`` dimensions.
+        classes: number of classes.
+    """
+
+    def __init__(self, decoder: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.decoder, self.classes = decoder, classes
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The decoder's output; without a label the values are zero."""
+        label = z.new_zeros(*z.shape[:-1], self.classes)
+        if y is not None:
+            label = one_hot(y, self.classes).to(z.dtype).expand_as(label)
+        return self.decoder(torch.cat([z, label], dim=-1))
+
+
+class ConditionalVAE(VAE):
+    """z ~ prior, x ~ likelihood(decoder(z, y)); q(z | x, y) by the encoder.
+
+    Maximises log p(x | y) >= E_q log p(x | z, y) - KL(q(z | x, y) || p(z))
+
+    Args:
+        encoder: as for ``VAE``, of data with one more channel, which holds the label.
+        decoder: as for ``VAE``, of latents with ``classes`` more dimensions, which hold the
+            label.
+        likelihood: as for ``VAE``.
+        classes: number of classes, labels 0 to ``classes`` - 1.
+        prior: as for ``VAE``.
+
+    Raises:
+        ModelError: networks that do not fit together, labels that are missing or out of range.
+
+    Source: Sohn et al. 2015, Learning structured output representation using deep conditional
+    generative models; Kingma et al. 2014, Semi-supervised learning with deep generative models.
+
+    >>> from probgen import models, nets
+    >>> encoder, decoder = nets.dense_encoder((2, 8, 8), 4), nets.dense_decoder(4 + 10, (1, 8, 8))
+    >>> vae = models.ConditionalVAE(encoder, decoder, classes=10)
+    >>> vae.sample(3, 7).shape
+    torch.Size([3, 1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: nn.Module | None = None,
+        *,
+        classes: int,
+        prior: nn.Module | None = None,
+    ) -> None:
+        if classes < 1:
+            raise ModelError(f"expected classes >= 1; got {classes}")
+        encoder, decoder = LabelledEncoder(encoder, classes), LabelledDecoder(decoder, classes)
+        super().__init__(encoder, decoder, likelihood, prior=prior)
+        self.classes = classes
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | int | None = None) -> Tensor:
+        """Means of p(x | z, y) for n draws of z from the prior, ``(n, *shape)``.
+
+        Args:
+            n: how many.
+            y: one label for all, or one for each; None draws them uniformly.
+        """
+        if n < 1:
+            raise ModelError(f"expected n >= 1 samples; got {n}")
+        z = self.prior().sample((n,))
+        if y is None:
+            y = torch.randint(self.classes, (n,), device=z.device)
+        y = torch.as_tensor(y, device=z.device)
+        self._check_range(self._checked(y, torch.Size([n])))
+        return self.decode(z, y).mean
+
+    def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        loc, log_scale = self.encoder(x, self._checked(y, x.shape[:1]))
+        return loc.to(x.dtype), log_scale.to(x.dtype)
+
+    def _output(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.decoder(z, self._checked(y, z.shape[:-1])).to(z.dtype)
+
+    def _checked(self, y: Tensor | None, batch: torch.Size) -> Tensor:
+        """The labels, one per datum of the batch or broadcast to it."""
+        size = ", ".join(map(str, batch))
+        if y is None:
+            raise ModelError(f"expected labels y ({size}), 0 to {self.classes - 1}; got none")
+        fits = y.dim() <= len(batch) and all(
+            own in (1, full) for own, full in zip(y.shape[::-1], batch[::-1], strict=False)
+        )
+        if not fits or y.is_floating_point():
+            raise ModelError(f"expected whole labels ({size}); got {y.dtype} {tuple(y.shape)}")
+        if is_validation_enabled():
+            self._check_range(y)
+        return y.long()
+
+    def _check_range(self, y: Tensor) -> None:
+        low, high = y.aminmax()
+        if low < 0 or high >= self.classes:
+            wrong = int(low if low < 0 else high)
+            raise ModelError(f"expected labels from 0 to {self.classes - 1}; got {wrong}")
+
+
+def _shape_of(encoder: nn.Module) -> Sequence[int]:
+    shape = getattr(encoder, "shape", None)
+    if shape is None or len(shape) < 1 or shape[0] < 2:
+        raise ModelError(
+            "expected an encoder whose shape has a channel more than the data, for the label; "
+            f"got shape {shape}"
+        )
+    return shape

@@ -1,0 +1,244 @@
+"""What every model/guide pair of the library must do."""
+
+from functools import partial
+
+import pyro
+import pytest
+import torch
+from pyro.infer import SVI, Trace_ELBO
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from probgen import data, models, nets, objectives, training
+
+SHAPE = (1, 8, 8)
+BATCH = 6
+dense = partial(nets.dense_encoder, SHAPE, 3, (12,))
+back = partial(nets.dense_decoder, 3, SHAPE, (12,))
+
+
+def vae(**parts):
+    return models.VAE(dense(), back(), **parts)
+
+
+def conditional(net="dense"):
+    if net == "conv":
+        encoder, decoder = nets.conv_encoder((2, 8, 8), 3), nets.conv_decoder(13, SHAPE)
+    else:
+        encoder, decoder = nets.dense_encoder((2, 8, 8), 3), nets.dense_decoder(13, SHAPE)
+    return models.ConditionalVAE(encoder, decoder, classes=10)
+
+
+def vampprior(encoder=None, shape=(5, *SHAPE)):
+    return models.VampPriorVAE(encoder or dense(), back(), pseudo_inputs=torch.rand(shape))
+
+
+def vq(prior=False):
+    encoder, decoder = nets.grid_encoder(SHAPE, 4, (8, 8)), nets.grid_decoder(4, SHAPE, (8, 8))
+    code_prior = models.CodePrior(nets.code_transformer(7, (2, 2), 8, 1, 2), (2, 2))
+    return models.VQVAE(encoder, decoder, codes=7, code_prior=code_prior if prior else None)
+
+
+def sparse():
+    return models.SparseVAE(models.UnrolledISTA(SHAPE, 20, steps=4), models.Gaussian(0.3))
+
+
+def autoencoder(**settings):
+    return models.Autoencoder(dense(parts=1), back(), components=2, **settings)
+
+
+PAIRS = {
+    "vae": vae,
+    "vae mixture prior": lambda: vae(prior=models.MixturePrior(3, 4)),
+    "vae flow prior": lambda: vae(prior=models.FlowPrior(3)),
+    "vae continuous bernoulli": lambda: vae(likelihood=models.ContinuousBernoulli()),
+    "vae discretized logistic": lambda: vae(likelihood=models.DiscretizedLogistic()),
+    "vae optimal sigma": lambda: vae(likelihood=models.OptimalGaussian()),
+    "conditional dense": conditional,
+    "conditional conv": partial(conditional, "conv"),
+    "vampprior": vampprior,
+    "vq": vq,
+    "vq with prior": partial(vq, prior=True),
+    "sparse": sparse,
+    "autoencoder": autoencoder,
+    "autoencoder denoising": partial(autoencoder, noise=0.3),
+    "autoencoder rae": partial(autoencoder, code_weight=0.1, decoder_weight=0.01),
+}
+SEES_THE_MODE = {"vae optimal sigma", "autoencoder denoising"}
+NO_PRIOR = {"vq", *(name for name in PAIRS if name.startswith("autoencoder"))}
+
+
+@pytest.fixture(params=PAIRS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def pair(name):
+    torch.manual_seed(0)
+    return PAIRS[name]()
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(1)
+    return torch.rand(BATCH, *SHAPE).mul(255).round() / 255, torch.arange(BATCH)
+
+
+def moved(pair, step):
+    before = [p.detach().clone() for p in pair.parameters()]
+    step()
+    return [not torch.equal(a, b) for a, b in zip(pair.parameters(), before, strict=True)]
+
+
+def test_shapes(pair, batch):
+    x, y = batch
+    found = objectives.terms(pair.model, pair.guide, x, y)
+    assert found.log_likelihood.shape == found.total_kl.shape == (BATCH,)
+    assert all(cost.shape == (BATCH,) for cost in found.penalty.values())
+    assert pair.reconstruct(x, y).shape == x.shape
+    z = pair.encode(x, y).sample()
+    particles = torch.stack([z, z + 1])
+    torch.testing.assert_close(pair.decode(particles, y).mean[0], pair.decode(z, y).mean)
+
+
+def test_gradients_reach_every_parameter(pair, batch):
+    objectives.ELBO(num_particles=2, vectorize_particles=True).loss_and_grads(
+        pair.model, pair.guide, *batch
+    )
+    without = [name for name, p in pair.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+def test_plain_svi_trains_two_pairs_in_one_process(name, pair, batch):
+    other = PAIRS[name]()
+    for trained in (pair, other):
+        svi = SVI(trained.model, trained.guide, pyro.optim.Adam({"lr": 0.01}), Trace_ELBO())
+        assert all(moved(trained, partial(svi.step, *batch)))
+
+
+def test_the_loss_is_pyros_at_the_same_sample(pair, batch):
+    pair.eval()
+    torch.manual_seed(2)
+    sampled = objectives.terms(pair.model, pair.guide, *batch)
+    torch.manual_seed(2)
+    expected = Trace_ELBO().differentiable_loss(pair.model, pair.guide, *batch)
+    torch.manual_seed(2)
+    q = pair.encode(*batch)
+    z = q.sample()
+    exact = "z" in sampled.kl_per_dim
+    kl = q.log_prob(z) - pair.prior().log_prob(z) if exact else sampled.total_kl
+    penalty = sum(cost.sum() for cost in sampled.penalty.values())
+    found = kl.sum() + penalty - sampled.log_likelihood.sum()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_saving_and_loading_changes_nothing(name, pair, batch, tmp_path):
+    objectives.ELBO().loss_and_grads(pair.model, pair.guide, *batch)  # moves the buffers
+    save_model(pair, str(tmp_path / "pair.safetensors"))
+    other = PAIRS[name]()
+    load_model(other, str(tmp_path / "pair.safetensors"))
+    for a, b in ((pair, other),):
+        torch.testing.assert_close(a.eval().reconstruct(*batch), b.eval().reconstruct(*batch))
+
+
+def test_training_mode_changes_nothing_where_it_should_not(name, pair, batch):
+    if name in SEES_THE_MODE:
+        pytest.skip("differs in training by definition")
+    losses = []
+    for mode in (True, False):
+        torch.manual_seed(3)
+        losses.append(objectives.ELBO().loss(pair.train(mode).model, pair.guide, *batch))
+    torch.testing.assert_close(*losses)
+
+
+def test_samples_come_from_the_prior(name, pair):
+    if name in NO_PRIOR:
+        with pytest.raises(models.ModelError, match="fit"):
+            pair.sample(2)
+        return
+    torch.manual_seed(4)
+    images = pair.sample(5, torch.arange(5))
+    torch.manual_seed(4)
+    z = pair.prior().sample((5,))
+    torch.testing.assert_close(images, pair.decode(z, torch.arange(5)).mean)
+    with pytest.raises(models.ModelError, match="n >= 1"):
+        pair.sample(0)
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(name, tmp_path):
+    train = data.digits()[0].take(torch.arange(64))
+    fit = partial(training.fit, objective=objectives.ELBO(), data=train, batch_size=16, steps=6)
+    pairs = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        pairs.append(PAIRS[name]())
+    straight, killed = pairs
+    fit(straight)
+    training.fit(
+        killed, objectives.ELBO(), train, batch_size=16, steps=3, checkpoint=tmp_path / "run"
+    )
+    torch.manual_seed(0)
+    again = PAIRS[name]()
+    fit(again, checkpoint=tmp_path / "run", resume=True)
+    for a, b in zip(straight.state_dict().items(), again.state_dict().items(), strict=True):
+        assert a[0] == b[0]
+        assert torch.equal(a[1], b[1]), a[0]
+
+
+def test_a_wrong_shape_is_named(pair):
+    with pytest.raises(ValueError, match=r"\(6, 1, 8, 9\)"):
+        pair.model(torch.rand(BATCH, 1, 8, 9), torch.arange(BATCH))
+
+
+class Normed(nn.Module):
+    """An encoder that mixes the rows of a batch."""
+
+    shape = SHAPE
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(64), nn.Linear(64, 6)
+
+    def forward(self, x):
+        return self.head(self.norm(x.flatten(1))).chunk(2, -1)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: vae(prior=models.MixturePrior(4)), "prior over 3 dimensions; got 4"),
+        (lambda: models.MixturePrior(3, 0), "components >= 1; got 0"),
+        (lambda: models.FlowPrior(1), "latent of a flow >= 2; got 1"),
+        (lambda: models.VampPriorVAE(dense(), back(), pseudo_inputs=torch.rand(0, *SHAPE)), "one"),
+        (
+            lambda: models.VampPriorVAE(dense(), back(), pseudo_inputs=torch.rand(5, 3)),
+            r"\(5, 3\)",
+        ),
+        (
+            lambda: models.VampPriorVAE(Normed(), back(), pseudo_inputs=torch.rand(5, *SHAPE)),
+            "BatchNorm1d",
+        ),
+        (lambda: conditional().sample(2, 10), "labels from 0 to 9; got 10"),
+        (lambda: conditional().sample(2, torch.tensor([0, -1])), "got -1"),
+        (lambda: conditional().model(torch.rand(2, *SHAPE)), "got none"),
+        (
+            lambda: conditional().model(torch.rand(2, *SHAPE), torch.tensor([0.0, 1.0])),
+            r"whole labels \(2\); got torch.float32",
+        ),
+        (lambda: conditional().guide(torch.rand(2, *SHAPE), torch.tensor([3, 11])), "got 11"),
+        (lambda: models.ConditionalVAE(dense(), back(), classes=10), "a channel more"),
+        (lambda: models.UnrolledISTA(SHAPE, 0), "atoms and steps >= 1"),
+        (lambda: models.SparseVAE(models.UnrolledISTA(SHAPE, 5), scale=0.0), "scale > 0"),
+        (lambda: autoencoder(noise=-1.0), "noise >= 0"),
+        (lambda: autoencoder().density.fit(torch.rand(1, 3)), "at least 2 codes"),
+        (lambda: models.Autoencoder(dense(), back()), "to give code"),
+        (lambda: models.DiscretizedLogistic(scale=-1.0), "scale from"),
+        (lambda: models.DiscretizedLogistic(levels=1), "levels >= 2"),
+        (lambda: nets.code_transformer(7, (2, 2), 8, 1, 3), "divide width"),
+        (lambda: nets.dense_encoder(SHAPE, 0), "latent >= 1; got 0"),
+    ],
+)
+def test_what_cannot_work_is_refused(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
