@@ -10,7 +10,7 @@ from pyro.infer import autoguide
 from test_pairs import PAIRS, SHAPE
 
 from probgen import dsep, program
-from probgen.graph import load
+from probgen.graph import UnknownNode, load
 
 UNIT = dist.Normal(0.0, 1.0)
 
@@ -158,8 +158,8 @@ def test_programs_without_one_graph_are_refused():
 
     with pytest.raises(program.ProgramError, match="has or lacks x: such"):
         program.graph_of(unsteady)
-    with pytest.raises(program.ProgramError, match="got 'nothing'"):
-        program.graph_of(collider, observed="nothing")
+    with pytest.raises(UnknownNode, match="got 'aa'; did you mean 'a'"):
+        program.graph_of(collider, observed="aa")
     with pytest.raises(program.ProgramError, match=r"it lacks \['a', 'b'\]"):
         program.audit(collider, lambda: None)
 
