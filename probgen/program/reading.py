@@ -87,7 +87,7 @@ def graph_of(
     >>> list(graph_of(model).edges(data=True))
     [('z', 'x', {'provenance': True, 'probe': True})]
     """
-    found = _Reading.of(_Program(model, args, kwargs), seed)
+    found = _Reading.of(Invocation(model, args, kwargs), seed)
     graph = nx.DiGraph(name=getattr(model, "__qualname__", type(model).__name__))
     for name in [*found.arguments, *found.sites]:
         graph.add_node(name, **found.attributes(name))
@@ -99,7 +99,7 @@ def graph_of(
     _mark(graph, observed)
     graph.graph["plates"] = found.plates
     graph.graph["unexcluded"] = [
-        (u, v) for u, v in found.pairs() if u in found.untold and not graph.has_edge(u, v)
+        (u, v) for u, v in found.pairs() if u in found.untold[v] and not graph.has_edge(u, v)
     ]
     _warn(graph)
     return graph
@@ -122,7 +122,7 @@ class _Run(NamedTuple):
     parameters: frozenset[str]
 
 
-class _Program(NamedTuple):
+class Invocation(NamedTuple):
     """A program with what it is called with."""
 
     call: Program
@@ -141,6 +141,10 @@ class _Program(NamedTuple):
         star = next((p.name for p in known if p.kind is p.VAR_POSITIONAL), "argument")
         names += [f"{star}[{i}]" for i in range(len(self.args) - len(names))]
         return dict(zip(names, self.args, strict=False)) | dict(self.kwargs)
+
+    def holds_arrays(self, argument: str) -> bool:
+        """Whether an argument has arrays, which provenance cannot follow."""
+        return any(isinstance(a, np.ndarray) for a in tree_leaves(self.arguments[argument]))
 
     def run(
         self,
@@ -174,7 +178,7 @@ class _Reading(NamedTuple):
         upstream: what each site's distribution hangs on, by provenance.
         parameters: the same, of ``pyro.param``.
         moved: the sites that the probe has seen change with each site or argument.
-        untold: sites and arguments that the witnesses may have missed an effect of.
+        untold: for each site, what the witnesses may have missed an effect of.
     """
 
     base: _Run
@@ -182,10 +186,10 @@ class _Reading(NamedTuple):
     upstream: dict[str, set[str]]
     parameters: dict[str, list[str]]
     moved: dict[str, set[str]]
-    untold: set[str]
+    untold: dict[str, set[str]]
 
     @classmethod
-    def of(cls, program: _Program, seed: int) -> "_Reading":
+    def of(cls, program: Invocation, seed: int) -> "_Reading":
         bases = _bases(program, seed)
         base = bases[0]
         names = {
@@ -193,22 +197,24 @@ class _Reading(NamedTuple):
             for a, value in program.arguments.items()
             if any(map(_is_data, tree_leaves(value)))
         }
-        followed, reads = _followed(program, base, seed, names)
+        followed, read = _followed(program, base, seed, names)
         upstream = {v: _provenance(look) - {v} for v, look in followed.looks.items()}
         known = {*names.values(), *base.sites}
-        probe = _Probe(program, bases, seed, upstream, reads)
+        probe = _Probe(program, bases, seed, upstream, set().union(*read.values()))
         probe.sites()
         for argument, name in names.items():
             probe.argument(argument, name)
-            if any(isinstance(a, np.ndarray) for a in tree_leaves(program.arguments[argument])):
-                reads.add(name)
+        unseen = probe.untested | {names[a] for a in names if program.holds_arrays(a)}
         return cls(
             base,
             list(names.values()),
-            {v: {_named(u, names) for u in found} & known for v, found in upstream.items()},
+            {
+                v: {_named(u, names) for u in found - followed.parameters}
+                for v, found in upstream.items()
+            },
             {v: sorted(found & followed.parameters) for v, found in upstream.items()},
             probe.moved,
-            (reads | probe.untested) & known,
+            {v: (found | unseen) & known for v, found in read.items()},
         )
 
     @property
@@ -230,7 +236,7 @@ class _Reading(NamedTuple):
         if name in self.arguments:
             return {"kind": "argument", "observed": True, "plates": ()}
         site = self.base.sites[name]
-        kind = _kind(site)
+        kind = "deterministic" if _restates(site) else _kind(site)
         frames = sorted((f for f in site["cond_indep_stack"] if f.vectorized), key=_left_first)
         return {
             "kind": kind,
@@ -241,7 +247,7 @@ class _Reading(NamedTuple):
         }
 
 
-def _bases(program: _Program, seed: int) -> list[_Run]:
+def _bases(program: Invocation, seed: int) -> list[_Run]:
     """Runs from different seeds, each repeated with its own values held."""
     drawn = [program.run(seed + i) for i in range(TRIES)]
     for run in drawn[1:]:
@@ -261,17 +267,18 @@ def _bases(program: _Program, seed: int) -> list[_Run]:
 
 
 def _followed(
-    program: _Program, base: _Run, seed: int, names: Mapping[str, str]
-) -> tuple[_Run, set[str]]:
-    """A run that records what each density hangs on, and whose values Python has looked at."""
+    program: Invocation, base: _Run, seed: int, names: Mapping[str, str]
+) -> tuple[_Run, dict[str, set[str]]]:
+    """A run that records what each density hangs on, and what Python has looked at before it."""
     reads = _HostReads()
+    held = _Held(base.values, reads=reads)
     follow = TrackProvenance(include_deterministic=True)
 
     def mark(name: str, value: Any) -> Any:
         return track_provenance(value, frozenset({_Argument(name)})) if name in names else value
 
     try:
-        run = program.run(seed, follow, reads, held=_Held(base.values), change=mark)
+        run = program.run(seed, follow, reads, held=held, change=mark)
     except Exception as error:  # noqa: BLE001
         warnings.warn(
             f"provenance cannot follow the program ({type(error).__name__}: {error}); edges are "
@@ -279,8 +286,8 @@ def _followed(
             ProgramWarning,
             stacklevel=5,
         )
-        return base, {*base.sites, *names.values()}
-    return run, {_named(u, names) for u in reads.found}
+        return base, {v: {*base.sites, *names.values()} for v in base.sites}
+    return run, {v: {_named(u, names) for u in held.read[v]} for v in base.sites}
 
 
 class _Argument(NamedTuple):
@@ -298,7 +305,7 @@ class _Probe:
 
     def __init__(
         self,
-        program: _Program,
+        program: Invocation,
         bases: Sequence[_Run],
         seed: int,
         upstream: Mapping[str, set[str]],
@@ -409,18 +416,24 @@ class _Held(Messenger):
     Attributes:
         before: the values at which densities are compared.
         observations: what the program observes, which may hang on its latent sites.
+        read: for each site, what Python has looked at before it, and while it is scored.
         tolerant: whether a value that a site cannot score counts as a look of its own.
     """
 
     def __init__(
-        self, before: Mapping[str, Tensor], other: Mapping[str, Tensor] | None = None
+        self,
+        before: Mapping[str, Tensor],
+        other: Mapping[str, Tensor] | None = None,
+        reads: _HostReads | None = None,
     ) -> None:
         super().__init__()
         self.before, self._values = before, {**before, **(other or {})}
         self.observations: dict[str, Tensor] = {}
+        self.reads, self.read = reads or _HostReads(), dict[str, set[Any]]()
         self.tolerant = False
 
     def _pyro_sample(self, msg: Any) -> None:
+        self.read[msg["name"]] = set(self.reads.found)
         if msg["name"] in self._values:
             if msg["is_observed"]:
                 self.observations[msg["name"]] = msg["value"]
@@ -429,7 +442,7 @@ class _Held(Messenger):
 
 def _looks(name: str, site: Site, held: _Held) -> tuple[Any, ...]:
     """What of a site may depend on others: its density at the held value, mask, scale, shape."""
-    fn = site["fn"]
+    fn, held.reads.found = site["fn"], held.read[name]
     try:
         density = _density(site, held.before.get(name, site["value"]))
     except (RuntimeError, ValueError, IndexError):
@@ -442,10 +455,7 @@ def _looks(name: str, site: Site, held: _Held) -> tuple[Any, ...]:
 
 def _density(site: Site, value: Tensor) -> Tensor:
     if _kind(site) == "deterministic":
-        fn = site["fn"]
-        while not hasattr(fn, "v"):
-            fn = fn.base_dist
-        return fn.v
+        return _unwrapped(site["fn"]).v
     return site["fn"].log_prob(value, *site["args"], **site["kwargs"])
 
 
@@ -599,6 +609,14 @@ def _kind(site: Site) -> str:
     return "latent"
 
 
+def _restates(site: Site) -> bool:
+    """Whether a site observes what it is computed to be, as a reparametrised one does."""
+    fn = site["fn"]
+    if not site["is_observed"] or innermost(fn) != "Delta":
+        return False
+    return _alike(site["value"].detach(), _unwrapped(fn).v.detach())
+
+
 def _left_first(frame: Any) -> int:
     return frame.dim
 
@@ -617,7 +635,9 @@ def _unwrapped(fn: Any) -> Any:
 def _mark(graph: nx.DiGraph, observed: Iterable[str]) -> None:
     for name in [observed] if isinstance(observed, str) else observed:
         if name not in graph:
-            raise UnknownNode(f"expected observed sites; got {shown(name)!r}{suggestion(name, graph)}")
+            raise UnknownNode(
+                f"expected observed sites; got {shown(name)!r}{suggestion(name, graph)}"
+            )
         graph.nodes[name]["observed"] = True
         if graph.nodes[name]["kind"] == "latent":
             graph.nodes[name]["kind"] = "observed"
