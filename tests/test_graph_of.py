@@ -4,6 +4,7 @@ import random
 import warnings
 from typing import NamedTuple
 
+import networkx as nx
 import numpy as np
 import pyro
 import pyro.distributions as dist
@@ -15,7 +16,8 @@ from test_pairs import PAIRS, SHAPE
 from torch import nn
 
 from probgen import dsep, program
-from probgen.graph import UnknownNode, load
+from probgen.graph import UnknownNode, load, plot
+from probgen.reasoning import drawing
 
 UNIT = dist.Normal(0.0, 1.0)
 
@@ -400,3 +402,58 @@ def test_audit_of_a_joint_latent_asks_whether_the_posterior_couples_it():
     guide = autoguide.AutoDiagonalNormal(apart)
     guide()
     assert program.audit(apart, guide)
+
+
+def schools(scores, hours):
+    mu, tau = pyro.sample("mu", UNIT), pyro.sample("tau", dist.LogNormal(0.0, 1.0))
+    with pyro.plate("schools", 3, dim=-2):
+        theta = pyro.deterministic("theta", pyro.sample("effect", UNIT) * tau + mu)
+        with pyro.plate("pupils", 1000):
+            skill = pyro.sample("skill", dist.Normal(theta, 1.0))
+            pyro.sample("score", dist.Normal(skill + hours, tau), obs=scores)
+            pyro.factor("penalty", -skill.square())
+
+
+def test_a_program_is_drawn_with_its_plates():
+    found = program.graph_of(schools, torch.zeros(3, 1000), torch.zeros(1000))
+    drawn = drawing.picture(found)
+    assert [frame.label for frame in drawn.frames] == ["schools 3", "pupils 1,000"]
+    assert_frames_hold_their_members_only(found, drawn)
+    assert drawn.observed == {"hours", "score", "penalty"}
+    shown = found._repr_html_()
+    assert shown.count("<rect") == 3
+    assert shown.count("dasharray") == 1
+    plot(found).figure.clear()
+    assert drawing.picture(found, ["mu"]).observed == {"mu"}
+    with pytest.warns(program.ProgramWarning):
+        found = program.graph_of(branch)
+    assert found._repr_html_().count("dasharray") == 1
+
+
+def assert_frames_hold_their_members_only(found, drawn):
+    for frame in drawn.frames:
+        plate = frame.label.partition(" ")[0]
+        for v, plates in found.nodes(data="plates"):
+            box = drawing._box(drawn.layout.centres[v], drawn.widths[v])
+            assert frame.meets(*box) == (plate in plates)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_frame_holds_what_is_not_in_its_plate(seed):
+    rng = np.random.default_rng(seed)
+    made = nx.gn_graph(int(rng.integers(2, 14)), seed=seed).reverse()
+    inner = {v for v in made if rng.random() < 0.3}
+    outer = inner | {v for v in made if rng.random() < 0.3}
+    crossing = {v for v in made if rng.random() < 0.2} if seed % 3 == 0 else set()
+    members = {"outer": outer, "inner": inner, "crossing": crossing}
+    made.graph["plates"] = {p: 5 for p, inside in members.items() if inside}
+    for v, data in made.nodes(data=True):
+        data["plates"] = tuple(p for p, inside in members.items() if v in inside)
+    drawn = drawing.picture(made)
+    assert_frames_hold_their_members_only(made, drawn)
+    if not drawn.frames:
+        assert all(f"[{', '.join(data['plates'])[:3]}" in drawn.names[v].replace(" 5", "")
+                   for v, data in made.nodes(data=True) if data["plates"])  # fmt: skip
+    boxes = [drawing._box(drawn.layout.centres[v], drawn.widths[v]) for v in made]
+    frames = [drawing.Frame("", *box) for box in boxes]
+    assert not any(a.meets(*b) for i, a in enumerate(frames) for b in boxes[:i])

@@ -5,6 +5,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from html import escape
 from random import Random
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from probgen.graph import GraphError, UnknownNode, listed, shown, suggestion
+from probgen.reasoning import drawing
 
 Program = Callable[..., Any]
 Site = Mapping[str, Any]
@@ -46,9 +48,18 @@ class ProgramWarning(UserWarning):
     """What a graph of a program does not know for sure."""
 
 
+class ProgramGraph(nx.DiGraph):
+    """A program's graph; a notebook shows it as its picture."""
+
+    def _repr_html_(self) -> str:
+        open_pairs = self.graph.get("unexcluded")
+        unsure = f"<p>cannot be excluded: {escape(_arrows(open_pairs))}</p>" if open_pairs else ""
+        return f"<div>{drawing.svg(drawing.picture(self))}{unsure}</div>"
+
+
 def graph_of(
     model: Program, *args: Any, observed: Iterable[str] = (), seed: int = 0, **kwargs: Any
-) -> nx.DiGraph:
+) -> ProgramGraph:
     """The graph of a Pyro program: an edge u -> v if v's distribution depends on the value of u.
 
     Two witnesses are heard. *Provenance* follows values through torch operations; it finds every
@@ -68,8 +79,9 @@ def graph_of(
         kwargs: what it is called with, by keyword.
 
     Returns:
-        A directed graph. Nodes have ``kind`` ("latent", "observed", "deterministic", "factor" or
-        "argument"), ``observed``, ``distribution``, ``plates`` (names, outermost first) and
+        A directed graph, which a notebook shows as a picture. Nodes have ``kind`` ("latent",
+        "observed", "deterministic", "factor" or "argument"), ``observed``, ``distribution``,
+        ``plates`` (names, outermost first) and
         ``parameters`` (names of ``pyro.param``). Edges have ``provenance`` and ``probe``, whether
         either saw them: one that only the probe saw is warned about, one that only provenance
         saw could not be excluded. ``graph["plates"]`` is {plate: size}. ``graph["unexcluded"]``
@@ -88,7 +100,7 @@ def graph_of(
     [('z', 'x', {'provenance': True, 'probe': True})]
     """
     found = _Reading.of(Invocation(model, args, kwargs), seed)
-    graph = nx.DiGraph(name=getattr(model, "__qualname__", type(model).__name__))
+    graph = ProgramGraph(name=getattr(model, "__qualname__", type(model).__name__))
     for name in [*found.arguments, *found.sites]:
         graph.add_node(name, **found.attributes(name))
     for u, v in found.pairs():
@@ -116,7 +128,7 @@ def given(graph: nx.DiGraph) -> list[str]:
 class _Run(NamedTuple):
     """One run: its sites, their values, and what of each may depend on others."""
 
-    sites: dict[str, Site]
+    sites: Mapping[str, Site]
     values: dict[str, Tensor]
     looks: dict[str, tuple[Any, ...]]
     parameters: frozenset[str]
@@ -134,9 +146,9 @@ class Invocation(NamedTuple):
         """All arguments by name, in order."""
         called = self.call.forward if isinstance(self.call, nn.Module) else self.call
         try:
-            known = inspect.signature(called).parameters.values()
+            known = [*inspect.signature(called).parameters.values()]
         except (TypeError, ValueError):
-            known = ()
+            known = []
         names = [p.name for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         star = next((p.name for p in known if p.kind is p.VAR_POSITIONAL), "argument")
         names += [f"{star}[{i}]" for i in range(len(self.args) - len(names))]
@@ -162,7 +174,8 @@ class Invocation(NamedTuple):
             n = len(self.args)
             kwargs = dict(zip(self.kwargs, values[n:], strict=True))
             trace = poutine.trace(self.call).get_trace(*values[:n], **kwargs)
-            sampled = {v: s for v, s in trace.nodes.items() if s["type"] == "sample"}
+            nodes: Mapping[str, Any] = trace.nodes
+            sampled = {v: s for v, s in nodes.items() if s["type"] == "sample"}
             sites = {v: s for v, s in sampled.items() if not site_is_subsample(s)}
             looks = {v: _looks(v, s, held) for v, s in sites.items()}
         drawn = {v: s["value"].detach() for v, s in sampled.items()}
@@ -345,15 +358,17 @@ class _Probe:
 
     def _probe(self, i: int, group: list[str]) -> None:
         base = self._bases[i]
-        others = {u: _other_value(base.sites[u], self._seed + TRIES + i, i) for u in group}
-        others = {u: value for u, value in others.items() if value is not None}
+        values = {u: _other_value(base.sites[u], self._seed + TRIES + i, i) for u in group}
+        others = {u: value for u, value in values.items() if value is not None}
         if not others:
             return
         found = self._changed(_Held(base.values, others), base)
         if found is not None:
             _check_sites(base.sites, found.sites, f"another value of {listed(others)}")
         moved = _differing(base, found) if found else set()
-        if len(others) > 1 and (not found or moved - set().union(*map(self._below.get, others))):
+        if len(others) > 1 and (
+            not found or moved - set().union(*(self._below[u] for u in others))
+        ):
             for u in others:
                 self._probe(i, [u])
         elif found:
