@@ -155,6 +155,21 @@ def test_the_floor_study_is_monotone_and_writes_its_results(tmp_path, capsys):
     assert all(path.stat().st_size < 300_000 for path in pictures)
 
 
+def test_the_study_of_codes_classifies_each_and_writes_its_results(tmp_path, capsys):
+    """On digits: what is below raw pixels of the same images is an untrained encoder's."""
+    module = example("latent_knn")
+    rows = module.main(epochs=9, quick=True, runs=tmp_path / "r", out=tmp_path, device="cpu")
+    accuracy = {row["run"]: row["accuracy"] for row in rows}
+    assert len(accuracy) == 12
+    assert min(accuracy["raw"], accuracy["PCA"], accuracy["raw of 200"]) > 0.85
+    content = checkpoint.read_json(tmp_path / "latent_knn.json")
+    assert {*content["runs"]} == {*module.CHANGES}
+    assert "coursework report" in capsys.readouterr().out
+    pictures = list((tmp_path / "latent_knn").glob("*.png"))
+    assert len(pictures) == 8
+    assert all(path.stat().st_size < 300_000 for path in pictures)
+
+
 def test_the_classifiers_can_be_trained_again(tmp_path):
     rows = example("train_classifiers").main(["digits"], quick=True, out=tmp_path, device="cpu")
     assert [row["run"] for row in rows] == ["digits"]
