@@ -140,7 +140,7 @@ def check(graph: Any, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> V
 
     Args:
         graph: anything `graph.load` accepts, or an `index`.
-        x: a node or several.
+        x: a node or several; a tuple that is a node stands for that node.
         y: a node or several.
         given: the observed nodes: one, several, or None.
         limit: the number of trails that `verdict.trails` lists at most.
@@ -148,7 +148,7 @@ def check(graph: Any, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> V
     Raises:
         UnknownNode: a node that the graph does not have.
         GraphError: not an acyclic directed or an undirected graph; x or y empty; a node in two
-            of the three.
+            of the three; a tuple that is a node of the graph, as are its parts.
 
     The explanation is read off the graph when it is asked for: `index` keeps a copy if the graph
     changes in between.

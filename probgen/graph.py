@@ -194,8 +194,10 @@ def _require_acyclic(graph: nx.DiGraph) -> None:
     ready = [v for v, n in waiting.items() if not n]
     for v in ready:
         for child in children[v]:
-            left = waiting[child] = waiting[child] - 1
-            if not left:
+            left = waiting[child] - 1
+            if left:
+                waiting[child] = left
+            else:
                 ready.append(child)
     if len(ready) < len(waiting):
         raise GraphError(_cycle_message(graph))

@@ -35,8 +35,8 @@ SEEDS = {
     ],
 }
 WORDS = [
-    "->", "<-", "→", "-", "--", "<->", ";", "{", "}", "[", "]", "(", ")", '"', "\\", "/*", "*/", "//",
-    "#", "|", ",", "=", "\n", " ", "\t", "\0", "\x1b", "\u202e", "\ud800", "é", "1e999", "nan",
+    "->", "<-", "→", "-", "--", "<->", ";", "{", "}", "[", "]", "(", ")", '"', "\\", "/*", "*/",
+    "//", "#", "|", ",", "=", "\n", " ", "\t", "\0", "\x1b", "\u202e", "\ud800", "é", "1e999", "nan",
     "-1", "99999999", "table", "default", "variable", "probability", "digraph", "subgraph",
 ]  # fmt: skip
 
@@ -111,9 +111,11 @@ def main(count):
             for each in (reader, graph.load)
         )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        name = f"{reader.__module__}.{reader.__name__}"
-        print(f"{name}: {count:,} mutated, slowest {slowest:.3f} s; 64 KiB bombs: "
-              f"slowest {worst[0]:.3f} s ({worst[1]}); peak {peak:.0f} MiB", flush=True)  # fmt: skip
+        print(
+            f"{reader.__module__}.{reader.__name__}: {count:,} mutated, slowest {slowest:.3f} s; "
+            f"64 KiB bombs: slowest {worst[0]:.3f} s ({worst[1]}); peak {peak:.0f} MiB",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -82,24 +82,25 @@ class Index:
         except TypeError:  # a tuple with a list inside
             known = False
         if known:
-            self._require_one(value, role)
+            if isinstance(value, (tuple, frozenset)):
+                self._require_one(value, role)
             return frozenset((value,))
         if value is None:
             return frozenset()
         if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
             raise self._unknown(value, role)
         try:
-            listed_nodes = list(value)
-            found = frozenset(listed_nodes)
+            every = list(value)
+            found = frozenset(every)
         except TypeError as error:
             raise GraphError(f"expected node names as {role}; got {error}") from None
         if found <= self.children.keys():
             return found
-        raise self._unknown(next(v for v in listed_nodes if v not in self.children), role)
+        raise self._unknown(next(v for v in every if v not in self.children), role)
 
-    def _require_one(self, node: Node, role: str) -> None:
-        """A tuple may name a node whose parts are nodes too."""
-        if isinstance(node, (tuple, frozenset)) and node and self.children.keys() >= set(node):
+    def _require_one(self, node: tuple[Node, ...] | Nodes, role: str) -> None:
+        """Refuse a tuple that is a node if its parts are nodes too."""
+        if node and self.children.keys() >= set(node):
             raise GraphError(
                 f"expected one node or several as {role}; got {shown(node)}, a node whose parts "
                 f"are nodes as well: write {[node]} or {[*node]}"

@@ -164,7 +164,9 @@ def between(judge: Judge, x: Nodes, y: Nodes) -> Iterator[Trail]:
             yield judge.trail([u, *inner, v])
 
 
-def _skeleton(index: Index, x: Nodes, y: Nodes) -> tuple[Mapping[Node, list[Node]], "_End", "_End"]:
+def _skeleton(
+    index: Index, x: Nodes, y: Nodes
+) -> tuple[Mapping[Node, list[Node]], "_End", "_End"]:
     """What trails can use: a biconnected component, with x and y contracted to two ends."""
     start, end = _End(), _End()
     stands = dict.fromkeys(x, start) | dict.fromkeys(y, end)

@@ -1,7 +1,7 @@
 """The Bayesian interchange format (BIF 0.15): networks with their tables."""
 
 import re
-from math import prod
+from math import isnan, prod
 from typing import Any
 
 import networkx as nx
@@ -204,8 +204,8 @@ class _Reader:
             off = np.abs(table.sum(1) - 1)
         bad = ~((off <= TOLERANCE) & (table.min(1) >= 0))
         if bad.any():
-            row = table[int(bad.argmax())]
-            got = "no row" if np.isnan(row[0]) else f"{row[:8].tolist()} (sum {sum(row.tolist()):.8g})"
+            row = table[int(bad.argmax())].tolist()
+            got = "no row" if isnan(row[0]) else f"{row[:8]} (sum {sum(row):.8g})"
             raise self.error(
                 f"expected every row of {shown(node)} to be at least 0 and sum to 1 within "
                 f"{TOLERANCE}; got {got} as row {int(bad.argmax()) + 1} of {len(table)}",
@@ -233,5 +233,3 @@ def _split(text: str) -> list[str]:
 
 def _plain(name: str) -> str:
     return name.strip().strip('"').strip()
-
-

@@ -42,7 +42,7 @@ def _bytes(path: Path, size: int) -> bytes:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise GraphError(
-            f"{shown(path)}: expected {size:,} gzipped bytes to unpack to at most {limit:,}; got more: "
-            "if you trust the file, unpack it yourself"
+            f"{shown(path)}: expected {size:,} gzipped bytes to unpack to at most {limit:,}; "
+            "got more: if you trust the file, unpack it yourself"
         )
     return data
