@@ -1,7 +1,9 @@
 """Pyro programs read as graphs, and what guides miss of posteriors."""
 
 import random
+import re
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import networkx as nx
@@ -202,12 +204,14 @@ def test_audit_of_autoguides(kind, said):
     assert said in str(program.audit(collider, guide))
 
 
-def test_audit_of_the_library():
+def test_audit_of_the_library_is_what_its_document_says():
     torch.manual_seed(0)
+    documented = (Path(__file__).parents[1] / "docs" / "bridge.md").read_text("utf-8")
     batch = torch.rand(6, *SHAPE), torch.arange(6)
     for name, make in PAIRS.items():
         pair = make()
         said = str(program.audit(pair.model, pair.guide, *batch))
+        assert re.search(rf"^\| {name} \|.*\| {re.escape(said)} \|$", documented, re.MULTILINE)
         points = name.startswith(("vq", "autoencoder"))
         assert ("puts z on one point" in said) == points, name
         assert ("dimensions of z independently" in said) == (not points), name
