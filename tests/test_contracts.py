@@ -110,6 +110,17 @@ def test_example_faster_pyro_gives_the_same_losses():
         assert losses["lowered"] == pytest.approx(losses["pyro"], rel=1e-5)
 
 
+def test_example_bridge_crosses_both_ways(tmp_path, capsys):
+    module = example("bridge")
+    module.main(rows=500, out=tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"model.svg", "guide.svg"}
+    same, gap = module.as_program()
+    assert same
+    assert gap < 1e-12
+    assert max(module.learned(500).values()) < 1e-4
+    assert "AutoNormal: the guide drops z1 - z2" in capsys.readouterr().out
+
+
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 

@@ -1,7 +1,9 @@
 """Pyro programs read as graphs, and what guides miss of posteriors."""
 
 import random
+import re
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import networkx as nx
@@ -13,6 +15,7 @@ import torch
 from pyro.infer import autoguide
 from pyro.infer.reparam import LocScaleReparam
 from test_pairs import PAIRS, SHAPE
+from test_program_of import ENUMERABLE
 from torch import nn
 
 from probgen import dsep, program
@@ -66,7 +69,7 @@ def test_a_hidden_markov_model_is_a_chain_with_leaves():
     assert program.given(graph) == ["x0", "x1", "x2", "x3"]
 
 
-@pytest.mark.parametrize("name", ["pharmacy", "asia", "student"])
+@pytest.mark.parametrize("name", ["pharmacy", "asia", *ENUMERABLE], ids=lambda p: str(p)[-20:])
 def test_a_network_run_as_a_program_reads_as_the_network(name):
     network = load(name)
     model, _ = program.program_of(network)
@@ -202,12 +205,14 @@ def test_audit_of_autoguides(kind, said):
     assert said in str(program.audit(collider, guide))
 
 
-def test_audit_of_the_library():
+def test_audit_of_the_library_is_what_its_document_says():
     torch.manual_seed(0)
+    documented = (Path(__file__).parents[1] / "docs" / "bridge.md").read_text("utf-8")
     batch = torch.rand(6, *SHAPE), torch.arange(6)
     for name, make in PAIRS.items():
         pair = make()
         said = str(program.audit(pair.model, pair.guide, *batch))
+        assert re.search(rf"^\| {name} \|.*\| {re.escape(said)} \|$", documented, re.MULTILINE)
         points = name.startswith(("vq", "autoencoder"))
         assert ("puts z on one point" in said) == points, name
         assert ("dimensions of z independently" in said) == (not points), name
@@ -457,3 +462,27 @@ def test_no_frame_holds_what_is_not_in_its_plate(seed):
     boxes = [drawing._box(drawn.layout.centres[v], drawn.widths[v]) for v in made]
     frames = [drawing.Frame("", *box) for box in boxes]
     assert not any(a.meets(*b) for i, a in enumerate(frames) for b in boxes[:i])
+
+
+def test_where_provenance_or_the_probe_cannot_go_it_is_said():
+    def strict():
+        z = pyro.sample("z", UNIT)
+        if type(z) is not torch.Tensor:
+            raise TypeError("expected a plain tensor")
+        pyro.sample("x", dist.Normal(z, 1.0))
+
+    with pytest.warns(program.ProgramWarning) as heard:
+        graph = program.graph_of(strict)
+    assert "provenance cannot follow the program (TypeError: expected a plain" in str(
+        heard[0].message
+    )
+    assert graph.edges["z", "x"] == {"provenance": False, "probe": True}
+
+    def fixed(x):
+        if x.sum() != 2:
+            raise ValueError("expected ones")
+        pyro.sample("y", UNIT)
+
+    with pytest.warns(program.ProgramWarning, match="no run showed x -> y, which cannot"):
+        graph = program.graph_of(fixed, torch.ones(2))
+    assert graph.graph["unexcluded"] == [("x", "y")]
