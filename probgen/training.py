@@ -21,7 +21,7 @@ from probgen.data import Set
 from probgen.evaluation import likelihood
 from probgen.history import History, Measured, Meter, NonFiniteError, Record, measured
 from probgen.lowering import HOW, How, Lowered
-from probgen.objectives import ELBO, Pair
+from probgen.objectives import ELBO, Pair, Terms
 from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -462,12 +462,16 @@ class _Run:
                 "lowered": self.gradients.used, "environments": self.environments}  # fmt: skip
 
     def _dry_run(self) -> list[nn.Parameter]:
-        """One batch with validation on; what it leaves is the list of parameters."""
-        first = slice(0, self.settings.batch_size)
+        """Each size of batch with validation on; what it leaves is the list of parameters."""
+        size = self.settings.batch_size
         with likelihood.at_rest(self.module, self.settings.seed), pyro.validation_enabled(True):
-            arguments = likelihood.arguments(self.module, self.data, first)
-            terms = self.objective.terms(self.module.model, self.module.guide, *arguments)
+            terms = self._tried(self.objective, self.data, size)
             registered = dict(pyro.get_param_store().named_parameters())
+            if rest := len(self.data) % size:
+                self._try_last(rest)
+            if self.validation is not None:
+                objective = self.objective.over(len(self.validation))
+                self._tried(objective, self.validation, likelihood.BATCH_SIZE)
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         owned = {id(parameter) for parameter in self.module.parameters()}
         for name, parameter in registered.items():
@@ -481,6 +485,20 @@ class _Run:
         if not terms.log_likelihood.dim():
             raise TrainingError("expected a pyro.plate over the data in the model; got none")
         return parameters
+
+    def _tried(self, objective: ELBO, data: Set, rows: int) -> Terms:
+        few = data.take(slice(0, rows)).to(self.data.x.device)
+        given = likelihood.arguments(self.module, few, slice(None))
+        return objective.terms(self.module.model, self.module.guide, *given)
+
+    def _try_last(self, rows: int) -> None:
+        try:
+            self._tried(self.objective, self.data, rows)
+        except ValueError as error:
+            raise TrainingError(
+                f"the last batch of an epoch has {rows} of {len(self.data)} rows, for which the "
+                f"objective fails ({error}): choose another batch_size"
+            ) from error
 
 
 def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
