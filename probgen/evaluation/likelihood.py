@@ -149,7 +149,7 @@ def nll(
             samplers = _samplers(k, chunk, _nesting(pair, data))
         for start in range(0, len(data), batch_size):
             x, *y = arguments(pair, data, slice(start, start + batch_size))
-            relaxed = relaxed or _is_relaxed(pair, x)
+            relaxed = relaxed or _is_relaxed(pair, x, *y)
             x = x if levels is None else _dequantised(x, levels, start)
             draws = [sampler.log_weights(pair.model, pair.guide, x, *y) for sampler in samplers]
             found.append(_evidence(draws, start))
@@ -367,11 +367,12 @@ def _evidence(draws: list[Tensor], start: int) -> Evidence:
     return found
 
 
-def _is_relaxed(pair: Any, x: Tensor) -> bool:
+def _is_relaxed(pair: Any, x: Tensor, y: Tensor | None = None) -> bool:
     """Whether p(x | z) is a Bernoulli although values lie between 0 and 1."""
     if not (hasattr(pair, "encode") and hasattr(pair, "decode")):
         return False
-    each = pair.decode(pair.encode(x[:1]).mean)
+    labels = given(pair, None if y is None else y[:1])
+    each = pair.decode(pair.encode(x[:1], *labels).mean, *labels)
     while isinstance(each, distributions.Independent):
         each = each.base_dist
     return isinstance(each, distributions.Bernoulli) and bool(((x > 0) & (x < 1)).any())
