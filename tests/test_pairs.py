@@ -9,6 +9,7 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.distributions import constraints
 
 from probgen import data, evaluation, models, nets, objectives, training
 
@@ -267,6 +268,19 @@ class Normed(nn.Module):
         return self.head(self.norm(x.flatten(1))).chunk(2, -1)
 
 
+class Flat(nn.Module):
+    """A prior that is no distribution."""
+
+    def forward(self):
+        return pyro.distributions.ImproperUniform(constraints.real_vector, (), (3,))
+
+
+def with_prior(codes, sides):
+    pair = vq()
+    pair.code_prior = models.CodePrior(nets.code_transformer(codes, sides, 8, 1, 2), sides)
+    return pair
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [
@@ -291,6 +305,20 @@ class Normed(nn.Module):
         ),
         (lambda: conditional().guide(torch.rand(2, *SHAPE), torch.tensor([3, 11])), "got 11"),
         (lambda: models.ConditionalVAE(dense(), back(), classes=10), "a channel more"),
+        (lambda: vampprior().start_at(255 * torch.ones(5, *SHAPE)), "values from 255 to 255"),
+        (lambda: vampprior().start_at(torch.ones(5, *SHAPE).log().log()), "support"),
+        (lambda: vampprior().start_at(torch.ones(5, *SHAPE, dtype=torch.uint8)), "torch.uint8"),
+        (lambda: vae(prior=Flat()).sample(2), "a prior that can be sampled; got ImproperUniform"),
+        (lambda: autoencoder().density.fit(torch.full((9, 3), float("nan"))), "finite codes"),
+        (
+            lambda: with_prior(9, (2, 2)).sample(2),
+            r"7 codes on a grid of \(2, 2\); got one over 9",
+        ),
+        (lambda: with_prior(7, (1, 2)).prior(), r"got one over 7 on \(1, 2\)"),
+        (
+            lambda: models.CodePrior(nets.code_transformer(7, (2, 2), 8, 1, 2), (3, 3)),
+            r"takes no codes \(B, \*\(3, 3\)\)",
+        ),
         (lambda: models.UnrolledISTA(SHAPE, 0), "atoms and steps >= 1"),
         (lambda: models.SparseVAE(models.UnrolledISTA(SHAPE, 5), scale=0.0), "scale > 0"),
         (lambda: autoencoder(noise=-1.0), "noise >= 0"),

@@ -139,12 +139,25 @@ class CodePrior(Registered, nn.Module):
             ``nets.code_transformer``.
         sides: (h, w).
 
+    Raises:
+        ModelError: a net that does not give logits for codes of these sides.
+
     Source: van den Oord et al. 2017, section 3.3, with a transformer for its PixelCNN.
     """
 
     def __init__(self, net: nn.Module, sides: Sequence[int]) -> None:
         super().__init__()
         self.net, self.shape = net, tuple(sides)
+        like = next(net.parameters(), torch.zeros(()))
+        codes = torch.zeros(1, *self.shape, dtype=torch.long, device=like.device)
+        try:
+            *found, self.codes = dry_run(net, codes).shape
+        except RuntimeError as error:
+            raise ModelError(f"the net takes no codes (B, *{self.shape}): {error}") from error
+        if tuple(found) != tuple(codes.shape):
+            raise ModelError(
+                f"expected logits (B, *{self.shape}, K); got (*{found}, {self.codes})"
+            )
 
     def forward(self) -> Autoregressive:
         """The distribution."""
@@ -283,6 +296,12 @@ class VQVAE(Registered, nn.Module):
 
     def prior(self) -> dist.TorchDistribution:
         """p(z): that of the codes which features are nearest to."""
+        wanted, prior = (self.codebook.size, tuple(self.sides)), self.code_prior
+        if prior is not None and (prior.codes, prior.shape) != wanted:
+            raise ModelError(
+                f"expected a prior over {wanted[0]} codes on a grid of {wanted[1]}; got one over "
+                f"{prior.codes} on {prior.shape}"
+            )
         return _Cells(self.codebook, self.sides, self.code_prior)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> dist.TorchDistribution:
