@@ -41,14 +41,14 @@ CHANGES = {
 }
 NEIGHBOURS = 35
 NOTE = """
-Accuracy on the official test set; precision, recall and F1 as means over the classes. k and weights
-are chosen by 3-fold cross-validation on the training set, as are PCA's {components} components, of
-{options}, at k = 5. Isomap: {neighbours} neighbours, {embedded} dimensions, fitted to {few:,}
-training images; the test images by its out-of-sample extension. Codes: of an autoencoder, or the
-mean of q(z | x). Epochs of each encoder: {epochs}, on the sum of squares (Gaussian, sigma^2 = 1/2).
-Seconds: to build the index and to classify the test set.
-A coursework report has 0.70 to 0.75 for codes: it fitted the neighbours to the test set and scaled
-the KL wrongly.
+Accuracy on the official test set; precision, recall and F1 as means over the classes. k and
+weights are chosen by 3-fold cross-validation on the training set, as are PCA's {components}
+components, of {options}, at k = 5. Isomap: {neighbours} neighbours, {embedded} dimensions, fitted
+to {few:,} training images; the test images by its out-of-sample extension. Codes: of an
+autoencoder, or the mean of q(z | x). Epochs of each encoder: {epochs}, on the sum of squares
+(Gaussian, sigma^2 = 1/2). Seconds: to build the index and to classify the test set.
+A coursework report has 0.70 to 0.75 for codes: it fitted the neighbours to the test set and
+scaled the KL wrongly.
 """
 
 

@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -316,6 +317,7 @@ class _Run:
         try:
             with progress.bar(description, self.total, show) as advance, _interrupts() as asked:
                 self._steps(advance, asked)
+                self._warn()
                 return self._finish()
         finally:
             self.module.eval()
@@ -422,6 +424,11 @@ class _Run:
             facts = {**self._facts(), "results": results}
             self.folder.finish(tensors_of(self.module), self.history.to_csv(), facts)
         return self.history
+
+    def _warn(self) -> None:
+        complaint = getattr(self.module, "complaint", lambda: None)()
+        if complaint:
+            warnings.warn(f"step {self.step}: {complaint}", stacklevel=4)
 
     def _check_weights(self) -> None:
         for name, parameter in self.module.named_parameters():
