@@ -229,12 +229,13 @@ def evaluate(
     """Test ELBO and its terms, in nats per image, and metrics; also into the run's scores.json.
 
     Metrics that are there already, of the same weights, stay. With --metrics the run's page is
-    written anew.
+    written anew. A metric that the model or the data do not allow is named at the end; the others
+    are written.
 
     Example: `probgen evaluate runs/x --metrics fid,kid,prdc`
     """
     from probgen import report
-    from probgen.evaluation import likelihood
+    from probgen.evaluation import EvaluationError, likelihood
 
     words = _known_metrics(metrics)
     recipe = recipes.read(folder)
@@ -245,15 +246,16 @@ def evaluate(
     if words:
         from probgen import scoring
 
-        extractor = scoring.extractor(features, recipe["data"])
-        seen = scoring.Evidence(pair, parts.training, parts.test, extractor, seed=seed)
-        new = [one for word in words for one in _measured(word, seen, interval or None)]
+        seen = scoring.Evidence(pair, parts.training, parts.test, features, seed=seed)
+        new, failed = _all_measured(words, seen, interval or None)
         names = {one.name for one in new}
         found = (*(one for one in found if one.name not in names), *new)
     _show(folder, scores, found)
     if words:
         history = report.history(folder)
         _say(f"report: {report.save(folder, history, pair, parts.test, scores)}")
+        if failed:
+            raise EvaluationError("; ".join(failed))
 
 
 @app.command()
@@ -405,6 +407,24 @@ def _known_metrics(words: str) -> list[str]:
         if word not in METRICS:
             raise recipes.RecipeError(f"expected metrics {', '.join(METRICS)}; got {word!r}")
     return found
+
+
+def _all_measured(
+    words: "Sequence[str]", seen: "Evidence", level: float | None
+) -> "tuple[list[Score], list[str]]":
+    """The scores, and why there are not more."""
+    from probgen.evaluation import EvaluationError
+    from probgen.models import ModelError
+    from probgen.objectives import ObjectiveError
+
+    found: list[Score] = []
+    failed: list[str] = []
+    for word in words:
+        try:
+            found += _measured(word, seen, level)
+        except (EvaluationError, ModelError, ObjectiveError) as error:
+            failed.append(f"no {word}: {error}")
+    return found, failed
 
 
 def _measured(word: str, seen: "Evidence", level: float | None) -> "list[Score]":

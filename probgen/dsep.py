@@ -1,6 +1,7 @@
 """Is x independent of y given z, and why: `check`, `grade`, `independencies`, `index`."""
 
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from probgen.graph import GraphError, Node, UnknownNode, listed
@@ -54,7 +55,10 @@ class Verdict:
 
     @cached_property
     def _judge(self) -> Judge:
-        if self.independent == self._index.reaches(self.x, self.y, self.given):
+        nodes, known = self.x | self.y | self.given, self._index.children.keys()
+        if not nodes <= known or self.independent == self._index.reaches(
+            self.x, self.y, self.given
+        ):
             raise GraphError("the graph changed after the check: check again")
         return Judge(self._index, self.given)
 
@@ -136,7 +140,7 @@ def check(graph: Any, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> V
 
     Args:
         graph: anything `graph.load` accepts, or an `index`.
-        x: a node or several.
+        x: a node or several; a tuple that is a node stands for that node.
         y: a node or several.
         given: the observed nodes: one, several, or None.
         limit: the number of trails that `verdict.trails` lists at most.
@@ -144,7 +148,7 @@ def check(graph: Any, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> V
     Raises:
         UnknownNode: a node that the graph does not have.
         GraphError: not an acyclic directed or an undirected graph; x or y empty; a node in two
-            of the three.
+            of the three; a tuple that is a node of the graph, as are its parts.
 
     The explanation is read off the graph when it is asked for: `index` keeps a copy if the graph
     changes in between.
@@ -158,8 +162,8 @@ def check(graph: Any, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> V
     >>> bool(check(pharmacy, "M", "T", given=["D", "I"]))
     True
     """
-    if limit < 1:
-        raise GraphError(f"expected a limit of at least 1 trail; got {limit}")
+    if not isinstance(limit, Integral) or limit < 1:
+        raise GraphError(f"expected a limit of at least 1 trail; got {limit!r}")
     known = graph if isinstance(graph, Index) else Index(graph, copy=False)
     return Verdict(known, *known.query(x, y, given), limit)
 

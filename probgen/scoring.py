@@ -35,7 +35,7 @@ class Evidence:
         pair: with ``sample(n)``, and ``encode`` and ``decode`` for reconstructions and codes.
         train: images the pair was trained on.
         test: images it was not.
-        extractor: of the features.
+        extractor: of the features, or its name as for ``extractor``, looked up when needed.
         seed: of the samples, and of what is drawn from the sets.
         show: progress bars; None for only on a terminal.
     """
@@ -45,14 +45,20 @@ class Evidence:
         pair: Any,
         train: Set,
         test: Set,
-        extractor: Extractor,
+        extractor: Extractor | str,
         *,
         seed: int = 0,
         show: bool | None = None,
     ) -> None:
         self.pair, self.train_set, self.seed, self.show = pair, train, seed, show
-        self.extractor = extractor
+        self._extractor = extractor
         self.test_set = drawn(test, min(len(test), LARGEST), seed)
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """Of the features."""
+        named = self._extractor
+        return extractor(named, self.test_set.name) if isinstance(named, str) else named
 
     @cached_property
     def test(self) -> Features:

@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -19,8 +20,9 @@ from probgen.checkpoint import CheckpointError
 from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
 from probgen.evaluation import likelihood
-from probgen.history import History, Meter, NonFiniteError, Record
-from probgen.objectives import ELBO, Pair
+from probgen.history import History, Measured, Meter, NonFiniteError, Record, measured
+from probgen.lowering import HOW, How, Lowered
+from probgen.objectives import ELBO, Pair, Terms
 from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -50,6 +52,7 @@ def fit(
     device: str | torch.device | None = None,
     seed: int = 0,
     precision: Precision = "float32",
+    lower: How = "auto",
     validation: Set | None = None,
     validate_every: int = 1,
     patience: int | None = None,
@@ -81,6 +84,8 @@ def fit(
         seed: of the batches and the samples, from 0 to 2^48 - 1.
         precision: "tf32" and "bfloat16" hold for matrix products and convolutions; densities
             are float32 always.
+        lower: how the steps run: "graph" replays their recording, "inductor" compiles it, "auto"
+            compiles where the run is long enough to gain by it, "eager" does without.
         validation: set for the validation terms.
         validate_every: epochs between validations.
         patience: stop after so many validations without a better validation loss (the
@@ -110,8 +115,8 @@ def fit(
     20
     """
     settings = _Settings(
-        epochs, steps, batch_size, lr, clip_norm, seed, precision, validate_every, patience,
-        checkpoint_every, log_every,
+        epochs, steps, batch_size, lr, clip_norm, seed, precision, lower, validate_every,
+        patience, checkpoint_every, log_every,
     )  # fmt: skip
     settings.check(objective, data, validation)
     objective = objective if objective.data_size else objective.over(len(data))
@@ -158,6 +163,7 @@ class _Settings:
     clip_norm: float | None
     seed: int
     precision: str
+    lower: How
     validate_every: int
     patience: int | None
     checkpoint_every: float
@@ -188,6 +194,8 @@ class _Settings:
             raise TrainingError(
                 f"expected precision float32, tf32 or bfloat16; got {self.precision!r}"
             )
+        if self.lower not in HOW:
+            raise TrainingError(f"expected lower {', '.join(HOW)}; got {self.lower!r}")
         if self.patience is not None and (validation is None or not objective.constant):
             wanted = "validation data" if validation is None else "a constant objective"
             raise TrainingError(f"patience needs {wanted}: two losses must be comparable")
@@ -227,6 +235,14 @@ class _Run:
         device = self.data.x.device
         self.snapshot = Snapshot(
             self.module, self.objective, self.optimizer, layout, self.best, device
+        )
+        self.gradients = Lowered(
+            self._gradients,
+            lambda: [*self.parameters],
+            name=f"training {type(self.module).__name__}",
+            roots=(self.module, self.objective),
+            how=self.settings.lower,
+            steps=self.total,
         )
         self.fixed = self._fixed()
         self.environments = [environment()]
@@ -276,6 +292,8 @@ class _Run:
             best = state["best_loss"]
             self.best.loss = math.inf if best is None else float(best)
             self.best.stale = int(state["stale"])
+            if self.settings.lower == "auto":
+                self.gradients.how = _how(state.get("lowered", "auto"))
             if min(self.step, self.seconds, self.best.stale) < 0:
                 raise ValueError("a negative count")
             earlier = [dict(e) for e in state["environments"]]
@@ -289,15 +307,17 @@ class _Run:
 
     def train(self, show: bool | None) -> History:
         """All remaining steps."""
+        self.module.train()
+        self.gradients.prepare(torch.arange(self.settings.batch_size, device=self.data.x.device))
         if self.folder:
             self.folder.write_facts(self._facts())
-        self.module.train()
         self.measured_at = time.monotonic()
         self.started = self.measured_at - self.seconds
         description = f"{type(self.module).__name__} on {self.data.name}"
         try:
             with progress.bar(description, self.total, show) as advance, _interrupts() as asked:
                 self._steps(advance, asked)
+                self._warn()
                 return self._finish()
         finally:
             self.module.eval()
@@ -320,16 +340,20 @@ class _Run:
             remaining = order.split(self.settings.batch_size)[done:]
             yield from remaining[: self.total - self.step]
 
-    def _update(self, index: Tensor) -> None:
+    def _gradients(self, index: Tensor) -> Measured:
         arguments = likelihood.arguments(self.module, self.data, index)
         with _autocast(self.settings.precision, self.data.x.device):
             loss, terms = self.objective.evaluate(self.module.model, self.module.guide, *arguments)
         loss.backward()
+        return measured(loss, terms, self.objective.weights())
+
+    def _update(self, index: Tensor) -> None:
+        step = self.gradients(index)
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.meter.add(loss, terms, self.objective.weights())
+        self.meter.add(step)
         self.images += len(index)
         self.step += 1
 
@@ -401,6 +425,11 @@ class _Run:
             self.folder.finish(tensors_of(self.module), self.history.to_csv(), facts)
         return self.history
 
+    def _warn(self) -> None:
+        complaint = getattr(self.module, "complaint", lambda: None)()
+        if complaint:
+            warnings.warn(f"step {self.step}: {complaint}", stacklevel=4)
+
     def _check_weights(self) -> None:
         for name, parameter in self.module.named_parameters():
             if not parameter.isfinite().all():
@@ -428,6 +457,7 @@ class _Run:
         return {
             "recipe": self.recipe,
             "settings": asdict(self.settings),
+            "lowered": self.gradients.used,
             "run": self.fixed,
             "environments": self.environments,
         }
@@ -436,15 +466,19 @@ class _Run:
         best = None if math.isinf(self.best.loss) else self.best.loss
         return {"run": self.fixed, "step": self.step, "seconds": self.seconds, "best_loss": best,
                 "stale": self.best.stale, "records": self.history.records,
-                "environments": self.environments}  # fmt: skip
+                "lowered": self.gradients.used, "environments": self.environments}  # fmt: skip
 
     def _dry_run(self) -> list[nn.Parameter]:
-        """One batch with validation on; what it leaves is the list of parameters."""
-        first = slice(0, self.settings.batch_size)
+        """Each size of batch with validation on; what it leaves is the list of parameters."""
+        size = self.settings.batch_size
         with likelihood.at_rest(self.module, self.settings.seed), pyro.validation_enabled(True):
-            arguments = likelihood.arguments(self.module, self.data, first)
-            terms = self.objective.terms(self.module.model, self.module.guide, *arguments)
+            terms = self._tried(self.objective, self.data, size)
             registered = dict(pyro.get_param_store().named_parameters())
+            if rest := len(self.data) % size:
+                self._try_last(rest)
+            if self.validation is not None:
+                objective = self.objective.over(len(self.validation))
+                self._tried(objective, self.validation, likelihood.BATCH_SIZE)
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         owned = {id(parameter) for parameter in self.module.parameters()}
         for name, parameter in registered.items():
@@ -458,6 +492,20 @@ class _Run:
         if not terms.log_likelihood.dim():
             raise TrainingError("expected a pyro.plate over the data in the model; got none")
         return parameters
+
+    def _tried(self, objective: ELBO, data: Set, rows: int) -> Terms:
+        few = data.take(slice(0, rows)).to(self.data.x.device)
+        given = likelihood.arguments(self.module, few, slice(None))
+        return objective.terms(self.module.model, self.module.guide, *given)
+
+    def _try_last(self, rows: int) -> None:
+        try:
+            self._tried(self.objective, self.data, rows)
+        except ValueError as error:
+            raise TrainingError(
+                f"the last batch of an epoch has {rows} of {len(self.data)} rows, for which the "
+                f"objective fails ({error}): choose another batch_size"
+            ) from error
 
 
 def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
@@ -478,6 +526,12 @@ def _same(saved: Any, current: Any) -> bool:
     if isinstance(saved, dict) and isinstance(current, dict):
         return all(saved[name] == current[name] for name in saved.keys() & current.keys())
     return saved == current
+
+
+def _how(saved: Any) -> How:
+    if saved not in HOW:
+        raise ValueError(f"lowered {saved!r}")
+    return saved
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")

@@ -301,6 +301,26 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
     assert "probgen evaluate" in probgen("compare", run, other)[2]
 
 
+def test_a_metric_that_cannot_be_had_costs_no_other(probgen, run):
+    status, _, err = probgen("evaluate", run, "--metrics", "mig,kid", "--interval", 0)
+    assert (status, err.count("\n")) == (2, 1), err
+    assert "no mig: digits has no factors" in err
+    saved = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
+    assert [one["name"] for one in saved] == ["KID"]
+    assert "KID" in (run / "report.html").read_text()
+
+
+def test_scores_without_features_ask_for_no_extractor(probgen, tmp_path):
+    run = tmp_path / "sprites"
+    words = ("--data", "dsprites", "--limit", 200, "--epochs", 1, "--hidden", 8, "--latent", 3)
+    assert probgen("train", "vae", *words, "--out", run)[0] == 0
+    status, _, err = probgen("evaluate", run, "--metrics", "fid,mig", "--interval", 0)
+    assert status == 2
+    assert "no fid: no classifier for dsprites is shipped" in err
+    saved = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
+    assert [one["name"] for one in saved] == ["MIG"]
+
+
 def test_metrics_that_cannot_be_had_are_one_line(probgen, run):
     for metrics, features, match in (
         ("fid,nope", "auto", "expected metrics fid, kid, .* got 'nope'"),

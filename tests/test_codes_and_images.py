@@ -78,6 +78,8 @@ def test_pixels_that_are_no_numbers():
     y[2, 0, 3, 3] = math.nan
     with pytest.raises(EvaluationError, match="finite pixels; got others in image 2"):
         images.mse(x, y)
+    with pytest.raises(EvaluationError, match="divide bytes by 255"):
+        images.psnr((255 * x).byte(), x)
 
 
 @pytest.fixture(scope="module")

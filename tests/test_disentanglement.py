@@ -412,6 +412,14 @@ def test_a_floor_needs_shuffles():
         disentanglement.floor(disentanglement.mig, *table(n=50), permutations=1)
 
 
+def test_what_has_no_number_is_refused():
+    codes, factors = table(n=50)
+    with pytest.raises(EvaluationError, match="log_scale from -800 to -800"):
+        disentanglement.mig_aggregate(codes, np.full(codes.shape, -800.0), factors)
+    with pytest.raises(EvaluationError, match="some test items have and others not; got 1 items"):
+        disentanglement.explicitness(codes[:3], [[0], [1], [0]])
+
+
 def test_scores_of_different_variants_do_not_compare():
     codes, factors = table(n=50)
     with pytest.raises(ValueError, match="20 bins' and 'binned-means, 10 bins"):

@@ -761,3 +761,24 @@ def test_infer_refuses_in_one_line(probgen, words, match):
     status, _, err = probgen("infer", *words)
     assert (status, err.count("\n")) == (2, 1)
     assert match in err
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_gradient_does_not_underflow_either(zero):
+    torch = pytest.importorskip("torch")
+    star = nx.star_graph(999, create_using=nx.DiGraph)
+    likely = [[0.999, 0.001], [0.002, 0.998]]
+    for v, data in star.nodes(data=True):
+        table = likely if v else [0.5, 0.5]
+        data.update(states=(0, 1), parents=tuple(star.pred[v]), table=np.array(table))
+    if zero:
+        star.nodes[7]["table"] = np.array([[0.0, 1.0], [0.002, 0.998]])
+    row = {v: int(v >= 300) for v in range(1, 1000)}
+    root = torch.tensor([0.5, 0.5], dtype=torch.float64, requires_grad=True)
+    leaf = torch.from_numpy(star.nodes[7]["table"]).requires_grad_()
+    found = exact.log_likelihood(star, [row], {0: root, 7: leaf})
+    assert found.item() == pytest.approx(exact.log_probability(star, row), rel=1e-12)
+    found.sum().backward()
+    expected = exact.counts(star, [row])
+    for v, table in ((0, root), (7, leaf)):
+        assert (table * table.grad).detach().numpy() == pytest.approx(expected[v], abs=1e-12)

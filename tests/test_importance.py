@@ -1,6 +1,7 @@
 """The likelihood by importance sampling, against exact evidence and reference values."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyro
@@ -279,3 +280,21 @@ def test_a_bernoulli_of_grey_values_says_that_it_is_no_likelihood():
     assert binary.variant.endswith("no dequantisation")
     with pytest.raises(EvaluationError, match="a density for dequantised data; got a Bernoulli"):
         likelihood.nll(digits_vae(), test, 2, levels=256)
+
+
+def test_a_conditional_pair_sees_the_labels():
+    _, test = data.digits()
+    few, encoder = test.take(torch.arange(20)), nets.dense_encoder((2, 8, 8), 4)
+    vae = models.ConditionalVAE(encoder, nets.dense_decoder(14, (1, 8, 8)), classes=10)
+    found = likelihood.nll(vae, few, k=5)
+    assert "no likelihood" in found.variant
+    other = likelihood.nll(vae, replace(few, y=(few.y + 1) % 10), k=5)
+    assert found.value != other.value
+
+
+def test_a_pair_without_a_prior_has_no_likelihood():
+    _, test = data.digits()
+    encoder = nets.dense_encoder(test.shape, 4, parts=1)
+    pair = models.Autoencoder(encoder, nets.dense_decoder(4, test.shape))
+    with pytest.raises(EvaluationError, match="a prior over 'z'; it is flat"):
+        likelihood.nll(pair, test, k=5)

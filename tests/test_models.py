@@ -216,6 +216,8 @@ def test_discretized_logistic_is_a_distribution_over_the_levels(loc, scale):
 def test_a_flow_prior_is_a_density_and_a_sampler_of_it():
     torch.manual_seed(0)
     flow = models.FlowPrior(2, layers=3, hidden=8)
+    for coupling in flow.couplings:
+        nn.init.normal_(coupling.net[-1].weight, std=0.1)
     side = torch.linspace(-9, 9, 361)
     grid = torch.cartesian_prod(side, side)
     mass = flow().log_prob(grid).exp()
@@ -224,6 +226,18 @@ def test_a_flow_prior_is_a_density_and_a_sampler_of_it():
     torch.testing.assert_close(
         z.mean(0), (mass[:, None] * grid).sum(0) * 0.05**2, rtol=0, atol=0.05
     )
+
+
+def test_a_flow_prior_starts_at_the_normal_one_and_keeps_no_old_density():
+    torch.manual_seed(0)
+    flow, z = models.FlowPrior(5), torch.randn(100, 5)
+    torch.testing.assert_close(
+        flow().log_prob(z), models.StandardNormal(5)().log_prob(z), atol=0.2, rtol=0
+    )
+    before = flow().log_prob(z)
+    before.sum().backward()
+    torch.optim.SGD(flow.parameters(), lr=1e-3).step()
+    assert (flow().log_prob(z) != before).all()
 
 
 def test_the_vampprior_is_the_mixture_of_the_posteriors():
@@ -277,6 +291,41 @@ def test_the_codebook_is_a_moving_average_and_revives_the_dead():
     for _ in range(50):
         dead.follow(features, dead.nearest(features))
     assert dead.perplexity < book.perplexity
+
+
+def test_revived_codes_count_as_used_only_where_features_are_near_them():
+    from probgen.models.vq import Codebook
+
+    torch.manual_seed(0)
+    book = Codebook(8, 2, decay=0.5, revive=0.5)
+    features = torch.cat([torch.zeros(99, 2), torch.ones(1, 2)])
+    for _ in range(30):
+        codes = torch.zeros(100, dtype=torch.long)
+        book.follow(features, codes)
+    assert book.perplexity == 1
+    assert book.counts.min() > 0
+
+
+def test_a_code_that_was_never_used_stays_where_it_was():
+    from probgen.models.vq import Codebook
+
+    book = Codebook(4, 2, revive=0.0)
+    start = book.vectors.clone()
+    book.follow(torch.ones(10, 2), torch.zeros(10, dtype=torch.long))
+    torch.testing.assert_close(book.vectors[1:], start[1:])
+    torch.testing.assert_close(book.vectors[0], torch.ones(2), rtol=0, atol=1e-3)
+
+
+def test_a_collapsed_codebook_is_warned_of():
+    from probgen import data, objectives, training
+
+    torch.manual_seed(0)
+    encoder, decoder = nets.grid_encoder((1, 8, 8), 4), nets.grid_decoder(4, (1, 8, 8))
+    vq = models.VQVAE(encoder, decoder, codes=64, revive=0.0)
+    nn.init.zeros_(encoder.trunk[-1].weight)
+    with pytest.warns(UserWarning, match=r"step 20: .* of 64 codes 1\.\d are in use"):
+        training.fit(vq, objectives.ELBO(), data.digits()[0], batch_size=32, steps=20, lr=1e-9)
+    assert vq.codebook.perplexity < 1.5
 
 
 def test_vq_passes_the_decoders_gradient_straight_through():

@@ -1,5 +1,6 @@
 """What every model/guide pair of the library must do."""
 
+import copy
 from functools import partial
 
 import pyro
@@ -8,8 +9,9 @@ import torch
 from pyro.infer import SVI, Trace_ELBO
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.distributions import constraints
 
-from probgen import data, models, nets, objectives, training
+from probgen import data, evaluation, models, nets, objectives, training
 
 SHAPE = (1, 8, 8)
 BATCH = 6
@@ -142,6 +144,68 @@ def test_saving_and_loading_changes_nothing(name, pair, batch, tmp_path):
         torch.testing.assert_close(a.eval().reconstruct(*batch), b.eval().reconstruct(*batch))
 
 
+def test_double_precision_agrees_with_single(name, pair, batch):
+    x, y = batch
+    double = copy.deepcopy(pair).double().eval()
+    z = pair.eval().encode(x, y).mean.detach()
+    found = [double.decode(z.double(), y).log_prob(x.double()), double.encode(x.double(), y).mean]
+    expected = [pair.decode(z, y).log_prob(x), z]
+    if name not in NO_PRIOR:
+        found.append(double.prior().log_prob(z.double()))
+        expected.append(pair.prior().log_prob(z))
+    assert all(tensor.dtype == torch.float64 for tensor in found)
+    for ours, single in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.float(), single, rtol=1e-4, atol=1e-3)
+    loss = objectives.ELBO(num_particles=2, vectorize_particles=True).loss_and_grads(
+        double.train().model, double.guide, x.double(), y
+    )
+    assert loss == loss
+    assert all(p.grad.dtype == torch.float64 for p in double.parameters())
+
+
+def test_a_copy_of_a_trained_pair_is_its_own(pair, batch):
+    objectives.ELBO().loss_and_grads(pair.model, pair.guide, *batch)
+    before = {key: value.clone() for key, value in pair.state_dict().items()}
+    other = copy.deepcopy(pair)
+    other.zero_grad()
+    objectives.ELBO().loss_and_grads(other.model, other.guide, *batch)
+    torch.optim.SGD(other.parameters(), lr=0.1).step()
+    for key, value in pair.state_dict().items():
+        torch.testing.assert_close(value, before[key], rtol=0, atol=0)
+    changed = zip(other.parameters(), pair.parameters(), strict=True)
+    assert all(not torch.equal(a, b) for a, b in changed)
+
+
+def test_every_tensor_moves_with_the_pair(pair):
+    kept = [
+        (type(module).__name__, key)
+        for module in pair.modules()
+        for key, value in vars(module).items()
+        if isinstance(value, torch.Tensor)
+    ]
+    assert not kept
+    pair.to("meta")
+    tensors = (*pair.parameters(), *pair.buffers())
+    assert all(tensor.is_meta for tensor in tensors)
+
+
+def test_half_precision_gives_almost_the_loss(name, pair, batch):
+    losses = []
+    for enabled in (False, True):
+        torch.manual_seed(2)
+        twin = copy.deepcopy(pair)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = objectives.ELBO().loss_and_grads(twin.model, twin.guide, *batch)
+        losses.append(float(loss))
+        assert all(p.grad.isfinite().all() for p in twin.parameters())
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_the_likelihood_of_a_set_can_be_estimated(pair):
+    few = data.digits()[1].take(torch.arange(3))
+    assert evaluation.likelihood.nll(pair, few, k=4).details["log_evidence"].shape == (3,)
+
+
 def test_training_mode_changes_nothing_where_it_should_not(name, pair, batch):
     if name in SEES_THE_MODE:
         pytest.skip("differs in training by definition")
@@ -204,6 +268,19 @@ class Normed(nn.Module):
         return self.head(self.norm(x.flatten(1))).chunk(2, -1)
 
 
+class Flat(nn.Module):
+    """A prior that is no distribution."""
+
+    def forward(self):
+        return pyro.distributions.ImproperUniform(constraints.real_vector, (), (3,))
+
+
+def with_prior(codes, sides):
+    pair = vq()
+    pair.code_prior = models.CodePrior(nets.code_transformer(codes, sides, 8, 1, 2), sides)
+    return pair
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [
@@ -228,6 +305,20 @@ class Normed(nn.Module):
         ),
         (lambda: conditional().guide(torch.rand(2, *SHAPE), torch.tensor([3, 11])), "got 11"),
         (lambda: models.ConditionalVAE(dense(), back(), classes=10), "a channel more"),
+        (lambda: vampprior().start_at(255 * torch.ones(5, *SHAPE)), "values from 255 to 255"),
+        (lambda: vampprior().start_at(torch.ones(5, *SHAPE).log().log()), "support"),
+        (lambda: vampprior().start_at(torch.ones(5, *SHAPE, dtype=torch.uint8)), "torch.uint8"),
+        (lambda: vae(prior=Flat()).sample(2), "a prior that can be sampled; got ImproperUniform"),
+        (lambda: autoencoder().density.fit(torch.full((9, 3), float("nan"))), "finite codes"),
+        (
+            lambda: with_prior(9, (2, 2)).sample(2),
+            r"7 codes on a grid of \(2, 2\); got one over 9",
+        ),
+        (lambda: with_prior(7, (1, 2)).prior(), r"got one over 7 on \(1, 2\)"),
+        (
+            lambda: models.CodePrior(nets.code_transformer(7, (2, 2), 8, 1, 2), (3, 3)),
+            r"takes no codes \(B, \*\(3, 3\)\)",
+        ),
         (lambda: models.UnrolledISTA(SHAPE, 0), "atoms and steps >= 1"),
         (lambda: models.SparseVAE(models.UnrolledISTA(SHAPE, 5), scale=0.0), "scale > 0"),
         (lambda: autoencoder(noise=-1.0), "noise >= 0"),

@@ -85,6 +85,15 @@ def test_fid_is_a_distance(n, d):
     assert float(fid.score(2 * x, 2 * y)) == pytest.approx(4 * distance, rel=1e-9)
 
 
+def test_fid_of_a_set_with_itself_is_0_however_close_to_singular():
+    skewed = normal(21, 20) @ normal(20, 20, seed=1)
+    flat = normal(100, 3) @ normal(3, 8, seed=1)
+    for x in (skewed, flat, normal(500, 8) * torch.logspace(0, -7, 8)):
+        scale = fid.Statistics.of(x).covariance.trace().item()
+        assert float(fid.score(x, x)) == pytest.approx(0, abs=1e-12 * scale)
+        assert float(fid.score(x, x + 1)) == pytest.approx(x.shape[1], abs=1e-12 * (1 + scale))
+
+
 def test_fid_of_long_and_short_tables_agree():
     """500 rows against 20 in 30 dimensions: by singular values and by covariances."""
     x, y = normal(500, 30), normal(20, 30, seed=1)
@@ -267,6 +276,18 @@ def test_kid_intervals_cover():
     assert covered([one.interval for one in scores], truth, n)
 
 
+def test_intervals_stay_within_the_range_of_the_score():
+    real = normal(60, 3)
+    collapsed = real[:1] + 0.01 * normal(60, 3, seed=1)
+    for share in prdc.score(real, collapsed, interval=0.95):
+        low, high = share.interval
+        assert 0 <= low <= float(share) <= high
+        assert high <= 1 or share.name == "density"
+    assert fid.score(real, normal(60, 3, seed=2), interval=0.999).interval[0] >= 0
+    alike = torch.full((100, 4), 0.25)
+    assert inception_score.score(alike, interval=0.95).interval[0] >= 1
+
+
 def test_jackknife_of_a_mean_is_the_standard_error():
     x = normal(20, 1)
     [(_, (low, high))] = interval.jackknife(lambda rows: rows.mean(0), [x], 0.95)
@@ -312,6 +333,8 @@ WRONG = [
     (lambda: kid.score(X, X, subsets=5, subset_size=9, interval=0.95), "subsets=None"),
     (lambda: prdc.score(X, X, k=0), "k from 1 to 29, fewer than the rows; got 0"),
     (lambda: prdc.score(X, X[:4], k=4), "k from 1 to 3"),
+    (lambda: fid.score(X[:2], X, interval=0.95), "3 rows or more for an interval"),
+    (lambda: inception_score.score(X[:10].softmax(1), interval=0.95), "more rows for an interval"),
     (lambda: inception_score.score(X), "logits need a softmax"),
     (lambda: inception_score.score(X.softmax(1), splits=31), "splits from 1 to 30; got 31"),
     (lambda: inception_score.score(X.softmax(1)[:1]), "N >= 2"),

@@ -18,7 +18,7 @@ from test_importance_weighted import Hierarchical, Two
 from test_objectives import PARTICLES, SHAPE, Plain, Scaled, Subsampled, Toy, vae
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from probgen import data, evaluation, objectives, recipe, training
+from probgen import data, evaluation, models, nets, objectives, recipe, training
 from probgen.evaluation import likelihood
 from probgen.objectives.total_correlation import log_weights
 
@@ -409,6 +409,24 @@ def test_one_row_is_no_batch():
     pair.loc.data, pair.log_scale.data = pair.loc.data[:1], pair.log_scale.data[:1]
     with pytest.raises(objectives.ObjectiveError, match="a batch of 2 to 60 rows, all data; got"):
         Split(data_size=60).loss(pair.model, pair.guide, X[:1])
+
+
+def test_a_last_batch_of_one_row_stops_fit_before_the_first_step():
+    train, _ = data.digits()
+    steps = []
+
+    def fit(n, validation):
+        vae = models.VAE(nets.dense_encoder(train.shape, 2), nets.dense_decoder(2, train.shape))
+        few, held = (train.take(torch.arange(size)) for size in (n, validation))
+        settings = {"epochs": 1, "batch_size": 50, "log_every": 1, "log": steps.append}
+        return training.fit(vae, Split(beta=2.0), few, validation=held, **settings)
+
+    with pytest.raises(training.TrainingError, match="last batch of an epoch has 1 of 101 rows"):
+        fit(101, 10)
+    with pytest.raises(objectives.ObjectiveError, match="2 to 1 rows"):
+        fit(100, 1)
+    assert not steps
+    assert math.isfinite(fit(100, 501).records[-1]["validation_loss"])
 
 
 def test_two_latents_that_look_at_x_alone_are_split():

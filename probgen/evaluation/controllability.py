@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
+from probgen.evaluation.interval import SHARE, normal_interval
 from probgen.evaluation.likelihood import at_rest, device_of
-from probgen.evaluation.score import EvaluationError, Score, normal_interval
+from probgen.evaluation.score import EvaluationError, Score
 
 Classifier = Callable[[Tensor], Tensor]
 
@@ -89,7 +90,7 @@ def score(
         variant="mean class accuracy, diversity over pixels",
         extractor=_named(classifier),
         seed=seed,
-        interval=normal_interval(value, float(error), interval),
+        interval=normal_interval(value, float(error), interval, SHARE),
         level=interval,
         details=details,
     )

@@ -1,5 +1,6 @@
 """Frechet distance between two sets of features, each taken for a Gaussian."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +11,7 @@ from probgen.evaluation.features import Features, Table, matched, table
 from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
 VARIANT = "float64, ddof 1"
-SMALLEST_PIVOT = 1e-10
+SMALLEST_EIGENVALUE = 1e-10
 SMALLEST_SHARE = 0.2
 
 
@@ -62,8 +63,10 @@ def score(a: Table | Statistics, b: Table | Statistics, *, interval: float | Non
     |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)),  all in float64, S with ddof 1
 
     With L L^T = S1 the last trace is the sum of the roots of the eigenvalues of L^T S2 L, by
-    Cholesky, or by eigenvectors where S1 is near singular. With no more rows than dimensions it is
-    the sum of the singular values of the product of the two centred tables, exact at any rank.
+    Cholesky. Where the product is near singular, it is the sum of the singular values of R1^T R2,
+    with R R^T = S by eigenvectors: the roots of small eigenvalues would be noise. With no more
+    rows than dimensions it is the sum of the singular values of the product of the two centred
+    tables, exact at any rank.
 
     Args:
         a: features (N, d), or ``Statistics`` where the rows are too many to hold.
@@ -87,7 +90,9 @@ def score(a: Table | Statistics, b: Table | Statistics, *, interval: float | Non
             raise EvaluationError("expected features to get an interval from; got statistics")
         return _of_statistics(_statistics(a), _statistics(b))
     x, y, extractor = matched(a, b)
-    [(value, bounds)] = intervals.jackknife(lambda x, y: _rows(x, y)[None], (x, y), interval)
+    [(value, bounds)] = intervals.jackknife(
+        lambda x, y: _rows(x, y)[None], (x, y), interval, within=[(0.0, math.inf)]
+    )
     means = (x.mean(0) - y.mean(0)).square().sum().item()
     return Score("FID", value, n=(len(x), len(y)), variant=VARIANT, extractor=extractor,
                  interval=bounds, level=interval,
@@ -199,21 +204,25 @@ def _root(x: Tensor) -> Tensor:
 
 def _distance(a: Statistics, b: Statistics) -> Tensor:
     first, second = a.covariance, b.covariance
-    root = _factor(first)
-    eigenvalues = torch.linalg.eigvalsh(root.T @ second @ root).clamp(min=0)
-    noise = len(first) * torch.finfo(first.dtype).eps * eigenvalues[-1]
-    overlap = eigenvalues.where(eigenvalues > noise, 0).sqrt().sum()
-    return _total(a.mean - b.mean, first.trace() + second.trace() - 2 * overlap)
+    spread = first.trace() + second.trace() - 2 * _overlap(first, second)
+    return _total(a.mean - b.mean, spread)
+
+
+def _overlap(first: Tensor, second: Tensor) -> Tensor:
+    """The trace of (S1 S2)^(1/2)."""
+    lower, failed = torch.linalg.cholesky_ex(first)
+    if not failed:
+        eigenvalues = torch.linalg.eigvalsh(lower.T @ second @ lower)
+        if eigenvalues[0] > SMALLEST_EIGENVALUE * eigenvalues[-1]:
+            return eigenvalues.sqrt().sum()
+    return torch.linalg.svdvals(_factor(first).T @ _factor(second)).sum()
 
 
 def _factor(covariance: Tensor) -> Tensor:
-    """L with L L^T the covariance."""
-    lower, failed = torch.linalg.cholesky_ex(covariance)
-    pivots = lower.diagonal().square()
-    if failed or pivots.min() < SMALLEST_PIVOT * covariance.diagonal().max():
-        values, vectors = torch.linalg.eigh(covariance)
-        return vectors * values.clamp(min=0).sqrt()
-    return lower
+    """R with R R^T the covariance; what rounding makes of its zeros is 0."""
+    values, vectors = torch.linalg.eigh(covariance)
+    noise = len(values) * torch.finfo(values.dtype).eps * values[-1]
+    return vectors * values.where(values > noise, 0).sqrt()
 
 
 def _total(apart: Tensor, spread: Tensor) -> Tensor:

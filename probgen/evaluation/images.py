@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
-from probgen.evaluation.score import EvaluationError, Score, normal_interval
+from probgen.evaluation.interval import normal_interval
+from probgen.evaluation.score import EvaluationError, Score
 
 WINDOW = 7
 SIGMA = 1.5
@@ -27,7 +28,7 @@ def mse(a: Tensor, b: Tensor, *, interval: float | None = None) -> Score:
         Score with details ``per_image`` (B,), float64, and ``standard_error``.
 
     Raises:
-        EvaluationError: unequal shapes, no images, NaN or infinite pixels.
+        EvaluationError: unequal shapes, no images, bytes, NaN or infinite pixels.
 
     >>> float(mse(torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 0.5)))
     0.25
@@ -155,6 +156,8 @@ def _scored(
             f"expected images (B, C, H, W) twice; got {tuple(a.shape)} and {tuple(b.shape)}"
         )
     for images in (a, b):
+        if not images.is_floating_point():
+            raise EvaluationError(f"expected floats; got {images.dtype}: divide bytes by 255")
         if not images.isfinite().all():
             item = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
             raise EvaluationError(f"expected finite pixels; got others in image {item}")

@@ -45,7 +45,10 @@ def score(
     if seed is not None:
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
     [(value, bounds)] = intervals.jackknife(
-        lambda rows: _of_splits(rows, splits).mean(0, keepdim=True), [rows], interval
+        lambda rows: _of_splits(rows, splits).mean(0, keepdim=True),
+        [rows],
+        interval,
+        within=[(1.0, rows.shape[1])],
     )
     std = _of_splits(rows, splits).std(correction=0).item()
     return Score("IS", value, n=(len(rows),), variant=f"{splits} splits", extractor=extractor,

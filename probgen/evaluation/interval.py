@@ -1,18 +1,48 @@
-"""Confidence intervals for scores that are no means of independent terms."""
+"""Confidence intervals, each within the range of its score."""
 
+import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
 
-from probgen.evaluation.score import normal_interval
+from probgen.evaluation.score import EvaluationError
 
 Interval = tuple[float, float]
 GROUPS = 20
+ANY: Interval = (-math.inf, math.inf)
+SHARE: Interval = (0.0, 1.0)
+
+
+def normal_interval(
+    value: float, standard_error: float, level: float | None, within: Interval = ANY
+) -> Interval | None:
+    """Where a normal estimate lies with probability ``level``; None without a level.
+
+    value -+ z standard_error, cut to the range that the estimated can have
+
+    Raises:
+        EvaluationError: a level outside (0, 1).
+
+    >>> normal_interval(0.0, 1.0, 0.95)
+    (-1.95..., 1.95...)
+    """
+    if level is None:
+        return None
+    if not 0 < level < 1:
+        raise EvaluationError(f"expected interval in (0, 1), 0.95 for instance; got {level}")
+    half = NormalDist().inv_cdf((1 + level) / 2) * standard_error
+    return max(value - half, within[0]), min(value + half, within[1])
 
 
 def jackknife(
-    estimate: Callable[..., Tensor], sets: Sequence[Tensor], level: float | None, seed: int = 0
+    estimate: Callable[..., Tensor],
+    sets: Sequence[Tensor],
+    level: float | None,
+    seed: int = 0,
+    *,
+    within: Sequence[Interval] = (ANY,),
 ) -> list[tuple[float, Interval | None]]:
     """Each of the estimates (m,) with its interval (low, high), by leaving out groups of rows.
 
@@ -28,9 +58,10 @@ def jackknife(
         sets: tables with one row per item.
         level: the confidence, 0.95 for instance; None for no intervals.
         seed: of the grouping.
+        within: the range of each of the estimates.
 
     Raises:
-        EvaluationError: a level outside (0, 1).
+        EvaluationError: a level outside (0, 1), or too few rows to leave some out.
 
     Source: Efron and Stein, Annals of Statistics 9 (1981); Shao and Wu, ibid. 17 (1989).
 
@@ -43,14 +74,22 @@ def jackknife(
     values = estimate(*sets)
     if level is None:
         return [(value, None) for value in values.tolist()]
+    if min(map(len, sets)) < 3:
+        raise EvaluationError(f"expected 3 rows or more for an interval; got {[*map(len, sets)]}")
     variance = torch.zeros_like(values)
     for i, rows in enumerate(sets):
         kept = _leaving_groups_out(len(rows), seed + i)
         without = torch.stack([estimate(*sets[:i], rows[k], *sets[i + 1 :]) for k in kept])
         variance += (len(kept) - 1) * without.var(0, correction=0)
-    errors = variance.sqrt().tolist()
-    pairs = zip(values.tolist(), errors, strict=True)
-    return [(value, normal_interval(value, error, level)) for value, error in pairs]
+    if not variance.isfinite().all():
+        raise EvaluationError(
+            f"expected more rows for an interval; got {[*map(len, sets)]}, and without some of "
+            "them there is no estimate"
+        )
+    found = zip(values.tolist(), variance.sqrt().tolist(), within, strict=True)
+    return [
+        (value, normal_interval(value, error, level, range_)) for value, error, range_ in found
+    ]
 
 
 def _leaving_groups_out(n: int, seed: int) -> list[Tensor]:

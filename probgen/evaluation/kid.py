@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from probgen.evaluation.features import Table, matched
-from probgen.evaluation.score import EvaluationError, Score, normal_interval
+from probgen.evaluation.interval import normal_interval
+from probgen.evaluation.score import EvaluationError, Score
 
 CHUNK = 1000
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
+from probgen.evaluation.interval import SHARE, normal_interval
 from probgen.evaluation.likelihood import at_rest, batch, check_seed, device_of, given
-from probgen.evaluation.score import EvaluationError, Score, normal_interval
+from probgen.evaluation.score import EvaluationError, Score
 
 Labelled = tuple[Any, Any]
 
@@ -346,7 +347,7 @@ def _score(
         n=n,
         variant=f"chosen by {folds}-fold cross-validation",
         seed=seed,
-        interval=normal_interval(value, (value * (1 - value) / n[1]) ** 0.5, interval),
+        interval=normal_interval(value, (value * (1 - value) / n[1]) ** 0.5, interval, SHARE),
         level=interval,
         details=found,
     )

@@ -7,22 +7,25 @@ from typing import Any, NamedTuple
 
 import pyro
 import torch
+from pyro.distributions import ImproperUniform
 from torch import Tensor, distributions
 
 from probgen.data import Set
 from probgen.evaluation.decomposition import Decomposition, Draw, split
-from probgen.evaluation.score import EvaluationError, Score, normal_interval
+from probgen.evaluation.interval import normal_interval
+from probgen.evaluation.score import EvaluationError, Score
 from probgen.objectives import ELBO, ImportanceWeightedELBO, Pair, Terms, TotalCorrelationELBO
 from probgen.objectives.decomposition import samples
 
 LARGEST_SEED = 2**48
+BATCH_SIZE = 500
 
 
 def terms(
     pair: Pair,
     data: Set,
     *,
-    batch_size: int = 500,
+    batch_size: int = BATCH_SIZE,
     num_particles: int = 1,
     seed: int = 0,
     objective: ELBO | None = None,
@@ -34,7 +37,7 @@ def terms(
     Args:
         pair: model/guide pair; used in evaluation mode and left in the mode it was in.
         data: the set, moved to the pair's device.
-        batch_size: rows at a time.
+        batch_size: rows at a time, at most; the batches are as even as can be.
         num_particles: samples of the guide per datum.
         seed: of the samples; the caller's generators are left alone.
         objective: whose terms to take, over these data, with its own number of particles; the
@@ -57,10 +60,8 @@ def terms(
     data = data.to(device_of(pair))
     with at_rest(pair, seed):
         chunks = [
-            objective.terms(
-                pair.model, pair.guide, *arguments(pair, data, slice(i, i + batch_size))
-            )
-            for i in range(0, len(data), batch_size)
+            objective.terms(pair.model, pair.guide, *arguments(pair, data, rows))
+            for rows in _even(len(data), batch_size)
         ]
     if not chunks[0].log_likelihood.dim():
         raise EvaluationError("expected a pyro.plate over the data in the model; got none")
@@ -128,7 +129,7 @@ def nll(
     Raises:
         EvaluationError: k, batch_size, chunk or levels too small; no plate over the data; data
             off the grid, or a Bernoulli for dequantised data; an item whose weights are all 0
-            or not numbers.
+            or not numbers; a flat prior, under which there is no p(x).
         ObjectiveError: a latent outside the plate of the data, whose weights are not one per
             datum.
         DataError: as for ``terms``.
@@ -149,7 +150,7 @@ def nll(
             samplers = _samplers(k, chunk, _nesting(pair, data))
         for start in range(0, len(data), batch_size):
             x, *y = arguments(pair, data, slice(start, start + batch_size))
-            relaxed = relaxed or _is_relaxed(pair, x)
+            relaxed = relaxed or _is_relaxed(pair, x, *y)
             x = x if levels is None else _dequantised(x, levels, start)
             draws = [sampler.log_weights(pair.model, pair.guide, x, *y) for sampler in samplers]
             found.append(_evidence(draws, start))
@@ -329,6 +330,17 @@ def at_rest(pair: Pair, seed: int) -> Iterator[None]:
         yield
 
 
+def _even(n: int, most: int) -> Iterator[slice]:
+    """Slices of n rows, of ``most`` or fewer each, that differ by one row at most.
+
+    >>> [*_even(5, 2)]
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    parts = -(-n // most)
+    for i in range(parts):
+        yield slice(-(-i * n // parts), -(-(i + 1) * n // parts))
+
+
 def _check_sizes(levels: int, **sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
@@ -340,6 +352,11 @@ def _check_sizes(levels: int, **sizes: int) -> None:
 def _nesting(pair: Pair, data: Set) -> int:
     """The greatest number of nested plates, from traces of the first item."""
     ((model, guide),) = ELBO().traces(pair.model, pair.guide, *arguments(pair, data, slice(0, 1)))
+    for site in samples(model):
+        if isinstance(site["fn"], ImproperUniform):
+            raise EvaluationError(
+                f"expected a prior over {site['name']!r}; it is flat, so that there is no p(x)"
+            )
     stacks = [site["cond_indep_stack"] for trace in (model, guide) for site in samples(trace)]
     dims = [frame.dim for stack in stacks for frame in stack if frame.vectorized]
     if not dims:
@@ -367,11 +384,12 @@ def _evidence(draws: list[Tensor], start: int) -> Evidence:
     return found
 
 
-def _is_relaxed(pair: Any, x: Tensor) -> bool:
+def _is_relaxed(pair: Any, x: Tensor, y: Tensor | None = None) -> bool:
     """Whether p(x | z) is a Bernoulli although values lie between 0 and 1."""
     if not (hasattr(pair, "encode") and hasattr(pair, "decode")):
         return False
-    each = pair.decode(pair.encode(x[:1]).mean)
+    labels = given(pair, None if y is None else y[:1])
+    each = pair.decode(pair.encode(x[:1], *labels).mean, *labels)
     while isinstance(each, distributions.Independent):
         each = each.base_dist
     return isinstance(each, distributions.Bernoulli) and bool(((x > 0) & (x < 1)).any())

@@ -1,5 +1,6 @@
 """Precision, recall, density and coverage: quality and variety of a generated set apart."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from probgen.evaluation.features import Table, matched
 from probgen.evaluation.score import EvaluationError, Score
 
 CHUNK = 1000
+RANGES = (intervals.SHARE, intervals.SHARE, (0.0, math.inf), intervals.SHARE)
 
 
 class PRDC(NamedTuple):
@@ -51,7 +53,7 @@ def score(real: Table, fake: Table, *, k: int = 5, interval: float | None = None
         raise EvaluationError(
             f"expected k from 1 to {min(len(x), len(y)) - 1}, fewer than the rows; got {k}"
         )
-    found = intervals.jackknife(lambda x, y: _values(x, y, k), (x, y), interval)
+    found = intervals.jackknife(lambda x, y: _values(x, y, k), (x, y), interval, within=RANGES)
     scores = [
         Score(name, value, n=(len(x), len(y)), variant=f"k = {k}", extractor=extractor,
               interval=bounds, level=interval)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import total_ordering
-from statistics import NormalDist
 from typing import Any
 
 
@@ -113,24 +112,3 @@ class Score:
         return self.value == other.value
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def normal_interval(
-    value: float, standard_error: float, level: float | None
-) -> tuple[float, float] | None:
-    """Where a normal estimate lies with probability ``level``; None without a level.
-
-    value -+ z standard_error
-
-    Raises:
-        EvaluationError: a level outside (0, 1).
-
-    >>> normal_interval(0.0, 1.0, 0.95)
-    (-1.95..., 1.95...)
-    """
-    if level is None:
-        return None
-    if not 0 < level < 1:
-        raise EvaluationError(f"expected interval in (0, 1), 0.95 for instance; got {level}")
-    half = NormalDist().inv_cdf((1 + level) / 2) * standard_error
-    return value - half, value + half

@@ -1,6 +1,6 @@
 """Tables from data: expected counts, and their maximum likelihood by EM or by gradient."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import networkx as nx
@@ -9,7 +9,7 @@ import numpy as np
 from probgen import graph as graphs
 from probgen.exact.network import Array, ExactError, Network, network_of
 from probgen.exact.plan import LIMIT, Plan, piece, planned, renewed
-from probgen.exact.propagation import Algebra, Evidence, sweeps, tables
+from probgen.exact.propagation import LINEAR, Algebra, Evidence, sweeps, tables
 from probgen.exact.queries import calibrated, parts_of, question
 from probgen.exact.rows import Rows, evidence_of, rows_of
 from probgen.graph import Node, shown
@@ -45,7 +45,9 @@ def log_likelihood(
     Args:
         network: a Bayesian network; its tables serve where `tables` has none.
         rows: as evidence for `marginals`: what a row does not have is summed out.
-        tables: {node: tensor (*parents, node)}, used as they are: give softmax rows.
+        tables: {node: tensor (*parents, node)}, used as they are: give softmax rows. Rows whose
+            products leave the range of the numbers are done in logarithms, in which an entry
+            of 0 has the gradient 0.
         limit: bytes that may be taken.
 
     Returns:
@@ -265,26 +267,51 @@ def _log_likelihood(
     import torch
 
     first = next(iter(given.values()), torch.ones((), dtype=torch.float64))
-    algebra = _torch(first.device, first.dtype)
+    algebra, logs = _torch(first.device, first.dtype), _torch_logs(first.device, first.dtype)
     ascending = {
         v: table.permute(sorted(range(table.ndim), key=network.families[v].__getitem__))
         for v, table in given.items()
     }
-    ones = algebra.enter(np.ones(()))
-    pieces = []
+    pieces = _pieces(network, plan, ascending, algebra.enter)
+    numbers = {v: table.detach().cpu().numpy() for v, table in ascending.items()}
+    plain = _pieces(network, plan, numbers, np.asarray)
+    parts = []
+    for part in parts_of(plan, evidence):
+        if _in_range(plan, part, plain):
+            made = tables(plan, part, algebra, pieces)
+            value = sweeps(plan._replace(safe=False), made, algebra, down=False).log_z
+        else:
+            made = tables(plan, part, logs, pieces)
+            value = sweeps(plan._replace(safe=True), made, logs, down=False).log_z
+        parts.append(value.expand(part.rows))
+    return torch.cat(parts)
+
+
+def _pieces(
+    network: Network, plan: Plan, given: Mapping[int, Any], enter: Callable[[Array], Any]
+) -> list[Any]:
+    """What each clique is the product of, with some tables replaced."""
+    made = []
     for clique in plan.cliques:
         few = [
-            piece(clique.scope, axes, ascending.get(f, algebra.enter(values)))
+            piece(clique.scope, axes, given[f] if f in given else enter(values))
             for f in clique.factors
             for axes, values in [network.factors[f]]
         ]
-        pieces.append(few or [piece(clique.scope, (), ones)])
-    parts = []
-    for part in parts_of(plan, evidence):
-        made = tables(plan, part, algebra, pieces)
-        value = sweeps(plan._replace(safe=False), made, algebra, down=False).log_z
-        parts.append(value.expand(part.rows))
-    return torch.cat(parts)
+        made.append(few or [piece(clique.scope, (), enter(np.ones(())))])
+    return made
+
+
+def _in_range(plan: Plan, evidence: Evidence, pieces: list[Any]) -> bool:
+    """Whether no product leaves the range of the numbers, which the processor reports."""
+    try:
+        with np.errstate(under="raise", over="raise"):
+            sweeps(
+                plan._replace(safe=False), tables(plan, evidence, LINEAR, pieces), LINEAR, False
+            )
+    except FloatingPointError:
+        return False
+    return True
 
 
 def _torch(device: Any, dtype: Any) -> Algebra:
@@ -299,4 +326,22 @@ def _torch(device: Any, dtype: Any) -> Algebra:
         log=torch.log,
         permute=torch.permute,
         take=lambda values, code: values.index_select(-1, torch.as_tensor(code, device=device)),
+    )
+
+
+def _torch_logs(device: Any, dtype: Any) -> Algebra:
+    """The same in logarithms; an entry of 0 stays 0 and has no gradient."""
+    import torch
+
+    def log(values: Any) -> Any:
+        entered = torch.as_tensor(values, device=device, dtype=dtype)
+        some = entered > 0
+        return torch.where(some, torch.where(some, entered, 1.0).log(), -torch.inf)
+
+    return _torch(device, dtype)._replace(
+        times=torch.add,
+        plus=lambda table, axes: table.logsumexp(axes, keepdim=True) if axes else table,
+        over=torch.sub,
+        enter=log,
+        log=lambda values: values,
     )

@@ -128,14 +128,10 @@ def beliefs(plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
     except FloatingPointError:
         pass
     with np.errstate(under="ignore"):
-        return _exponentiated(sweeps(plan, tables(plan, evidence, LOGS), LOGS, down))
-
-
-def _exponentiated(found: Beliefs) -> Beliefs:
-    shift = _finite(found.total)
-    return Beliefs(
-        [np.exp(t - shift) for t in found.tables], np.exp(found.total - shift), found.log_z
-    )
+        found = sweeps(plan, tables(plan, evidence, LOGS), LOGS, down)
+        final, shift = found.tables if down else found.tables[:1], _finite(found.total)
+        made = [np.exp(table - shift) for table in final]
+        return Beliefs(made, np.exp(found.total - shift), found.log_z)
 
 
 def sweeps(plan: Plan, made: list[Any], algebra: Algebra, down: bool = True) -> Beliefs:

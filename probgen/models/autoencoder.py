@@ -48,6 +48,8 @@ class Density(nn.Module):
         if codes.dim() != 2 or codes.shape[1] != latent or len(codes) < max(2, components):
             wanted = f"at least {max(2, components)} codes of {latent} dimensions"
             raise ModelError(f"expected {wanted}; got {tuple(codes.shape)}")
+        if not codes.isfinite().all():
+            raise ModelError("expected finite codes; got NaN or infinity")
         found = GaussianMixture(components, random_state=seed).fit(codes.cpu().double().numpy())
         factors = torch.linalg.cholesky(torch.as_tensor(found.covariances_))
         for name, value in (("weights", found.weights_), ("loc", found.means_)):

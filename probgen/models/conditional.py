@@ -104,9 +104,7 @@ class ConditionalVAE(VAE):
             n: how many.
             y: one label for all, or one for each; None draws them uniformly.
         """
-        if n < 1:
-            raise ModelError(f"expected n >= 1 samples; got {n}")
-        z = self.prior().sample((n,))
+        z = self._drawn(n)
         if y is None:
             y = torch.randint(self.classes, (n,), device=z.device)
         y = torch.as_tensor(y, device=z.device)

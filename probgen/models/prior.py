@@ -1,11 +1,14 @@
 """p(z): modules that give a distribution over the latent when called."""
 
+import math
 from typing import Any
 
 import pyro.distributions as dist
 import torch
-from pyro.distributions import transforms
 from torch import Tensor, nn
+from torch.distributions import constraints
+
+LARGEST_LOG_SCALE = 3.0
 
 
 class PriorError(ValueError):
@@ -63,10 +66,79 @@ class MixturePrior(nn.Module):
         return mixture(self.loc, self.log_scale, self.logits)
 
 
+class Coupling(nn.Module):
+    """Half of z moved and scaled as the other half says, and then all of it reversed.
+
+    It starts close to the reversal alone.
+
+    Args:
+        latent: dimensions of z.
+        hidden: width of the hidden layer.
+    """
+
+    def __init__(self, latent: int, hidden: int) -> None:
+        super().__init__()
+        self.kept = latent // 2
+        last = nn.Linear(hidden, 2 * (latent - self.kept))
+        self.net = nn.Sequential(nn.Linear(self.kept, hidden), nn.ReLU(), last)
+        with torch.no_grad():
+            last.weight.mul_(0.01)
+            last.bias.zero_()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The moved z."""
+        kept, moved = z[..., : self.kept], z[..., self.kept :]
+        loc, log_scale = self._moves(kept)
+        return torch.cat([kept, moved * log_scale.exp() + loc], -1).flip(-1)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What was moved to z, and the log determinant of moving it."""
+        z = z.flip(-1)
+        kept, moved = z[..., : self.kept], z[..., self.kept :]
+        loc, log_scale = self._moves(kept)
+        return torch.cat([kept, (moved - loc) * (-log_scale).exp()], -1), log_scale.sum(-1)
+
+    def _moves(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        loc, log_scale = self.net(kept).to(kept.dtype).chunk(2, -1)
+        return loc, LARGEST_LOG_SCALE * (log_scale / LARGEST_LOG_SCALE).tanh()
+
+
+class _Flow(dist.TorchDistribution):
+    """N(0, I) sent through couplings, none of which keeps what it computed."""
+
+    arg_constraints: dict[str, Any] = {}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, origin: Tensor, couplings: nn.ModuleList, batch_shape: Any = ()) -> None:
+        self.origin, self.couplings = origin, couplings
+        super().__init__(torch.Size(batch_shape), origin.shape, validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "_Flow":
+        return _Flow(self.origin, self.couplings, batch_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        value = value.expand(torch.broadcast_shapes(value.shape, self.shape()))
+        log_det = value.new_zeros(value.shape[:-1])
+        backwards: Any = reversed(self.couplings)
+        for coupling in backwards:
+            value, own = coupling.inverse(value)
+            log_det = log_det + own
+        return -0.5 * (value.square() + math.log(2 * math.pi)).sum(-1) - log_det
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        z = torch.randn_like(self.origin.expand(self._extended_shape(torch.Size(sample_shape))))
+        for coupling in self.couplings:
+            z = coupling(z)
+        return z
+
+
 class FlowPrior(nn.Module):
-    """N(0, I) sent through affine couplings, each after a fixed permutation of the dimensions.
+    """N(0, I) sent through affine couplings, each followed by a reversal of the dimensions.
 
     z = f_L(... f_1(e)), e ~ N(0, I): log p(z) = log N(e; 0, I) - sum_l log |det f_l'|
+
+    It starts close to N(0, I).
 
     Args:
         latent: dimensions of z, at least 2.
@@ -76,7 +148,8 @@ class FlowPrior(nn.Module):
     Raises:
         PriorError: fewer than 2 dimensions to couple, or a size below 1.
 
-    Source: Dinh et al. 2017, Density estimation using Real NVP, equations 4 and 5.
+    Source: Dinh et al. 2017, Density estimation using Real NVP, equations 4 and 5; the start:
+    Kingma & Dhariwal 2018, Glow, section 3.3.
 
     >>> FlowPrior(3, layers=2)().log_prob(torch.zeros(5, 3)).shape
     torch.Size([5])
@@ -87,19 +160,13 @@ class FlowPrior(nn.Module):
     def __init__(self, latent: int, layers: int = 4, hidden: int = 64) -> None:
         super().__init__()
         self.latent = _at_least("latent of a flow", latent, 2)
-        couplings = [
-            transforms.affine_coupling(latent, [_at_least("hidden", hidden, 1)])
-            for _ in range(_at_least("layers", layers, 1))
-        ]
-        self.couplings = nn.ModuleList(couplings)
+        hidden, layers = _at_least("hidden", hidden, 1), _at_least("layers", layers, 1)
+        self.couplings = nn.ModuleList(Coupling(latent, hidden) for _ in range(layers))
         self.register_buffer("origin", torch.zeros(latent), persistent=False)
 
     def forward(self) -> dist.TorchDistribution:
         """The distribution."""
-        reverse: Any = transforms.Permute(torch.arange(self.latent - 1, -1, -1), dim=-1)
-        base = dist.Normal(self.origin, torch.ones_like(self.origin)).to_event(1)
-        steps = [step for coupling in self.couplings for step in (reverse, coupling)]
-        return dist.TransformedDistribution(base, steps)
+        return _Flow(self.origin, self.couplings)
 
 
 def mixture(loc: Tensor, log_scale: Tensor, logits: Tensor) -> dist.TorchDistribution:

@@ -132,9 +132,19 @@ class VAE(Registered, nn.Module):
 
         For draws of the pixels too: ``vae.decode(vae.prior().sample((n,))).sample()``.
         """
+        return self.decode(self._drawn(n)).mean
+
+    def _drawn(self, n: int) -> Tensor:
+        """Latents (n, latent) from the prior."""
         if n < 1:
             raise ModelError(f"expected n >= 1 samples; got {n}")
-        return self.decode(self.prior().sample((n,))).mean
+        prior = self.prior()
+        try:
+            return prior.sample((n,))
+        except NotImplementedError as error:
+            raise ModelError(
+                f"expected a prior that can be sampled; got {type(prior).__name__}: {error}"
+            ) from error
 
     def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         loc, log_scale = self.encoder(x)

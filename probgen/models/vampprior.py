@@ -56,8 +56,8 @@ class VampPriorVAE(VAE):
         shape: as for ``VAE``.
 
     Raises:
-        ModelError: networks that do not fit, pseudo-inputs of another shape, or an encoder that
-            mixes the rows of a batch.
+        ModelError: networks that do not fit, pseudo-inputs of another shape or outside the
+            likelihood's support, or an encoder that mixes the rows of a batch.
 
     Source: Tomczak & Welling 2018, VAE with a VampPrior, equation 9.
 
@@ -81,7 +81,7 @@ class VampPriorVAE(VAE):
         super().__init__(encoder, decoder, likelihood, shape=shape)
         if pseudo_inputs.dim() < 1 or not len(pseudo_inputs):
             raise ModelError(f"expected at least one pseudo-input; got {pseudo_inputs}")
-        self._check(pseudo_inputs)
+        self._check_start(pseudo_inputs)
         mixing = [type(m).__name__ for m in encoder.modules() if isinstance(m, BATCH_NORMS)]
         if mixing:
             raise ModelError(
@@ -92,13 +92,24 @@ class VampPriorVAE(VAE):
 
     def start_at(self, x: Tensor) -> None:
         """Restart the pseudo-inputs at K rows of data, (K, *shape)."""
-        self._check(x)
+        self._check_start(x)
         self.latent_prior.start_at(x)  # type: ignore[operator]
 
     def prior(self) -> dist.TorchDistribution:
         """p(z), the mixture of q(z | u_k)."""
         loc, log_scale = self._code(self.latent_prior())
         return mixture(loc, log_scale, loc.new_zeros(len(loc)))
+
+    def _check_start(self, x: Tensor) -> None:
+        self._check(x)
+        if not x.is_floating_point():
+            raise ModelError(f"expected pseudo-inputs of real numbers; got {x.dtype}")
+        if not x.is_meta and not (self.support.check(x) & x.isfinite()).all():
+            low, high = x.aminmax()
+            raise ModelError(
+                f"expected pseudo-inputs in the likelihood's support, {self.support}; got "
+                f"values from {low:g} to {high:g}"
+            )
 
     def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         loc, log_scale = super()._code(x)

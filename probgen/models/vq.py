@@ -14,6 +14,8 @@ from probgen.models.likelihood import Gaussian
 from probgen.models.vae import ModelError, Registered, penalise
 from probgen.nets import dry_run
 
+COLLAPSED = 0.01
+
 
 class Codebook(nn.Module):
     """K vectors that follow the features nearest to them by exponential moving averages.
@@ -39,6 +41,7 @@ class Codebook(nn.Module):
     vectors: Tensor
     counts: Tensor
     sums: Tensor
+    usage: Tensor
     epsilon = 1e-5
 
     def __init__(self, size: int, width: int, decay: float = 0.99, revive: float = 0.05) -> None:
@@ -52,6 +55,7 @@ class Codebook(nn.Module):
         self.register_buffer("vectors", torch.randn(size, width))
         self.register_buffer("counts", torch.zeros(size))
         self.register_buffer("sums", torch.zeros(size, width))
+        self.register_buffer("usage", torch.zeros(size))
 
     def nearest(self, features: Tensor) -> Tensor:
         """Index of the nearest vector for features ``(..., width)``, shape ``(...)``."""
@@ -68,15 +72,20 @@ class Codebook(nn.Module):
         sums = self.sums.lerp(total, 1 - self.decay)
         typical = counts.mean()
         dead = counts < self.revive * typical
+        self.usage.lerp_(n, 1 - self.decay)
         restart = rows[torch.randint(len(rows), (self.size,), device=rows.device)]
         self.counts.copy_(torch.where(dead, typical, counts))
         self.sums.copy_(torch.where(dead[:, None], restart * typical, sums))
-        self.vectors.copy_(self.sums / self._smoothed()[:, None])
+        seen = self.counts[:, None] > 0
+        self.vectors.copy_(torch.where(seen, self.sums / self._smoothed()[:, None], self.vectors))
 
     @property
     def perplexity(self) -> Tensor:
-        """Exp of the entropy of the codes' usage in recent training, from 1 to ``size``."""
-        return perplexity(self.counts)
+        """Exp of the entropy of the codes' usage in recent training, from 1 to ``size``.
+
+        nan before any training. The counts would not tell: a revived code has those of a used one.
+        """
+        return perplexity(self.usage)
 
     def _smoothed(self) -> Tensor:
         total = self.counts.sum()
@@ -130,12 +139,25 @@ class CodePrior(Registered, nn.Module):
             ``nets.code_transformer``.
         sides: (h, w).
 
+    Raises:
+        ModelError: a net that does not give logits for codes of these sides.
+
     Source: van den Oord et al. 2017, section 3.3, with a transformer for its PixelCNN.
     """
 
     def __init__(self, net: nn.Module, sides: Sequence[int]) -> None:
         super().__init__()
         self.net, self.shape = net, tuple(sides)
+        like = next(net.parameters(), torch.zeros(()))
+        codes = torch.zeros(1, *self.shape, dtype=torch.long, device=like.device)
+        try:
+            *found, self.codes = dry_run(net, codes).shape
+        except RuntimeError as error:
+            raise ModelError(f"the net takes no codes (B, *{self.shape}): {error}") from error
+        if tuple(found) != tuple(codes.shape):
+            raise ModelError(
+                f"expected logits (B, *{self.shape}, K); got (*{found}, {self.codes})"
+            )
 
     def forward(self) -> Autoregressive:
         """The distribution."""
@@ -197,7 +219,8 @@ class VQVAE(Registered, nn.Module):
 
     The decoder's gradient passes straight through to z; the codebook follows z by moving
     averages. log p(c) is -h w log K until a prior over codes is learned: fit a ``CodePrior`` to
-    ``codes(x)`` of the training data and set ``code_prior``; sampling needs it.
+    ``codes(x)`` of the training data and set ``code_prior``; sampling needs it. ``training.fit``
+    warns if only a few codes are in use at its end.
 
     Args:
         encoder: module from x ``(B, *shape)`` to features ``(B, width, h, w)``.
@@ -273,6 +296,12 @@ class VQVAE(Registered, nn.Module):
 
     def prior(self) -> dist.TorchDistribution:
         """p(z): that of the codes which features are nearest to."""
+        wanted, prior = (self.codebook.size, tuple(self.sides)), self.code_prior
+        if prior is not None and (prior.codes, prior.shape) != wanted:
+            raise ModelError(
+                f"expected a prior over {wanted[0]} codes on a grid of {wanted[1]}; got one over "
+                f"{prior.codes} on {prior.shape}"
+            )
         return _Cells(self.codebook, self.sides, self.code_prior)
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> dist.TorchDistribution:
@@ -282,6 +311,17 @@ class VQVAE(Registered, nn.Module):
     def decode(self, z: Tensor, y: Tensor | None = None) -> dist.TorchDistribution:
         """p(x | z) for features ``(*batch, width, h, w)``, of which the nearest codes count."""
         return self._decode(self._quantised(z)[0])
+
+    def complaint(self) -> str | None:
+        """What ``training.fit`` warns of at its end: that the codebook has collapsed."""
+        perplexity, size = self.codebook.perplexity.item(), self.codebook.size
+        if size < 2 or not perplexity < max(1.5, COLLAPSED * size):
+            return None
+        return (
+            f"the codebook has collapsed: of {size} codes {perplexity:.1f} are in use "
+            "(perplexity of recent training); try a smaller decay, a larger revive, fewer codes, "
+            "or a smaller learning rate"
+        )
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:

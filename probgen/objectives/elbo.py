@@ -77,6 +77,8 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     ) -> None:
         if num_particles < 1:
             raise ObjectiveError(f"expected num_particles >= 1; got {num_particles}")
+        if data_size is not None and data_size < 1:
+            raise ObjectiveError(f"expected data_size >= 1; got {data_size}")
         nn.Module.__init__(self)
         self.data_size = data_size
         TraceMeanField_ELBO.__init__(

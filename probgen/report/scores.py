@@ -94,13 +94,10 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _means(scores: Sequence[dict[str, Any]]) -> list[list[str]]:
     try:
+        units = {name: score["unit"] for one in scores for name, score in one.items()}
         return [
-            [
-                name,
-                *(pm(one[name]) if name in one else "–" for one in scores),
-                scores[0][name]["unit"],
-            ]
-            for name in scores[0]
+            [name, *(pm(one[name]) if name in one else "–" for one in scores), unit]
+            for name, unit in units.items()
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"expected scores with mean and unit; got {error!r}") from error

@@ -57,7 +57,8 @@ def mig_aggregate(
         (k,), and ``factors``, the columns that vary.
 
     Raises:
-        EvaluationError: as for ``mig``; points < 2, or parameters of unequal shapes.
+        EvaluationError: as for ``mig``; points < 2, parameters of unequal shapes, or a scale
+            that leaves no finite density.
 
     Source: Chen et al. 2018, section 4.1 and appendix C.
 
@@ -78,6 +79,11 @@ def mig_aggregate(
     few, noise = table.take(rows), rng.standard_normal(scale.shape)
     drawn = few.codes + np.exp(scale) * noise if z is None else _like(table, "z", z)[rows]
     terms = _pointwise(_tensor(drawn), _tensor(few.codes), _tensor(scale), few.factors)
+    if not np.isfinite(terms).all():
+        raise EvaluationError(
+            f"expected densities of q(z | x) that are numbers; got log_scale from {scale.min():g} "
+            f"to {scale.max():g}"
+        )
 
     def statistic(indexed: Table) -> Found:
         mutual = np.maximum(terms[indexed.codes[:, 0]].mean(0), 0.0)

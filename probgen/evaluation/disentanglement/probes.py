@@ -186,7 +186,7 @@ def explicitness(
         columns that vary.
 
     Raises:
-        EvaluationError: as for ``sap``.
+        EvaluationError: as for ``sap``; test items too few or alike for any curve.
 
     Source: Ridgeway & Mozer 2018, section 3, not rescaled to [0, 1], as in disentanglement_lib.
 
@@ -199,6 +199,11 @@ def explicitness(
 
     def statistic(train: Table, test: Table) -> Found:
         areas = _areas(train, test)
+        if np.isnan(areas[1]).all():
+            raise EvaluationError(
+                f"expected a value that some test items have and others not; got {len(test.codes)}"
+                " items without one"
+            )
         details = {"per_factor": areas[1], "per_factor_train": areas[0]}
         return float(np.nanmean(areas[1])), details
 
