@@ -67,10 +67,10 @@ def _count(name: str, part: Set, file: str) -> Card:
     title = f"Classes: {name}"
     if part.y is None:
         return Card(title, note="The data have no labels.")
-    counts = part.y.bincount(minlength=len(part.classes)).cpu()
+    counts = part.y.bincount(minlength=len(part.classes)).tolist()
     if len(counts) > MOST_BARS:
-        edges = np.arange(len(counts) + 1) - 0.5
-        return Card(title, figures.stairs(counts.numpy(), edges, "label"), file=file)
+        drawn = figures.stairs(*np.histogram(part.y.cpu(), MOST_BARS), "label")
+        return Card(title, drawn, f"{len(counts):,} labels in {MOST_BARS} bins.", file)
     heights = {_class(part, label): float(count) for label, count in enumerate(counts)}
     return Card(title, figures.bars(heights, "items"), file=file)
 
