@@ -9,7 +9,6 @@ convolutional one, and a small one whose KL is left to itself or held at 8 and 1
 are those of the classifier that comes with the package. Runs go to runs/fashion_mnist_floor.
 """
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -146,10 +145,4 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
-    parser.add_argument("--device", default="auto")
-    main(**vars(parser.parse_args()))
+    study.command(main, epochs=6)

@@ -1,5 +1,6 @@
 """The command line: from words to data to numbers and pictures."""
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -190,7 +191,7 @@ def train(
     --beta 4 --epochs 20 --out runs/x`
     """
     given = locals()
-    folder = out or Path("runs") / f"{model}-{Path(data).name}"
+    folder = out or Path("runs") / f"{model}-{Path(data).resolve().name}"
     images = None if data in DATA else Path(data)
     _train({name: given[name] for name in DEFAULTS}, folder, images, device, tensorboard)
 
@@ -345,12 +346,14 @@ def show_data(
     from probgen import report
 
     parts = dict(zip(("train", "test"), recipes.named(name), strict=True))
-    folder = out or Path("runs") / f"data-{Path(name).name}"
+    folder = out or Path("runs") / f"data-{Path(name).resolve().name}"
     _say(f"report: {report.save_data(folder, parts)}")
 
 
 def main() -> None:
     """Run the command line; what is wrong with the input is one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a path may hold what a terminal cannot show
     try:
         app()
     except Exception as error:

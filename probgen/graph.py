@@ -267,12 +267,17 @@ def dot(graph: Any) -> str:
     return format_.write(read(graph))
 
 
-def plot(graph: Any, given: Any = (), path: Any = None, ax: Any = None) -> Any:
+def plot(graph: Any, given: Any = None, path: Any = None, ax: Any = None) -> Any:
     """Draw the graph with matplotlib: observed nodes shaded, a trail highlighted.
+
+    The graph of a program (`program.graph_of`) has its plates as frames with their sizes,
+    arguments as plain text, deterministic sites with dashed rims, factors as small squares, and
+    dashed edges where only the probe saw a dependence. A plate that no frame can hold apart from
+    other nodes is written into its members' names instead.
 
     Args:
         graph: anything `load` accepts, or the result of `markov.cpdag`.
-        given: the observed node or nodes.
+        given: the observed node or nodes (default: those of a program that are observed).
         path: a trail (a `Trail`, or its nodes in order).
         ax: the axes to draw on (default: a new figure).
 

@@ -1,13 +1,20 @@
 """What a guide cannot represent of a model's exact posterior, read from their graphs."""
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import networkx as nx
-from pyro import poutine
 
 from probgen import dsep
-from probgen.program.reading import Program, ProgramError, given, graph_of, innermost, quiet
+from probgen.program.reading import (
+    Invocation,
+    Program,
+    ProgramError,
+    given,
+    graph_of,
+    innermost,
+)
 
 
 class Missing(NamedTuple):
@@ -30,7 +37,7 @@ class Factorised(NamedTuple):
     def __str__(self) -> str:
         return (
             f"the guide draws the {self.dimensions} dimensions of {self.site} independently; what "
-            "is observed below the site couples them"
+            "is observed below can couple them"
         )
 
 
@@ -99,10 +106,9 @@ def audit(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Audit:
     modelled, guided = (graph_of(program, *args, **kwargs) for program in (model, guide))
     latents = _latents(modelled, guided)
     missing = tuple(_missing(modelled, guided, latents))
-    with quiet(seed=0):
-        trace = poutine.trace(guide).get_trace(*args, **kwargs)
-    fns = {v: trace.nodes[v]["fn"] for v, k in guided.nodes(data="kind") if k == "latent"}
-    factorised = tuple(_factorised(fns, modelled))
+    sites = Invocation(guide, args, kwargs).run(seed=0).sites
+    fns = {v: sites[v]["fn"] for v, kind in guided.nodes(data="kind") if kind == "latent"}
+    factorised = tuple(_factorised(fns, modelled, guided))
     points = tuple(Point(v) for v in latents if _is_point(guided, v, fns))
     unsure = (*modelled.graph["unexcluded"], *guided.graph["unexcluded"])
     return Audit(missing, factorised, points, unsure)
@@ -129,10 +135,16 @@ def _missing(modelled: nx.DiGraph, guided: nx.DiGraph, latents: list[str]) -> It
                 yield Missing(u, v, reason)
 
 
-def _factorised(fns: Mapping[str, Any], modelled: nx.DiGraph) -> Iterator[Factorised]:
+def _factorised(
+    fns: Mapping[str, Any], modelled: nx.DiGraph, guided: nx.DiGraph
+) -> Iterator[Factorised]:
     for name, fn in fns.items():
         size = _independent_dimensions(fn)
-        if size > 1 and (name not in modelled or _coupled(modelled, name)):
+        if size > 1 and (
+            _coupled(modelled, name)
+            if name in modelled
+            else _any_coupled(modelled, [v for v in guided.succ[name] if v in modelled], fns)
+        ):
             yield Factorised(name, size)
 
 
@@ -153,3 +165,11 @@ def _is_point(guided: nx.DiGraph, name: str, fns: Mapping[str, Any]) -> bool:
 def _coupled(modelled: nx.DiGraph, name: str) -> bool:
     """Whether something known depends on the site."""
     return any(modelled.nodes[v]["observed"] for v in nx.descendants(modelled, name))
+
+
+def _any_coupled(modelled: nx.DiGraph, parts: list[str], fns: Mapping[str, Any]) -> bool:
+    """Whether the posterior couples sites, or dimensions of a site, that share one draw."""
+    data = given(modelled)
+    return any(fns[v].event_shape.numel() > 1 and _coupled(modelled, v) for v in parts) or any(
+        not dsep.check(modelled, u, v, data) for u, v in combinations(parts, 2)
+    )

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import networkx as nx
 
 from probgen.graph import GraphError, Node, shown
-from probgen.reasoning.layout import Layout, Point, layout
+from probgen.reasoning.layout import LAYER, Layout, Point, layout
 from probgen.reasoning.separation import Index
 from probgen.reasoning.trails import Trail
 
 if TYPE_CHECKING:
     from probgen.dsep import Verdict
 
+DASHES = ' stroke-dasharray="5 4"'
 OPEN, BLOCKED, SHADE, LINE = "#0072b2", "#d55e00", "#c9ccd1", "#5b6068"
 HEIGHT, LETTER, LONGEST = 32.0, 9.0, 26
+SQUARE, ABOVE, BELOW = 12.0, 12.0, 24.0
+"""Side of a factor; room of a plate above and below what it holds, in pixels."""
 
 
 class Edge(NamedTuple):
@@ -27,10 +30,31 @@ class Edge(NamedTuple):
     head: bool
     colour: str
     strong: bool
+    dashed: bool
+
+
+class Frame(NamedTuple):
+    """A plate: what it is called and the box around its members."""
+
+    label: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, left: float, top: float, right: float, bottom: float) -> bool:
+        """Whether the two boxes overlap."""
+        apart = right < self.left or left > self.right or bottom < self.top or top > self.bottom
+        return not apart
 
 
 class Picture(NamedTuple):
-    """A drawing: names, places and widths of the nodes, colours of their rims, the edges."""
+    """A drawing: names, places and widths of the nodes, colours of their rims, the edges.
+
+    Attributes:
+        kinds: of a program's nodes, for those that are not drawn as plain ellipses.
+        frames: the plates of a program, outermost first.
+    """
 
     names: dict[Node, str]
     layout: Layout
@@ -38,6 +62,8 @@ class Picture(NamedTuple):
     observed: frozenset[Node]
     rims: dict[Node, str]
     edges: list[Edge]
+    kinds: dict[Node, str]
+    frames: list[Frame]
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -49,48 +75,135 @@ class Picture(NamedTuple):
         ys = [y + s * HEIGHT / 2 for _, (_, y) in centres for s in (-1, 1)] + [
             y for _, y in points
         ]
+        xs += [x for f in self.frames for x in (f.left, f.right)]
+        ys += [y for f in self.frames for y in (f.top, f.bottom)]
         left, top = min(xs, default=0) - 8, min(ys, default=0) - 8
         return left, top, max(xs, default=0) + 8 - left, max(ys, default=0) + 8 - top
 
 
 def picture(
     graph: nx.Graph,
-    given: Iterable[Node] = (),
+    given: Iterable[Node] | None = None,
     colours: Mapping[frozenset[Node], str] | None = None,
     rims: Mapping[Node, str] | None = None,
 ) -> Picture:
-    """Lay out a graph; `colours` of edges, by their two nodes, and of the rims of nodes."""
+    """Lay out a graph; `colours` of edges, by their two nodes, and of the rims of nodes.
+
+    Without `given`, what a program observes is shaded.
+    """
+    if given is None:
+        given = [v for v, known in graph.nodes(data="observed") if known]
+    kinds = dict(graph.nodes(data="kind")) if "plates" in graph.graph else {}
     names = {v: _short(shown(v)) for v in graph}
-    widths = {v: max(HEIGHT + 4, LETTER * len(name) + 18) for v, name in names.items()}
-    places = layout(graph, widths)
+    widths = {v: _width(name, kinds.get(v)) for v, name in names.items()}
+    plates = _plates(graph)
+    depth = max((sum(p <= q for q in plates.values()) for p in plates.values()), default=0)
+    layer = max(LAYER, HEIGHT + 20 + (ABOVE + BELOW) * depth)
+    places = layout(graph, widths, set(plates.values()), layer)
+    frames = _frames(graph, plates, places.centres, widths)
+    if frames is None:
+        names = {v: _short(shown(v)) + _tag(plates, v) for v in graph}
+        widths = {v: _width(name, kinds.get(v)) for v, name in names.items()}
+        places, frames = layout(graph, widths), []
+    edges = _edges(graph, places, widths, kinds, colours or {})
+    return Picture(names, places, widths, frozenset(given), dict(rims or {}), edges, kinds, frames)
+
+
+def _width(name: str, kind: str | None) -> float:
+    if kind == "factor":
+        return 2 * LETTER * len(name) + 3 * SQUARE
+    return max(HEIGHT + 4, LETTER * len(name) + 18)
+
+
+def _plates(graph: nx.Graph) -> dict[str, frozenset[Node]]:
+    """Members of a program's plates, by label, the largest first."""
+    found: dict[str, list[Node]] = {}
+    sizes = graph.graph.get("plates", {})
+    for v, names in graph.nodes(data="plates", default=()):
+        for name in names if sizes else ():
+            found.setdefault(f"{shown(name)} {sizes[name]:,}", []).append(v)
+    return {k: frozenset(v) for k, v in sorted(found.items(), key=lambda pair: -len(pair[1]))}
+
+
+def _tag(plates: Mapping[str, frozenset[Node]], v: Node) -> str:
+    labels = [label for label, members in plates.items() if v in members]
+    return f" [{', '.join(labels)}]" if labels else ""
+
+
+def _frames(
+    graph: nx.Graph,
+    plates: Mapping[str, frozenset[Node]],
+    centres: Mapping[Node, Point],
+    widths: Mapping[Node, float],
+) -> list[Frame] | None:
+    """A box around each plate; none at all if one would hold what is not in the plate."""
+    frames: dict[str, Frame] = {}
+    for label, members in reversed(list(plates.items())):
+        boxes = [_box(centres[v], widths[v]) for v in members]
+        boxes += [f[1:] for inner, f in frames.items() if plates[inner] <= members]
+        frame = _around(label, boxes)
+        others = [_box(centres[v], widths[v]) for v in graph if v not in members]
+        others += [f[1:] for other, f in frames.items() if not plates[other] <= members]
+        if any(frame.meets(*box) for box in others):
+            return None
+        frames[label] = frame
+    return list(frames.values())[::-1]
+
+
+def _box(centre: Point, width: float) -> tuple[float, float, float, float]:
+    (x, y), half = centre, HEIGHT / 2
+    return x - width / 2, y - half, x + width / 2, y + half
+
+
+def _around(label: str, boxes: list[tuple[float, float, float, float]]) -> Frame:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    left, right = min(lefts) - ABOVE, max(rights) + ABOVE
+    missing = max(0.0, LETTER * len(label) + 12 - (right - left))
+    return Frame(
+        label, left - missing / 2, min(tops) - ABOVE, right + missing / 2, max(bottoms) + BELOW
+    )
+
+
+def _edges(
+    graph: nx.Graph,
+    places: Layout,
+    widths: Mapping[Node, float],
+    kinds: Mapping[Node, str],
+    colours: Mapping[frozenset[Node], str],
+) -> list[Edge]:
+    sizes = {
+        v: (SQUARE * 1.4,) * 2 if kinds.get(v) == "factor" else (widths[v], HEIGHT) for v in graph
+    }
+    order = {v: i for i, v in enumerate(graph)}
     edges = []
     for (u, v), route in places.routes.items():
         both = graph.is_directed() and graph.has_edge(v, u)
-        if both and (v, u) in places.routes and list(graph).index(v) < list(graph).index(u):
+        if both and (v, u) in places.routes and order[v] < order[u]:
             continue
-        colour = (colours or {}).get(frozenset((u, v)))
-        points = _curve(_trimmed(route, widths[u], widths[v]))
+        colour = colours.get(frozenset((u, v)))
+        points = _curve(_trimmed(route, sizes[u], sizes[v]))
         head = graph.is_directed() and not both
-        edges.append(Edge(points, head, colour or LINE, bool(colour)))
-    return Picture(names, places, widths, frozenset(given), dict(rims or {}), edges)
+        dashed = graph.edges[u, v].get("provenance") is False
+        edges.append(Edge(points, head, colour or LINE, bool(colour), dashed))
+    return edges
 
 
 def _short(name: str) -> str:
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
-def _trimmed(route: list[Point], first: float, last: float) -> list[Point]:
+def _trimmed(route: list[Point], first: Point, last: Point) -> list[Point]:
     """The route from rim to rim."""
     start = _rim(route[0], route[1], first, 1.0)
     end = _rim(route[-1], route[-2], last, 3.0)
     return [start, *route[1:-1], end]
 
 
-def _rim(centre: Point, towards: Point, width: float, margin: float) -> Point:
+def _rim(centre: Point, towards: Point, size: Point, margin: float) -> Point:
     """Where the line from the centre of an ellipse leaves it."""
     dx, dy = towards[0] - centre[0], towards[1] - centre[1]
     length = hypot(dx, dy) or 1.0
-    share = 1 / (hypot(dx / (width / 2), dy / (HEIGHT / 2)) or 1.0) + margin / length
+    share = 1 / (hypot(dx / (size[0] / 2), dy / (size[1] / 2)) or 1.0) + margin / length
     return centre[0] + dx * share, centre[1] + dy * share
 
 
@@ -112,7 +225,8 @@ def _moved(point: Point, behind: Point, ahead: Point) -> Point:
 def svg(drawn: Picture) -> str:
     """The picture as one SVG element; names are escaped."""
     left, top, width, height = drawn.box
-    parts = [_svg_edge(edge) for edge in drawn.edges]
+    parts = [_svg_frame(frame) for frame in drawn.frames]
+    parts += [_svg_edge(edge) for edge in drawn.edges]
     parts += [_svg_node(drawn, v) for v in drawn.layout.centres]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
@@ -123,11 +237,21 @@ def svg(drawn: Picture) -> str:
     )
 
 
+def _svg_frame(frame: Frame) -> str:
+    width, height = frame.right - frame.left, frame.bottom - frame.top
+    return (
+        f'<rect x="{frame.left:.1f}" y="{frame.top:.1f}" width="{width:.1f}" '
+        f'height="{height:.1f}" rx="8" fill="none" stroke="{LINE}"/>'
+        f'<text x="{frame.right - 7:.1f}" y="{frame.bottom - 7:.1f}" text-anchor="end" '
+        f'font-size="12" fill="{LINE}">{escape(frame.label)}</text>'
+    )
+
+
 def _svg_edge(edge: Edge) -> str:
     start, *rest = (f"{x:.1f},{y:.1f}" for x, y in edge.points)
     line = (
         f'<path d="M{start} C{" ".join(rest)}" fill="none" stroke="{edge.colour}" '
-        f'stroke-width="{3 if edge.strong else 1.4}"/>'
+        f'stroke-width="{3 if edge.strong else 1.4}"{DASHES if edge.dashed else ""}/>'
     )
     if not edge.head:
         return line
@@ -150,15 +274,29 @@ def _head(edge: Edge) -> list[Point]:
 
 def _svg_node(drawn: Picture, node: Node) -> str:
     x, y = drawn.layout.centres[node]
-    fill = SHADE if node in drawn.observed else "#fff"
-    rim = drawn.rims.get(node, LINE)
-    title = f"<title>{escape(shown(node))}</title>"
+    kind = drawn.kinds.get(node)
+    aside = SQUARE if kind == "factor" else 0
     return (
-        f'<g>{title}<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{drawn.widths[node] / 2:.1f}" '
-        f'ry="{HEIGHT / 2}" fill="{fill}" stroke="{rim}" '
-        f'stroke-width="{3 if node in drawn.rims else 1.4}"/>'
-        f'<text x="{x:.1f}" y="{y + 5:.1f}" text-anchor="middle" fill="#16181d">'
+        f"<g><title>{escape(shown(node))}</title>{_svg_shape(drawn, node, kind)}"
+        f'<text x="{x + aside:.1f}" y="{y + 5:.1f}" fill="#16181d" '
+        f'text-anchor="{"start" if aside else "middle"}">'
         f"{escape(drawn.names[node])}</text></g>"
+    )
+
+
+def _svg_shape(drawn: Picture, node: Node, kind: str | None) -> str:
+    x, y = drawn.layout.centres[node]
+    rim, width = drawn.rims.get(node, LINE), 3 if node in drawn.rims else 1.4
+    if kind == "argument" and node not in drawn.rims:
+        return ""
+    if kind == "factor":
+        corner = f'x="{x - SQUARE / 2:.1f}" y="{y - SQUARE / 2:.1f}"'
+        return f'<rect {corner} width="{SQUARE}" height="{SQUARE}" fill="{rim}"/>'
+    fill = SHADE if node in drawn.observed and kind != "argument" else "#fff"
+    return (
+        f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{drawn.widths[node] / 2:.1f}" '
+        f'ry="{HEIGHT / 2}" fill="{fill}" stroke="{rim}" stroke-width="{width}"'
+        f"{DASHES if kind == 'deterministic' else ''}/>"
     )
 
 
@@ -185,7 +323,7 @@ def _pairs(nodes: Iterable[Node]) -> list[frozenset[Node]]:
 def plot(graph: nx.Graph, given: Any, path: Any, ax: Any) -> Any:
     """The picture on matplotlib axes, as `graph.plot` documents it."""
     known = Index(nx.empty_graph(graph), copy=False)
-    observed = known.nodes(given, "given")
+    observed = None if given is None else known.nodes(given, "given")
     nodes = _path(graph, known, path)
     drawn = picture(graph, observed, dict.fromkeys(_pairs(nodes), OPEN))
     return _draw(drawn, ax)
@@ -217,11 +355,25 @@ def _draw(drawn: Picture, ax: Any) -> Any:
     ax.axis("off")
     box = ax.get_window_extent()
     points = 72 / ax.figure.dpi * min(box.width / width, box.height / height)
+    for frame in drawn.frames:
+        _draw_frame(ax, frame, points)
     for edge in drawn.edges:
         _draw_edge(ax, edge, points)
     for node in drawn.layout.centres:
         _draw_node(ax, drawn, node, points)
     return ax
+
+
+def _draw_frame(ax: Any, frame: Frame, points: float) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    corner, width, height = frame[1:3], frame.right - frame.left, frame.bottom - frame.top
+    style = "round,pad=0,rounding_size=8"
+    box = FancyBboxPatch(corner, width, height, style, fill=False, edgecolor=LINE)
+    box.set_linewidth(points)
+    ax.add_patch(box)
+    text = {"ha": "right", "va": "bottom", "fontsize": 11 * points, "color": LINE}
+    ax.text(frame.right - 7, frame.bottom - 5, frame.label, parse_math=False, **text)
 
 
 def _draw_edge(ax: Any, edge: Edge, points: float) -> None:
@@ -231,19 +383,35 @@ def _draw_edge(ax: Any, edge: Edge, points: float) -> None:
     codes = [Path.MOVETO] + [Path.CURVE4] * (len(edge.points) - 1)
     width = (3 if edge.strong else 1.4) * points
     line = Path(edge.points, codes)
-    ax.add_patch(PathPatch(line, fill=False, edgecolor=edge.colour, linewidth=width))
+    style = (0, (3, 2)) if edge.dashed else "solid"
+    look = {"edgecolor": edge.colour, "linewidth": width, "linestyle": style}
+    ax.add_patch(PathPatch(line, fill=False, **look))
     if edge.head:
         ax.add_patch(Polygon(_head(edge), facecolor=edge.colour, edgecolor="none"))
 
 
 def _draw_node(ax: Any, drawn: Picture, node: Node, points: float) -> None:
-    from matplotlib.patches import Ellipse
+    (x, y), kind = drawn.layout.centres[node], drawn.kinds.get(node)
+    if shape := _shape(drawn, node, kind, points):
+        ax.add_patch(shape)
+    aside = SQUARE if kind == "factor" else 0
+    style = {"va": "center", "fontsize": 13 * points, "zorder": 3}
+    style["ha"] = "left" if aside else "center"
+    ax.text(x + aside, y, drawn.names[node], parse_math=False, **style)
 
-    centre = drawn.layout.centres[node]
-    fill = SHADE if node in drawn.observed else "white"
-    rim, width = drawn.rims.get(node, LINE), (3 if node in drawn.rims else 1.4) * points
-    ellipse = Ellipse(centre, drawn.widths[node], HEIGHT, facecolor=fill, edgecolor=rim)
-    ellipse.set(linewidth=width, zorder=2)
-    ax.add_patch(ellipse)
-    style = {"ha": "center", "va": "center", "fontsize": 13 * points, "zorder": 3}
-    ax.text(*centre, drawn.names[node], parse_math=False, **style)
+
+def _shape(drawn: Picture, node: Node, kind: str | None, points: float) -> Any:
+    from matplotlib.patches import Ellipse, Rectangle
+
+    x, y = drawn.layout.centres[node]
+    rim = drawn.rims.get(node, LINE)
+    if kind == "argument" and node not in drawn.rims:
+        return None
+    if kind == "factor":
+        corner = x - SQUARE / 2, y - SQUARE / 2
+        return Rectangle(corner, SQUARE, SQUARE, facecolor=rim, edgecolor=rim, zorder=2)
+    fill = SHADE if node in drawn.observed and kind != "argument" else "white"
+    shape = Ellipse((x, y), drawn.widths[node], HEIGHT, facecolor=fill, edgecolor=rim, zorder=2)
+    dashes = (0, (3, 2)) if kind == "deterministic" else "solid"
+    shape.set(linewidth=(3 if node in drawn.rims else 1.4) * points, linestyle=dashes)
+    return shape

@@ -1,6 +1,6 @@
 """Where the nodes and edges of a drawing go: layers for directed graphs, springs for others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ Point = tuple[float, float]
 
 LAYER, GAP = 84.0, 26.0
 """Distance between layers and between nodes of a layer, in pixels."""
+
+Plates = Collection[frozenset[Node]]
 
 
 class Layout(NamedTuple):
@@ -28,15 +30,23 @@ class _Bend(NamedTuple):
     layer: int
 
 
-def layout(graph: nx.Graph, widths: Mapping[Node, float]) -> Layout:
-    """Place a graph: layered if it is directed and acyclic, by springs otherwise."""
+def layout(
+    graph: nx.Graph, widths: Mapping[Node, float], plates: Plates = (), layer: float = LAYER
+) -> Layout:
+    """Place a graph: layered if it is directed and acyclic, by springs otherwise.
+
+    Between the members of each of the `plates` there is nothing else, if that can be had by
+    moving nodes sideways.
+    """
     if graph.is_directed() and graph.edges and nx.is_directed_acyclic_graph(graph):
-        return _layered(graph, widths)
+        return _layered(graph, widths, plates, layer)
     centres = _springs(graph, widths)
     return Layout(centres, {(u, v): [centres[u], centres[v]] for u, v in graph.edges})
 
 
-def _layered(graph: nx.DiGraph, widths: Mapping[Node, float]) -> Layout:
+def _layered(
+    graph: nx.DiGraph, widths: Mapping[Node, float], plates: Plates, layer: float
+) -> Layout:
     """Layers by longest path, order by barycentres (Sugiyama, Tagawa and Toda 1981)."""
     rank = _ranks(graph)
     chains = {(u, v): _chain(u, v, rank) for u, v in graph.edges}
@@ -49,7 +59,8 @@ def _layered(graph: nx.DiGraph, widths: Mapping[Node, float]) -> Layout:
         layers[rank[v]].append(v)
     layers = _untangled(layers, skeleton)
     x = _abscissae(layers, skeleton, {v: widths.get(v, 0.0) for v in skeleton})
-    places = {v: (x[v], LAYER * rank[v]) for v in skeleton}
+    x |= _parted({v: x[v] for v in graph}, rank, widths, plates)
+    places = {v: (x[v], layer * rank[v]) for v in skeleton}
     routes = {edge: [places[v] for v in chain] for edge, chain in chains.items()}
     return Layout({v: places[v] for v in graph}, routes)
 
@@ -140,6 +151,49 @@ def _spaced(wanted: list[float], layer: list[Node], widths: Mapping[Node, float]
             ]
     shifts = [mean for mean, count in pools for _ in range(int(count))]
     return [shift + offset for shift, offset in zip(shifts, offsets, strict=False)]
+
+
+def _parted(
+    x: dict[Node, float], rank: Mapping[Node, int], widths: Mapping[Node, float], plates: Plates
+) -> dict[Node, float]:
+    """Move what lies between the members of a plate out to its nearer side."""
+    for plate in sorted(plates, key=len):
+        middle = sum(x[v] for v in plate) / len(plate)
+        units = _units(x, rank, plate, plates)
+        right = [unit for unit in units if sum(x[v] for v in unit) >= middle * len(unit)]
+        _pushed(x, rank, widths, plate, right, 1)
+        _pushed(x, rank, widths, plate, [unit for unit in units if unit not in right], -1)
+    return x
+
+
+def _units(
+    x: Mapping[Node, float], rank: Mapping[Node, int], plate: frozenset[Node], plates: Plates
+) -> list[frozenset[Node]]:
+    """What stands beside a plate, in its layers: nodes, or whole other plates."""
+    layers = [rank[v] for v in plate]
+    beside = [v for v in x if v not in plate and min(layers) <= rank[v] <= max(layers)]
+    others = [p for p in sorted(plates, key=len, reverse=True) if not p & plate]
+    units = (next((p for p in others if v in p), frozenset([v])) for v in beside)
+    return list(dict.fromkeys(units))
+
+
+def _pushed(
+    x: dict[Node, float],
+    rank: Mapping[Node, int],
+    widths: Mapping[Node, float],
+    plate: frozenset[Node],
+    units: Sequence[frozenset[Node]],
+    side: int,
+) -> None:
+    """Move units away from a plate, to the right for side 1, until they are clear of it."""
+    rim = max(side * x[v] + widths[v] / 2 for v in plate) + GAP
+    taken: dict[int, float] = {}
+    for unit in sorted(units, key=lambda unit: min(side * x[v] for v in unit)):
+        near = min(side * x[v] - widths[v] / 2 for v in unit)
+        clear = max(taken.get(rank[v], rim) for v in unit) + GAP
+        for v in unit:
+            x[v] += side * max(0.0, clear - near)
+            taken[rank[v]] = max(taken.get(rank[v], rim), side * x[v] + widths[v] / 2)
 
 
 def _springs(graph: nx.Graph, widths: Mapping[Node, float]) -> dict[Node, Point]:

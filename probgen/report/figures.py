@@ -146,6 +146,17 @@ def rate_distortion(
 
 
 @styled(STYLE)
+def lines(series: Mapping[str, tuple[Any, Any]], xlabel: str, ylabel: str) -> Figure:
+    """One line of points (x, y) per name, each a sequence of equal length."""
+    figure, axes = _figure()
+    for (name, (x, y)), colour in zip(series.items(), _colours(len(series)), strict=True):
+        axes.plot(x, y, color=colour, marker="." if len(x) < 30 else None, label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    _legend(axes, axes.lines)
+    return figure
+
+
+@styled(STYLE)
 def loss_panels(
     histories: Mapping[str, History], constants: Mapping[str, float] | None = None
 ) -> Figure:
