@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -321,8 +322,9 @@ class Set:
     def _check_names(self) -> None:
         for field in ("classes", "factor_names"):
             names = getattr(self, field)
-            if twice := next((name for name in names if names.count(name) > 1), None):
-                raise DataError(f"{self.name}: expected distinct {field}; got {twice!r} twice")
+            if len(set(names)) < len(names):
+                name, times = Counter(names).most_common(1)[0]
+                raise DataError(f"{self.name}: expected distinct {field}; got {name!r} {times}x")
 
     def _check_labels(self) -> None:
         if self.y is not None:
