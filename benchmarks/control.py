@@ -106,7 +106,7 @@ def row(plant, space, relative, start, steps):
     kl, beta = run(part, latent, likelihood, objective, steps)
     found = {
         "data": name, "target": target, "integral in": space,
-        "error": "relative" if relative else "nats", "start": start,
+        "error": "relative" if relative else "nats", "start": start, "steps": steps,
         "settled": settled(kl, target), "greatest KL": round(kl.max(), 1),
         "KL": round(kl[-100:].mean(), 2), "deviation of KL": round(kl[-100:].std(), 2),
         "beta": round(beta[-100:].mean(), 3), "deviation of beta": round(beta[-100:].std(), 3),

@@ -157,23 +157,28 @@ def machine():
 
 
 def main(out):
-    """Measure everything, print it and write it down."""
-    results = {"machine": machine(), "import: seconds above networkx": importing()}
+    """Measure everything, print each row when it is measured, write all of them down."""
+    results = told({"machine": machine(), "import: seconds above networkx": importing()})
     results["separation"] = [
-        separation(kind, n, slow, shuffled)
+        told(separation(kind, n, slow, shuffled))
         for kind in (uniform_edges, two_parents)
         for shuffled in (False, True)
         for n, slow in ((1_000, 100), (10_000, 20), (100_000, 3))
     ]
     if DATA.is_dir():
-        results["triangulation"] = [triangulation(name) for name in ("munin1", "link")]
+        results["triangulation"] = [told(triangulation(name)) for name in ("munin1", "link")]
         if importlib.util.find_spec("pgmpy"):
-            results["reading"] = [reading(path) for path in sorted(DATA.glob("*.bif.gz"))]
+            results["reading"] = [told(reading(path)) for path in sorted(DATA.glob("*.bif.gz"))]
     else:
         results["skipped"] = "no bif networks: triangulation and reading were not measured"
-    text = json.dumps(results, indent=1)
-    print(text)
-    out.write_text(text + "\n")
+    out.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"results: {out}")
+
+
+def told(row):
+    """The row, printed as one line."""
+    print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    return row
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """Time per training step and per epoch against the peers, in paired runs on one machine.
 
-MLP VAE 784-400-32 with a Bernoulli likelihood on MNIST, Adam, all contenders with the same
-batches of the same images. Each round times every contender once, in turn; what counts is the
-median over the rounds of the ratio within a round. The loop by hand is the floor that no eager
-library can go below: it has the same arithmetic and nothing else.
+MLP VAE 784-400-32 with a Bernoulli likelihood on MNIST and a convolutional one on Fashion-MNIST,
+Adam, all contenders with the same batches of the same images. Each round times every contender
+once, in turn; what counts is the median over the rounds of the ratio within a round. The loop by
+hand is the floor that no eager library can go below: it has the same arithmetic and nothing else.
 
-    python benchmarks/svi_step.py                # the step; add --pythae for the epoch
+    OMP_NUM_THREADS=2 python benchmarks/svi_step.py     # the step; add --pythae for the epoch
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -20,16 +21,18 @@ from pathlib import Path
 import numpy as np
 import pyro
 import torch
-from pyro.infer import SVI, TraceMeanField_ELBO
+from pyro.infer import TraceMeanField_ELBO
 from torch.nn import functional
 
-from probgen import data, models, nets, objectives, training
+from probgen import data, lowering, models, nets, objectives, training
 
 SHAPE, LATENT, HIDDEN, LR = (1, 28, 28), 32, (400,), 1e-3
 
 
-def vae():
+def vae(conv=False):
     torch.manual_seed(0)
+    if conv:
+        return models.VAE(nets.conv_encoder(SHAPE, 64), nets.conv_decoder(64, SHAPE))
     return models.VAE(
         nets.dense_encoder(SHAPE, LATENT, HIDDEN), nets.dense_decoder(LATENT, SHAPE, HIDDEN)
     )
@@ -48,9 +51,9 @@ def seconds_of(action):
     return time.perf_counter() - start
 
 
-def by_hand(train, batch_size, steps):
+def by_hand(train, batch_size, steps, conv=False):
     """The loop that one would write without any library, with fused Adam."""
-    pair = vae()
+    pair = vae(conv)
     optimizer = torch.optim.Adam(pair.parameters(), lr=LR, fused=True)
 
     def loop():
@@ -77,15 +80,28 @@ def by_fit(train, batch_size, steps):
     )
 
 
-def by_pyro(train, batch_size, steps):
-    """``pyro.infer.SVI`` as its tutorials have it."""
-    pyro.clear_param_store()
+def by_pyro(train, batch_size, steps, kind=pyro.infer.SVI, **settings):
+    """``pyro.infer.SVI`` as its tutorials have it, or another class in its place."""
     pair = vae()
-    svi = SVI(pair.model, pair.guide, pyro.optim.Adam({"lr": LR}), TraceMeanField_ELBO())
+    optim = pyro.optim.Adam({"lr": LR})
+    svi = kind(pair.model, pair.guide, optim, TraceMeanField_ELBO(), **settings)
 
     def loop():
         for index in batches(train, batch_size, steps):
             svi.step(train.x[index].float().div_(255))
+
+    return loop
+
+
+def by_step(train, batch_size, steps, how, conv=False):
+    """``lowering.lower``, which is what ``fit`` does in each step."""
+    pair = vae(conv)
+    example = train.x[:batch_size].float().div_(255)
+    step = lowering.lower(objectives.ELBO(), pair, example, lr=LR, how=how)
+
+    def loop():
+        for index in batches(train, batch_size, steps):
+            step(train.x[index].float().div_(255))
 
     return loop
 
@@ -162,15 +178,15 @@ def machine():
     }
 
 
-def report(title, times, against, scale, unit):
+def report(title, times, ours, against, scale, unit):
     print(title)
     row = {"title": title, "unit": unit, "medians": {}, "ratios": {}}
     for name, values in times.items():
         row["medians"][name] = round(statistics.median(values) * scale, 3)
         print(f"  {name:12} {row['medians'][name]:9.3f} {unit}")
-    for name in against:
-        row["ratios"][f"fit / {name}"] = round(ratio(times, "fit", name), 3)
-        print(f"  fit / {name:6} {row['ratios'][f'fit / {name}']:9.3f}")
+    for one, other in itertools.product(ours, against):
+        value = row["ratios"][f"{one} / {other}"] = round(ratio(times, one, other), 3)
+        print(f"  {one} / {other:6} {value:9.3f}", flush=True)
     return row
 
 
@@ -178,11 +194,30 @@ def main(steps, rounds, pythae, out):
     train, _ = data.mnist()
     rows = []
     for batch_size in (128, 16):
-        make = {"fit": by_fit, "by hand": by_hand, "pyro": by_pyro}
-        contenders = {n: m(train, batch_size, steps) for n, m in make.items()}
+        size = train, batch_size, steps
+        contenders = {
+            "eager": by_step(*size, "eager"),
+            "graph": by_step(*size, "graph"),
+            "inductor": by_step(*size, "inductor"),
+            "SVI graph": by_pyro(*size, lowering.SVI, lower="graph"),
+            "by hand": by_hand(*size),
+            "pyro": by_pyro(*size),
+        }
         times = paired(contenders, rounds)
         title = f"step of an MLP VAE 784-400-32, batch {batch_size}"
-        rows.append(report(title, times, ("by hand", "pyro"), 1000 / steps, "ms"))
+        ours = ("eager", "graph", "inductor", "SVI graph")
+        rows.append(report(title, times, ours, ("by hand", "pyro"), 1000 / steps, "ms"))
+    size = data.fashion_mnist()[0], 128, max(1, steps // 20)
+    contenders = {
+        "eager": by_step(*size, "eager", conv=True),
+        "graph": by_step(*size, "graph", conv=True),
+        "inductor": by_step(*size, "inductor", conv=True),
+        "by hand": by_hand(*size, conv=True),
+    }
+    times = paired(contenders, rounds)
+    title = "step of a convolutional VAE on Fashion-MNIST, latent 64, batch 128"
+    ours = ("eager", "graph", "inductor")
+    rows.append(report(title, times, ours, ("by hand",), 1000 / size[2], "ms"))
     if pythae:
         epoch = -(-len(train) // 128)
         contenders = {
@@ -192,7 +227,7 @@ def main(steps, rounds, pythae, out):
         }
         times = paired(contenders, 5)
         title = "epoch of 60,000 MNIST images, batch 128"
-        rows.append(report(title, times, ("by hand", "pythae"), 1, "s"))
+        rows.append(report(title, times, ("fit",), ("by hand", "pythae"), 1, "s"))
     if out:
         Path(out).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 

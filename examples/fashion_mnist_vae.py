@@ -29,7 +29,7 @@ FIXED = {
     "conv-64 beta 0.5": CONV | {"beta": 0.5},
     "conv-64 beta 4": CONV | {"beta": 4.0},
 }
-CHANGES = FIXED | {f"{name} optimal sigma": words | OPTIMAL for name, words in FIXED.items()}
+CHANGES = FIXED | {f"{name} optimal": words | OPTIMAL for name, words in FIXED.items()}
 REFERENCE = {
     "dense-32": {"total": 54.38, "reconstruction": 35.77, "KL": 18.61},
     "conv-64": {"total": 49.96, "reconstruction": 29.97, "KL": 19.99},

@@ -3,9 +3,9 @@
 python examples/vampprior_mnist.py           # 30 minutes at most on two idle cores
 python examples/vampprior_mnist.py --quick   # the same on a few digits, in seconds
 
-Gated nets 300-300, 40 latent dimensions, 200 components. Runs go to runs/vampprior_mnist, each
-in the format of `probgen train`: an interrupted study goes on where it stopped. Numbers and
-figures go to docs/results.
+Gated nets 300-300, 40 latent dimensions, 200 components, 20 epochs. Runs go to
+runs/vampprior_mnist, each in the format of `probgen train`: an interrupted study goes on where it
+stopped. Numbers and figures go to docs/results.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ latent dimensions whose posterior mean varies by more than 0.01 over the test se
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     words = {"data": "mnist", "latent": 40, "hidden": 300, "components": 200}
     if quick:
-        words = {"data": "digits", "limit": 300, "latent": 8, "hidden": 32, "components": 20}
+        words = {"data": "digits", "limit": 300, "latent": 8, "hidden": 32, "components": 24}
     common = recipe.DEFAULTS | words | {"binarize": True, "net": "gated", "epochs": epochs}
     return {name: common | changes for name, changes in CHANGES.items()}
 
@@ -47,12 +47,17 @@ def row(run: Run, k: int) -> study.Row:
 
 def drawn(runs: list[Run]) -> dict[str, Figure]:
     by_name = {run.name: run for run in runs}
-    learned = by_name["vampprior"].pair.latent_prior().detach().cpu()
+    learned = by_name["vampprior"].pair.latent_prior().detach()[:40]
+    few = pictures.items(runs[0].pair, runs[0].data)
     return {
         "losses": figures.loss_panels({run.name: run.history for run in runs}),
+        "reconstructions": figures.images(
+            {"original": few.x} | {r.name: pictures.reconstruction(r.pair, few) for r in runs}
+        ),
         "samples": figures.images({run.name: pictures.samples(run.pair, 8) for run in runs}),
+        "KL": figures.curves({run.name: run.history for run in runs}, "kl"),
         "pseudo-inputs": figures.images(
-            {f"{i + 1} to {i + 8}": learned[i : i + 8] for i in range(0, min(40, len(learned)), 8)}
+            {f"{i + 1} to {i + 8}": learned[i : i + 8] for i in range(0, len(learned), 8)}
         ),
     }
 
@@ -71,4 +76,4 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
 
 
 if __name__ == "__main__":
-    study.command(main)
+    study.command(main, epochs=20)

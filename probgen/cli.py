@@ -1,18 +1,23 @@
 """The command line: from words to data to numbers and pictures."""
 
+import io
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+import probgen
 from probgen import cli_reasoning
 from probgen import recipe as recipes
 from probgen.recipe import DATA, DEFAULTS, Recipe
 
 if TYPE_CHECKING:
     from probgen.data import Set
+    from probgen.evaluation import Score
     from probgen.evaluation.likelihood import Scores
+    from probgen.scoring import Evidence
 
 app = typer.Typer(
     help="Probabilistic graphs and deep generative models on Pyro.",
@@ -42,6 +47,30 @@ DataName = Annotated[str, typer.Argument(help=f"{', '.join(DATA)}, or a folder o
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Also write TensorBoard events into the folder.")
 ]
+
+
+METRICS: "dict[str, Callable[[Any, Evidence, float | None], Sequence[Score]]]" = {
+    "fid": lambda by, seen, level: [
+        by.fid.score(seen.test, seen.samples, interval=level),
+        by.fid.infinity(seen.test, seen.samples),
+        seen.floor(level),
+    ],
+    "kid": lambda by, seen, level: [by.kid.score(seen.test, seen.samples, interval=level)],
+    "prdc": lambda by, seen, level: by.prdc.score(seen.test, seen.samples, interval=level),
+    "is": lambda by, seen, level: [
+        by.inception_score.score(
+            seen.probabilities, interval=level, extractor=seen.samples.extractor
+        )
+    ],
+    "memorization": lambda by, seen, level: [
+        by.memorization.score(seen.samples, seen.train, seen.test)
+    ],
+    "mig": lambda by, seen, level: [
+        by.disentanglement.mig(seen.codes, seen.factors, interval=level)
+    ],
+    "nll": lambda by, seen, level: [by.likelihood.nll(seen.pair, seen.few, interval=level)],
+}
+"""What --metrics takes: each from ``probgen.evaluation``, what it has to see, and a confidence."""
 
 
 def _option(panel: str) -> Any:
@@ -162,7 +191,7 @@ def train(
     --beta 4 --epochs 20 --out runs/x`
     """
     given = locals()
-    folder = out or Path("runs") / f"{model}-{Path(data).name}"
+    folder = out or Path("runs") / f"{model}-{Path(data).resolve().name}"
     images = None if data in DATA else Path(data)
     _train({name: given[name] for name in DEFAULTS}, folder, images, device, tensorboard)
 
@@ -184,17 +213,61 @@ def resume(
 @app.command()
 def evaluate(
     folder: RunFolder,
+    metrics: Annotated[
+        str, typer.Option(help=f"Others, by commas: {', '.join(METRICS)}.", show_default="none")
+    ] = "",
+    features: Annotated[
+        str,
+        typer.Option(help="auto (the data's classifier), a classifier, inception, a .pth file."),
+    ] = "auto",
+    interval: Annotated[float, typer.Option(help="Confidence of intervals; 0 for none.")] = 0.95,
     data: OtherData = None,
     particles: Annotated[int, typer.Option(help="Samples of the guide per image.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of those samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of all samples.")] = 0,
     device: Device = "auto",
 ) -> None:
-    """Test ELBO and its terms, in nats per image; also into the run's scores.json."""
+    """Test ELBO and its terms, in nats per image, and metrics; also into the run's scores.json.
+
+    Metrics that are there already, of the same weights, stay. With --metrics the run's page is
+    written anew.
+
+    Example: `probgen evaluate runs/x --metrics fid,kid,prdc`
+    """
+    from probgen import report
     from probgen.evaluation import likelihood
 
-    test = recipes.sets(recipes.read(folder), data).test
+    words = _known_metrics(metrics)
+    recipe = recipes.read(folder)
+    parts = recipes.sets(recipe, data)
     pair = recipes.trained(folder, device)
-    _show(folder, likelihood.scores(pair, test, num_particles=particles, seed=seed))
+    scores = likelihood.scores(pair, parts.test, num_particles=particles, seed=seed)
+    found = report.saved_metrics(folder)
+    if words:
+        from probgen import scoring
+
+        extractor = scoring.extractor(features, recipe["data"])
+        seen = scoring.Evidence(pair, parts.training, parts.test, extractor, seed=seed)
+        new = [one for word in words for one in _measured(word, seen, interval or None)]
+        names = {one.name for one in new}
+        found = (*(one for one in found if one.name not in names), *new)
+    _show(folder, scores, found)
+    if words:
+        history = report.history(folder)
+        _say(f"report: {report.save(folder, history, pair, parts.test, scores)}")
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+) -> None:
+    """Scores of runs side by side, those that were got in the same way; others are refused.
+
+    Example: `probgen compare runs/beta-1 runs/beta-4`
+    """
+    from probgen import report
+
+    for table in report.side_by_side(folders):
+        _print(table)
 
 
 @app.command()
@@ -273,12 +346,14 @@ def show_data(
     from probgen import report
 
     parts = dict(zip(("train", "test"), recipes.named(name), strict=True))
-    folder = out or Path("runs") / f"data-{Path(name).name}"
+    folder = out or Path("runs") / f"data-{Path(name).resolve().name}"
     _say(f"report: {report.save_data(folder, parts)}")
 
 
 def main() -> None:
     """Run the command line; what is wrong with the input is one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a path may hold what a terminal cannot show
     try:
         app()
     except Exception as error:
@@ -324,7 +399,22 @@ def _save_reconstructions(folder: Path, pair: Any, test: "Set") -> Path:
     return report.save_grid(folder / "reconstructions.png", pairs, columns=8)
 
 
-def _show(folder: Path, scores: "Scores") -> None:
+def _known_metrics(words: str) -> list[str]:
+    found = [word.strip() for word in words.split(",") if word.strip()]
+    for word in found:
+        if word not in METRICS:
+            raise recipes.RecipeError(f"expected metrics {', '.join(METRICS)}; got {word!r}")
+    return found
+
+
+def _measured(word: str, seen: "Evidence", level: float | None) -> "list[Score]":
+    from dataclasses import replace
+
+    found = METRICS[word](probgen.evaluation, seen, level)
+    return [replace(one, data=f"{seen.test_set.name} test") for one in found]
+
+
+def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -337,7 +427,29 @@ def _show(folder: Path, scores: "Scores") -> None:
     Console().print(table)
     n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
     _say(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
-    report.save_scores(folder, scores)
+    for one in report.metric_tables([_Scored("value", metrics)]):
+        _print(one)
+    report.save_scores(folder, scores, metrics)
+
+
+class _Scored(NamedTuple):
+    name: str
+    metrics: "Sequence[Score]"
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(box=None)
+    for i, header in enumerate(table.header):
+        shown.add_column(escape(header), no_wrap=i == 0)
+    for row in table.rows:
+        shown.add_row(*map(escape, row))
+    Console().print(shown)
+    if table.note:
+        _say(table.note)
 
 
 def _say(text: str) -> None:

@@ -40,11 +40,11 @@ def dsep(
     index = separation.Index(graph)
     sets = (_split(index, text) for text in (x, y, "\0".join(given or ())))
     verdict = separation.check(index, *sets)
+    if html:
+        _write(html, f"<!doctype html><meta charset='utf-8'>{verdict._repr_html_()}")
     typer.echo(str(verdict))
     if trails:
         typer.echo(str(verdict.trails))
-    if html:
-        html.write_text(f"<!doctype html><meta charset='utf-8'>{verdict._repr_html_()}", "utf-8")
     raise typer.Exit(0 if verdict else 1)
 
 
@@ -114,6 +114,15 @@ def _split(index: object, text: str) -> list[str]:
     return [w for p in parts for w in ([p] if p in nodes else map(str.strip, p.split(",")))]
 
 
+def _write(path: Path, text: str) -> None:
+    from probgen.graph import GraphError
+
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise GraphError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
 @graph_app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="A graph in arrows, a file, or a name.")] = "",
@@ -127,12 +136,12 @@ def show(
         typer.echo("\n".join(graphs.names()))
         return
     loaded = graphs.load(name)
-    typer.echo(graphs.summary(loaded))
-    typer.echo(str(markov.factorisation(loaded)))
     if svg:
         from probgen.reasoning import drawing
 
-        svg.write_text(drawing.svg(drawing.picture(loaded)), "utf-8")
+        _write(svg, drawing.svg(drawing.picture(loaded)))
+    typer.echo(graphs.summary(loaded))
+    typer.echo(str(markov.factorisation(loaded)))
 
 
 @graph_app.callback()

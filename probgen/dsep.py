@@ -1,6 +1,7 @@
 """Is x independent of y given z, and why: `check`, `grade`, `independencies`, `index`."""
 
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from probgen.graph import GraphError, Node, UnknownNode, listed
@@ -54,7 +55,10 @@ class Verdict:
 
     @cached_property
     def _judge(self) -> Judge:
-        if self.independent == self._index.reaches(self.x, self.y, self.given):
+        nodes, known = self.x | self.y | self.given, self._index.children.keys()
+        if not nodes <= known or self.independent == self._index.reaches(
+            self.x, self.y, self.given
+        ):
             raise GraphError("the graph changed after the check: check again")
         return Judge(self._index, self.given)
 
@@ -158,8 +162,8 @@ def check(graph: Any, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> V
     >>> bool(check(pharmacy, "M", "T", given=["D", "I"]))
     True
     """
-    if limit < 1:
-        raise GraphError(f"expected a limit of at least 1 trail; got {limit}")
+    if not isinstance(limit, Integral) or limit < 1:
+        raise GraphError(f"expected a limit of at least 1 trail; got {limit!r}")
     known = graph if isinstance(graph, Index) else Index(graph, copy=False)
     return Verdict(known, *known.query(x, y, given), limit)
 

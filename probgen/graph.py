@@ -1,6 +1,7 @@
 """Anything that is a graph -> a networkx graph: `load` reads, `dot` and `plot` show."""
 
 import difflib
+import os
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -37,18 +38,19 @@ class UnknownNode(GraphError, KeyError):
 def shown(name: object) -> str:
     r"""A name as one line of plain text: control and bidirectional characters escaped.
 
-    >>> shown("T"), shown("a\x1b[31m"), shown(3)
-    ('T', 'a\\x1b[31m', '3')
+    >>> shown("T"), shown("a\x1b[31m"), shown(3), shown(frozenset("BA"))
+    ('T', 'a\\x1b[31m', '3', '{A, B}')
     """
-    text = str(name)
+    text = f"{{{listed(name)}}}" if isinstance(name, frozenset) else str(name)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def listed(nodes: Iterable[object]) -> str:
-    """Names joined by commas."""
-    return ", ".join(map(shown, nodes))
+    """Names joined by commas; those of a set in alphabetical order."""
+    names = map(shown, nodes)
+    return ", ".join(sorted(names) if isinstance(nodes, (set, frozenset)) else names)
 
 
 def suggestion(name: object, known: Iterable[object]) -> str:
@@ -60,7 +62,7 @@ def suggestion(name: object, known: Iterable[object]) -> str:
     if close:
         same = " (of another type)" if close[0] == text else ""
         return f"; did you mean {close[0]!r}{same}?"
-    return f"; known: {', '.join(list(by_text)[:12])}{', ...' if len(by_text) > 12 else ''}"
+    return f"; known: {', '.join([*by_text][:12]) or 'none'}{', ...' if len(by_text) > 12 else ''}"
 
 
 def load(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
@@ -80,8 +82,8 @@ def load(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
         names: node names for a matrix (default: 0, 1, ...).
 
     Raises:
-        GraphError: not a graph, a cycle, a self-loop, directed and undirected edges mixed,
-            a malformed file (file, line and token are named).
+        GraphError: not a graph, a cycle, a self-loop, directed and undirected edges mixed, names
+            without a matrix, a malformed file (file, line and token are named).
 
     >>> sorted(load("M -> I <- S; I -> T <- F; I -> D <- T").predecessors("T"))
     ['F', 'I']
@@ -95,11 +97,16 @@ def load(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
 
 def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
     """`load` without the checks for loops and cycles."""
+    if names is not None and isinstance(source, (str, Path, nx.Graph)):
+        raise GraphError(
+            f"expected names only with a matrix; got them with a {type(source).__name__}, which "
+            "has its own: use networkx.relabel_nodes"
+        )
     if isinstance(source, Path):
         return _read_file(source)
     if isinstance(source, str):
         return _read_text(source)
-    if names is None and type(source) in (nx.DiGraph, nx.Graph):
+    if type(source) in (nx.DiGraph, nx.Graph):
         return source
     if type(source).__module__.startswith("pgmpy."):
         from probgen.reasoning.readers import pgmpy
@@ -139,18 +146,18 @@ def _library() -> Path:
 def _read_text(source: str) -> nx.Graph:
     from probgen.reasoning.readers import dot, text
 
-    start = source.lstrip()
-    if start.endswith(_SUFFIXES) and "\n" not in source and Path(source).is_file():
-        return _read_file(Path(source))
+    start = source.strip()
+    if start.endswith(_SUFFIXES) and os.path.isfile(start):
+        return _read_file(Path(start))
     if start.startswith("["):
         return text.read_bnlearn(source)
     if "{" in start and dot.HEADER.match(start):
         return dot.read(source)
-    if text.is_text(source):
+    if text.is_text(start):
         return text.read(source)
     if start.endswith(_SUFFIXES):
-        return _read_file(Path(source))
-    return _read_named(source)
+        return _read_file(Path(start))
+    return _read_named(start)
 
 
 def _read_named(name: str) -> nx.Graph:
@@ -166,10 +173,10 @@ def _read_file(path: Path) -> nx.Graph:
     from probgen.reasoning.readers import bif, dot, files
 
     if path.name.endswith((".bif", ".bif.gz")):
-        return bif.read(files.text(path), str(path))
+        return bif.read(files.text(path), shown(path))
     if path.suffix in (".dot", ".gv"):
-        return dot.read(files.text(path), str(path))
-    raise GraphError(f"expected a file ending with {' '.join(_SUFFIXES)}; got {path}")
+        return dot.read(files.text(path), shown(path))
+    raise GraphError(f"expected a file ending with {' '.join(_SUFFIXES)}; got {shown(path)}")
 
 
 def _require_simple(graph: nx.Graph) -> None:

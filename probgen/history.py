@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -66,6 +67,14 @@ class History:
         return cls(records)
 
 
+class Measured(NamedTuple):
+    """Names and values of a step's terms, and the sites that some are of; values on the device."""
+
+    names: list[str]
+    sites: dict[str, str]
+    values: Tensor
+
+
 class Meter:
     """Terms of the steps since the last record, kept on the device until read once."""
 
@@ -74,15 +83,10 @@ class Meter:
         self.sites: dict[str, str] = {}
         self.rows: list[Tensor] = []
 
-    def add(self, loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> None:
-        """Terms of one more step; nothing is asked of the device."""
-        named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
-        named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
-        self.names = list(named)
-        several = len(terms.kl) > 1
-        self.sites = {f"kl.{site}" if several else "kl": site for site in terms.kl}
-        values = [value.detach().to(loss) for value in named.values()]
-        self.rows.append(torch.stack(values))
+    def add(self, step: Measured) -> None:
+        """One more step; nothing is asked of the device."""
+        self.names, self.sites, values = step
+        self.rows.append(values)
 
     def read(self, step: int) -> Record:
         """Means over the interval that ends with ``step``."""
@@ -100,6 +104,16 @@ class Meter:
         name = next((name for name in bad if name in self.sites), bad[0])
         said = f"the kl of the site {self.sites[name]!r}" if name in self.sites else name
         return f"{said} is {values[name].item()} at step {step - len(rows) + int(row) + 1}"
+
+
+def measured(loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> Measured:
+    """What a step is recorded by."""
+    named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
+    named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
+    several = len(terms.kl) > 1
+    sites = {f"kl.{site}" if several else "kl": site for site in terms.kl}
+    values = [value.detach().to(loss) for value in named.values()]
+    return Measured(list(named), sites, torch.stack(values))
 
 
 def tensorboard(folder: str | Path) -> Callable[[Record], None]:

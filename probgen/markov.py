@@ -351,8 +351,11 @@ def cpdag(graph: Any) -> nx.DiGraph:
         reason = f"v-structure {shown(a)} -> {shown(c)} <- {shown(b)}"
         _compel(pattern, a, c, reason)
         _compel(pattern, b, c, reason)
-    while any(_meek(pattern, u, v) for u, v in loaded.edges if pattern.has_edge(v, u)):
-        pass
+    queue = list(loaded.edges)
+    for u, v in queue:
+        if pattern.has_edge(v, u) and _meek(pattern, u, v):
+            around = (*loaded.in_edges((u, v)), *loaded.out_edges((u, v)))
+            queue += [(a, b) for a, b in around if pattern.has_edge(b, a)]
     return pattern
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from probgen import checkpoint, evaluation, recipe, report
+from probgen.evaluation import Score
 from probgen.recipe import Recipe
 from probgen.report import Run
 from probgen.run import Folder
@@ -93,9 +95,18 @@ def beside(
 
 
 def write(
-    out: Path, name: str, runs: Sequence[Run], table: Sequence[Row], figures: Mapping[str, Figure]
+    out: Path,
+    name: str,
+    runs: Sequence[Run],
+    table: Sequence[Row],
+    figures: Mapping[str, Figure],
+    measured: Mapping[str, Mapping[str, Score]] | None = None,
 ) -> None:
-    """NAME.json with the table, scores and recipes, and NAME/ with the figures."""
+    """NAME.json with the table, scores and recipes, and NAME/ with the figures.
+
+    ``measured`` holds more scores of each run, by its name.
+    """
+    more = measured or {}
     details = {
         run.name: {
             "recipe": run.facts["recipe"],
@@ -104,6 +115,7 @@ def write(
             "seconds": run.facts["results"]["seconds"],
             "protocol": run.scores.protocol,
             "scores": run.scores.values,
+            "measured": {of: _facts(score) for of, score in more.get(run.name, {}).items()},
         }
         for run in runs
     }
@@ -114,7 +126,7 @@ def write(
 
 
 def show(rows: Sequence[Row], note: str = "") -> None:
-    """Print rows as a table, numbers with two decimals."""
+    """Print rows as a table, numbers with two decimals, or four below 1."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -123,7 +135,19 @@ def show(rows: Sequence[Row], note: str = "") -> None:
     for header in rows[0]:
         table.add_column(escape(header), justify="left" if header == "run" else "right")
     for row in rows:
-        cells = [f"{v:.2f}" if isinstance(v, float) else escape(v) for v in row.values()]
-        table.add_row(*cells)
+        table.add_row(*(escape(_cell(value)) for value in row.values()))
     Console(width=110).print(table)
     print(note)
+
+
+def _facts(score: Score) -> dict[str, Any]:
+    """A score as JSON takes it, its protocol and details with it."""
+    details = {name: np.asarray(value).tolist() for name, value in score.details.items()}
+    drawn = {"seed": score.seed, "interval": score.interval, "level": score.level}
+    return {"value": score.value, **score.protocol, **drawn, "details": details}
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

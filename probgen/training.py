@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from probgen import progress
 from probgen.checkpoint import CheckpointError
+from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
 from probgen.evaluation import likelihood
-from probgen.history import History, Meter, NonFiniteError, Record
+from probgen.history import History, Measured, Meter, NonFiniteError, Record, measured
+from probgen.lowering import HOW, How, Lowered
 from probgen.objectives import ELBO, Pair
 from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
 
@@ -49,6 +51,7 @@ def fit(
     device: str | torch.device | None = None,
     seed: int = 0,
     precision: Precision = "float32",
+    lower: How = "auto",
     validation: Set | None = None,
     validate_every: int = 1,
     patience: int | None = None,
@@ -80,6 +83,8 @@ def fit(
         seed: of the batches and the samples, from 0 to 2^48 - 1.
         precision: "tf32" and "bfloat16" hold for matrix products and convolutions; densities
             are float32 always.
+        lower: how the steps run: "graph" replays their recording, "inductor" compiles it, "auto"
+            compiles where the run is long enough to gain by it, "eager" does without.
         validation: set for the validation terms.
         validate_every: epochs between validations.
         patience: stop after so many validations without a better validation loss (the
@@ -109,8 +114,8 @@ def fit(
     20
     """
     settings = _Settings(
-        epochs, steps, batch_size, lr, clip_norm, seed, precision, validate_every, patience,
-        checkpoint_every, log_every,
+        epochs, steps, batch_size, lr, clip_norm, seed, precision, lower, validate_every,
+        patience, checkpoint_every, log_every,
     )  # fmt: skip
     settings.check(objective, data, validation)
     objective = objective if objective.data_size else objective.over(len(data))
@@ -157,6 +162,7 @@ class _Settings:
     clip_norm: float | None
     seed: int
     precision: str
+    lower: How
     validate_every: int
     patience: int | None
     checkpoint_every: float
@@ -187,6 +193,8 @@ class _Settings:
             raise TrainingError(
                 f"expected precision float32, tf32 or bfloat16; got {self.precision!r}"
             )
+        if self.lower not in HOW:
+            raise TrainingError(f"expected lower {', '.join(HOW)}; got {self.lower!r}")
         if self.patience is not None and (validation is None or not objective.constant):
             wanted = "validation data" if validation is None else "a constant objective"
             raise TrainingError(f"patience needs {wanted}: two losses must be comparable")
@@ -226,6 +234,14 @@ class _Run:
         device = self.data.x.device
         self.snapshot = Snapshot(
             self.module, self.objective, self.optimizer, layout, self.best, device
+        )
+        self.gradients = Lowered(
+            self._gradients,
+            lambda: [*self.parameters],
+            name=f"training {type(self.module).__name__}",
+            roots=(self.module, self.objective),
+            how=self.settings.lower,
+            steps=self.total,
         )
         self.fixed = self._fixed()
         self.environments = [environment()]
@@ -275,6 +291,8 @@ class _Run:
             best = state["best_loss"]
             self.best.loss = math.inf if best is None else float(best)
             self.best.stale = int(state["stale"])
+            if self.settings.lower == "auto":
+                self.gradients.how = _how(state.get("lowered", "auto"))
             if min(self.step, self.seconds, self.best.stale) < 0:
                 raise ValueError("a negative count")
             earlier = [dict(e) for e in state["environments"]]
@@ -288,9 +306,10 @@ class _Run:
 
     def train(self, show: bool | None) -> History:
         """All remaining steps."""
+        self.module.train()
+        self.gradients.prepare(torch.arange(self.settings.batch_size, device=self.data.x.device))
         if self.folder:
             self.folder.write_facts(self._facts())
-        self.module.train()
         self.measured_at = time.monotonic()
         self.started = self.measured_at - self.seconds
         description = f"{type(self.module).__name__} on {self.data.name}"
@@ -319,16 +338,20 @@ class _Run:
             remaining = order.split(self.settings.batch_size)[done:]
             yield from remaining[: self.total - self.step]
 
-    def _update(self, index: Tensor) -> None:
+    def _gradients(self, index: Tensor) -> Measured:
         arguments = likelihood.arguments(self.module, self.data, index)
         with _autocast(self.settings.precision, self.data.x.device):
             loss, terms = self.objective.evaluate(self.module.model, self.module.guide, *arguments)
         loss.backward()
+        return measured(loss, terms, self.objective.weights())
+
+    def _update(self, index: Tensor) -> None:
+        step = self.gradients(index)
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.meter.add(loss, terms, self.objective.weights())
+        self.meter.add(step)
         self.images += len(index)
         self.step += 1
 
@@ -427,6 +450,7 @@ class _Run:
         return {
             "recipe": self.recipe,
             "settings": asdict(self.settings),
+            "lowered": self.gradients.used,
             "run": self.fixed,
             "environments": self.environments,
         }
@@ -435,7 +459,7 @@ class _Run:
         best = None if math.isinf(self.best.loss) else self.best.loss
         return {"run": self.fixed, "step": self.step, "seconds": self.seconds, "best_loss": best,
                 "stale": self.best.stale, "records": self.history.records,
-                "environments": self.environments}  # fmt: skip
+                "lowered": self.gradients.used, "environments": self.environments}  # fmt: skip
 
     def _dry_run(self) -> list[nn.Parameter]:
         """One batch with validation on; what it leaves is the list of parameters."""
@@ -477,6 +501,12 @@ def _same(saved: Any, current: Any) -> bool:
     if isinstance(saved, dict) and isinstance(current, dict):
         return all(saved[name] == current[name] for name in saved.keys() & current.keys())
     return saved == current
+
+
+def _how(saved: Any) -> How:
+    if saved not in HOW:
+        raise ValueError(f"lowered {saved!r}")
+    return saved
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")

@@ -20,6 +20,12 @@ def _empty_parameter_store():
     pyro.clear_param_store()
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    """Features that tests keep go with the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of real data sets, made data.root() for the test; skips where there is none."""

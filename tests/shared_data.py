@@ -1,9 +1,12 @@
-"""Networks that may lie beside the repository or under $PROBGEN_DATA."""
+"""Networks and reference values that may lie beside the repository or under $PROBGEN_DATA."""
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
@@ -16,3 +19,14 @@ def bif_files():
             return files
     reason = "no bif/*.bif.gz under $PROBGEN_DATA or beside the repository"
     return [pytest.param(Path("none"), marks=pytest.mark.skip(reason=reason))]
+
+
+def vectors(name):
+    """Inputs and expected outputs of shared/vectors/NAME; skips the test where there are none."""
+    path = BESIDE.parent / "vectors" / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip("no shared/vectors beside the repository")
+    with np.load(path) as arrays:
+        inputs = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+    expected = (path.parent / f"{name}.json").read_text()
+    return inputs, json.loads(expected)["expected"]

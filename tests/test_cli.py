@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 
@@ -146,8 +147,6 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "match"), WRONG)
 def test_what_is_wrong_is_one_line(probgen, tmp_path, monkeypatch, words, match):
-    import re
-
     monkeypatch.chdir(tmp_path)
     status, _, err = probgen(*words)
     assert status == 2
@@ -238,3 +237,77 @@ def test_the_module_is_the_command():
     command = [sys.executable, "-m", "probgen", "data", "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "digits" in done.stdout
+
+
+def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    before = checkpoint.read_json(run / "scores.json")
+    status, out, err = probgen("evaluate", run, "--metrics", "fid, kid,prdc,is,memorization,nll")
+    assert status == 0, err
+    saved = checkpoint.read_json(run / "scores.json")
+    assert {name: saved[name] for name in before} == before
+    names = ["FID", "FID infinity", "FID floor", "KID", "precision", "recall", "density",
+             "coverage", "IS", "memorization", "NLL"]  # fmt: skip
+    found = {one["name"]: one for one in saved["metrics"]["scores"]}
+    assert [*found] == names
+    assert found["FID"]["value"] > found["FID floor"]["value"]
+    assert found["FID"]["interval"][0] < found["FID"]["value"] < found["FID"]["interval"][1]
+    assert found["FID"]["extractor"].startswith("Classifier digits ")
+    assert found["FID"]["n"] == [297, 297]
+    page = (run / "report.html").read_text()
+    assert all(name in page and name in out for name in names)
+    assert probgen("evaluate", run)[0] == 0
+    assert checkpoint.read_json(run / "scores.json") == saved
+    assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0, "--seed", 1)[0] == 0
+    again = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
+    assert sorted(one["name"] for one in again) == sorted(names)
+    assert again[-1]["name"] == "KID"
+    assert again[-1]["interval"] is None
+    assert again[:3] == saved["metrics"]["scores"][:3]
+
+
+def test_metrics_of_other_weights_are_dropped(probgen, run):
+    assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0)[0] == 0
+    assert "metrics" in checkpoint.read_json(run / "scores.json")
+    assert probgen("resume", run, "--epochs", 2)[0] == 0
+    assert probgen("evaluate", run)[0] == 0
+    assert "metrics" not in checkpoint.read_json(run / "scores.json")
+
+
+def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    other = tmp_path / "other"
+    assert probgen(*QUICK, "--epochs", 1, "--seed", 1, "--out", other)[0] == 0
+    status, out, _ = probgen("compare", run, other)
+    assert (status, "ELBO" in out, "KID" in out) == (0, True, False)
+    for folder in (run, other):
+        assert probgen("evaluate", folder, "--metrics", "kid", "--interval", 0)[0] == 0
+    status, out, _ = probgen("compare", run, other)
+    assert (status, "KID" in out, "unbiased, all pairs" in out) == (0, True, True)
+    saved = checkpoint.read_json(other / "scores.json")
+    saved["metrics"]["scores"][0]["variant"] = "biased"
+    (other / "scores.json").write_text(json.dumps(saved))
+    status, _, err = probgen("compare", run, other)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "cannot be compared: variant 'biased' and 'unbiased, all pairs'" in err
+    for damage in ({"variant": 3, "n": "many"}, None):
+        saved["metrics"]["scores"][0] = damage
+        (other / "scores.json").write_text(json.dumps(saved))
+        assert probgen("compare", run, other)[0] == 2
+    saved["protocol"]["n"] = 3
+    (other / "scores.json").write_text(json.dumps(saved))
+    assert "means cannot be compared" in probgen("compare", run, other)[2]
+    (other / "scores.json").unlink()
+    assert "probgen evaluate" in probgen("compare", run, other)[2]
+
+
+def test_metrics_that_cannot_be_had_are_one_line(probgen, run):
+    for metrics, features, match in (
+        ("fid,nope", "auto", "expected metrics fid, kid, .* got 'nope'"),
+        ("fid", "nope", "expected digits, fashion-mnist"),
+        ("fid", "mnist", r"expected images \(N, 1, 28, 28\)"),
+        ("mig", "auto", "no factors"),
+    ):
+        status, _, err = probgen("evaluate", run, "--metrics", metrics, "--features", features)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert re.search(match, err), err

@@ -196,6 +196,11 @@ BAD = {
     "wide labels": (dict(**GOOD, y=[[0], [1], [2]]), r"y int64 \(3,\); got int64 \(3, 1\)"),
     "float labels": (dict(**GOOD, y=[0.0, 1.0, 2.0]), "y to be integers; got float32"),
     "negative label": (dict(**GOOD, y=[0, -1, 2]), "labels from 0 to 2; got -1 in item 1"),
+    "same class twice": (dict(**GOOD, classes=("a", "b", "a")), "distinct classes; got 'a' twice"),
+    "same factor twice": (
+        dict(**GOOD, factors=[[0, 0]] * 3, factor_names=("a", "a")),
+        "distinct factor_names; got 'a' twice",
+    ),
     "large label": (dict(**GOOD, y=[0, 1, 2], classes=("a", "b")), "labels from 0 to 1; got 2 in"),
     "huge label": (dict(**GOOD, y=[0, 1, 1 << 40]), "got 1099511627776 in item 2"),
     "few factors": (dict(**GOOD, factors=[[0], [1]]), r"factors int64 \(3, k\)"),

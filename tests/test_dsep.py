@@ -154,11 +154,11 @@ def test_given_nothing(given):
 
 
 def test_iterables_and_other_names():
-    g = nx.DiGraph([(1, 2), (2, 3), ("ä b", 3), ((1, 2), 1)])
+    g = nx.DiGraph([(1, 2), (2, 3), ("ä b", 3), ((0, 2), 1)])
     assert dsep.check(g, 1, 3, 2)
     assert dsep.check(g, iter([1]), (v for v in [3]), {2: "key"})
-    assert not dsep.check(g, (1, 2), 3)
-    assert dsep.check(g, (1, 2), "ä b")
+    assert not dsep.check(g, (0, 2), 3)
+    assert dsep.check(g, (0, 2), "ä b")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,8 @@ def test_iterables_and_other_names():
         ([], "F", (), "at least one node as x; got none"),
         ("M", None, (), "at least one node as y; got none"),
         (3, "F", (), "as x; got '3'"),
-        (["M", ["S"]], "F", (), "got list inside"),
+        (["M", ["S"]], "F", (), "node names as x; got unhashable type: 'list'"),
+        ("M", "F", np.array("T"), "node names as given"),
         ("M, S", "F", (), r"did you mean \['M', 'S'\]"),
         (b"M", "F", (), "as x"),
     ],
@@ -186,6 +187,14 @@ def test_bad_queries_say_what_came(x, y, given, message):
 def test_same_name_of_another_type():
     with pytest.raises(UnknownNode, match="of another type"):
         dsep.check(nx.DiGraph([(1, 2)]), "1", 2)
+
+
+def test_a_tuple_that_is_a_node_of_nodes_is_not_guessed():
+    g = nx.DiGraph([(1, 3), ((1, 2), 4), (2, 4)])
+    with pytest.raises(GraphError, match=r"write \[\(1, 2\)\] or \[1, 2\]"):
+        dsep.check(g, (1, 2), 3)
+    assert dsep.check(g, [(1, 2)], 3)
+    assert not dsep.check(g, [1, 2], 3)
 
 
 def test_cycles_and_loops_are_shown():
@@ -203,6 +212,10 @@ def test_changed_graph_is_noticed():
     g.remove_edge("a", "b")
     with pytest.raises(GraphError, match="changed"):
         str(verdict)
+    verdict = dsep.check(g, "a", "b")
+    g.remove_node("b")
+    with pytest.raises(GraphError, match="changed"):
+        str(verdict)
     kept = dsep.index(nx.DiGraph(["ab"]), compiled=False)
     assert not dsep.check(kept, "a", "b")
 
@@ -215,6 +228,14 @@ def test_ten_thousand_nodes():
     assert len(verdict.trails[0].nodes) == 10_000
     assert len(str(verdict)) < 300
     assert time.perf_counter() - started < 20
+
+
+def test_the_shortest_of_very_many_long_trails():
+    ladder = nx.ladder_graph(5_000)
+    trails = dsep.check(ladder, 0, 9_999, limit=30).trails
+    assert [len(trail.nodes) for trail in trails] == [5_001] * 30
+    assert len({trail.nodes for trail in trails}) == 30
+    assert not trails.complete
 
 
 def test_the_limit_is_stated():
@@ -318,7 +339,20 @@ def test_grading_a_drawn_graph():
 
 
 @pytest.mark.parametrize(
-    "claim", ["M is nice", "M _||_ F | T | D", "M _||_ Q", "p(M) = p(F)", "MB(T) = Q", ""]
+    "claim",
+    [
+        "M is nice",
+        "M _||_ F | T | D",
+        "M _||_ Q",
+        "p(M) = p(F)",
+        "MB(T) = Q",
+        "MB(T, S) = I",
+        "MB(,) = I",
+        "cliques = MIS",
+        "cliques = {M,I,S}, {I,T",
+        "cliques =",
+        "",
+    ],
 )
 def test_claims_that_cannot_be_read(claim):
     with pytest.raises(GraphError, match="expected"):
@@ -328,10 +362,19 @@ def test_claims_that_cannot_be_read(claim):
 def test_claims_and_limits_of_the_wrong_kind():
     with pytest.raises(GraphError, match="claims as text; got int"):
         dsep.grade("pharmacy", 3)
-    with pytest.raises(GraphError, match="and its truth"):
-        dsep.grade("pharmacy", [("M _||_ F", "yes")])
-    with pytest.raises(GraphError, match="at least 1 trail; got 0"):
-        dsep.check("A -> B", "A", "B", limit=0)
+    for claim in (("M _||_ F", "yes"), ("M _||_ F", True, 1), 3, None):
+        with pytest.raises(GraphError, match="and its truth"):
+            dsep.grade("pharmacy", [claim])
+    for limit in (0, 1.5, None):
+        with pytest.raises(GraphError, match=f"at least 1 trail; got {limit}"):
+            dsep.check("A -> B", "A", "B", limit=limit)
+
+
+def test_claims_about_names_that_are_no_text():
+    g = nx.DiGraph([(0, 1)])
+    assert all(dsep.grade(g, ["moral graph: 0 - 1", "I-map: 0 - 1", "MB(0) = 1"]))
+    with pytest.raises(GraphError, match="two of one name"):
+        dsep.grade(nx.DiGraph([("1", 1), (1, 2)]), ["1 _||_ 2"])
 
 
 def test_import_is_light():
@@ -382,6 +425,8 @@ def test_example_runs(tmp_path):
         (["dsep", "pharmacy", "M", "Q"], 2, "as y; got 'Q'"),
         (["dsep", "A -> A", "A", "B"], 2, "self-loop"),
         (["dsep", "pharmacy", "M"], 2, "Missing argument"),
+        (["dsep", "pharmacy", "M", "F", "--html", "no/folder/x.html"], 2, "x.html: cannot be wr"),
+        (["graph", "show", "pharmacy", "--svg", "no/folder/x.svg"], 2, "x.svg: cannot be written"),
         (["graph", "show", "pharmacy"], 0, "T  drug chosen  {cheap, dear}  <- I, F"),
         (["graph", "show"], 0, "pharmacy"),
         (["graph", "show", "farmacy"], 2, "did you mean 'pharmacy'"),
@@ -391,6 +436,7 @@ def test_command_line(probgen, arguments, status, line):
     found, out, err = probgen(*arguments)
     assert found == status
     assert line in out + err
+    assert not (out and status == 2)
 
 
 def test_compiled_scratch_space_suffices():

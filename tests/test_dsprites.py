@@ -95,6 +95,10 @@ def test_subsets_by_factor(sets):
         ([[0.0] * 5], "got float32"),
         ([[0] * 5, [3, 0, 0, 0, 0]], r"got \[3 0 0 0 0\] in row 1"),
         ([[0, 0, -1, 0, 0]], "row 0"),
+        ([[0, 0], [0]], "array of numbers"),
+        ([["a"] * 5], "array of numbers"),
+        (None, "array of numbers"),
+        ([[10**20] * 5], "array of numbers"),
     ],
 )
 def test_bad_factors(factors, message):

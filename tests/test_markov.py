@@ -156,6 +156,17 @@ def test_width(name, width):
     assert markov.triangulate(paths[0]).graph["width"] <= width
 
 
+def test_cpdag_orients_a_long_chain_from_its_far_end():
+    chain = [(i, i + 1) for i in range(3_000)]
+    pattern = markov.cpdag(nx.DiGraph([*reversed(chain), ("a", 0), ("b", 0)]))
+    assert all(pattern.edges[i, i + 1]["compelled"] for i in range(3_000))
+
+
+def test_running_intersection_wants_sets():
+    with pytest.raises(GraphError, match="forest of node sets"):
+        markov.running_intersection(nx.path_graph(3))
+
+
 def test_running_intersection_finds_scattered_nodes():
     tree = nx.path_graph([frozenset("ab"), frozenset("bc"), frozenset("ca")])
     assert markov.running_intersection(tree).scattered == ["a"]

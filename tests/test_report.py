@@ -1,15 +1,17 @@
 """The report: whole, self-contained, and nothing in it but what was measured."""
 
 import html.parser
+import io
 import json
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import torch
 
-from probgen import checkpoint, data, models, nets, objectives, recipe, report, training
+from probgen import checkpoint, cli, data, models, nets, objectives, recipe, report, training
 from probgen.history import History, HistoryError
 from probgen.report import exploration, figures, page, pictures
 
@@ -277,9 +279,9 @@ def test_runs_on_other_items_share_no_table_and_no_pictures(tmp_path):
     """Two draws of one set have its name and their size in common; binarised it has all."""
     runs = []
     for words in ({"seed": 0}, {"seed": 1}, {"seed": 0, "binarize": True}):
-        words = recipe.DEFAULTS | {"limit": 100, "hidden": 8, "latent": 2, "epochs": 1} | words
+        small = {"limit": 100, "hidden": 8, "latent": 2, "batch_size": 50, "epochs": 1}
         path = tmp_path / f"run {len(runs)}"
-        recipe.train(words, path)
+        recipe.train(recipe.DEFAULTS | small | words, path)
         runs.append(report.load(path))
     found = read(report.compare(tmp_path / "all", runs))
     assert found.text.count("Protocol: data digits") == 3
@@ -369,6 +371,20 @@ def test_many_classes_are_counted_and_some_shown(tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 2_000_000
     with pytest.raises(report.ReportError, match="at least one set"):
         report.save_data(tmp_path, {})
+
+
+def test_a_terminal_that_cannot_show_a_path_ends_no_command(monkeypatch, tmp_path):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(
+        sys, "argv", ["probgen", "data", "show", "digits", "--out", f"{tmp_path}/ü"]
+    )
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+    out.flush()
+    assert out.detach().getvalue().endswith(b"?/report.html\n")
+    assert (tmp_path / "ü" / "report.html").exists()
 
 
 def test_a_page_of_one_run_goes_to_its_folder(probgen, runs, tmp_path):

@@ -48,6 +48,11 @@ def root() -> Path:
     """The folder of the data sets: ``$PROBGEN_DATA``, else probgen in the user's cache folder."""
     if chosen := os.environ.get("PROBGEN_DATA"):
         return Path(chosen).expanduser()
+    return cache()
+
+
+def cache() -> Path:
+    """Probgen in the user's cache folder: what is there can be had again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "probgen"
 
 

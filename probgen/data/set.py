@@ -366,12 +366,12 @@ def arrays(
         >>> s.batch(slice(0, 1))
         (tensor([[1.5000, 2.0000]]), tensor([1]))
     """
-    labels = None if y is None else _integers(_tensor(y, "y"), "y")
+    labels = None if y is None else _integers(as_tensor(y, "y"), "y")
     if labels is not None and not classes and len(labels):
         classes = [str(label) for label in range(min(int(labels.max()) + 1, MOST_CLASSES))]
-    table = None if factors is None else _integers(_tensor(factors, "factors"), "factors")
+    table = None if factors is None else _integers(as_tensor(factors, "factors"), "factors")
     names = tuple(factor_names)
-    return Set(_tensor(x, "x"), labels, table, tuple(classes), name, factor_names=names)
+    return Set(as_tensor(x, "x"), labels, table, tuple(classes), name, factor_names=names)
 
 
 def _rows(t: Tensor, index: Tensor | slice) -> Tensor:
@@ -384,7 +384,8 @@ def _unpack(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return (x.unsqueeze(-1) >> shifts & 1).reshape(len(x), *shape)
 
 
-def _tensor(values: Any, field: str) -> Tensor:
+def as_tensor(values: Any, field: str) -> Tensor:
+    """Numbers of any kind as a tensor; ``field`` is for the error."""
     if isinstance(values, Tensor):
         return values.detach()
     try:

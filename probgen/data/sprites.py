@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from probgen.data.files import Mismatch, exactly, expect, intact, root
-from probgen.data.set import DataError, Set
+from probgen.data.set import DataError, Set, as_tensor
 
 ARCHIVE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 SHAPES = ("square", "ellipse", "heart")
@@ -75,7 +75,7 @@ def render_dsprites(factors: Any) -> Tensor:
         >>> image.sum(), image[11:21, 11:21].sum()
         (tensor(100), tensor(100))
     """
-    classes = torch.as_tensor(factors).cpu().numpy()
+    classes = as_tensor(factors, "factors").cpu().numpy()
     if classes.ndim != 2 or classes.shape[1] != 5 or classes.dtype.kind not in "iu":
         raise DataError(f"expected integers (N, 5); got {classes.dtype} {classes.shape}")
     outside = ((classes < 0) | (classes >= SIZES)).any(1)

@@ -1,6 +1,21 @@
 """Evaluators: pure functions of a pair and data, or of arrays, that return scores."""
 
-from probgen.evaluation import likelihood, sparsity
+from probgen.evaluation import (
+    controllability,
+    disentanglement,
+    features,
+    fid,
+    images,
+    inception_score,
+    kid,
+    latents,
+    likelihood,
+    memorization,
+    prdc,
+    sparsity,
+)
 from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
-__all__ = ["EvaluationError", "ProtocolError", "Score", "likelihood", "sparsity"]
+__all__ = ["EvaluationError", "ProtocolError", "Score", "controllability", "disentanglement"]
+__all__ += ["features", "fid", "images", "inception_score", "kid", "latents", "likelihood"]
+__all__ += ["memorization", "prdc", "sparsity"]

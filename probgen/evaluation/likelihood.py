@@ -1,17 +1,19 @@
 """The likelihood of data under a pair, and the terms it splits into."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import pyro
 import torch
-from torch import Tensor
+from torch import Tensor, distributions
 
 from probgen.data import Set
 from probgen.evaluation.decomposition import Decomposition, Draw, split
-from probgen.evaluation.score import EvaluationError
-from probgen.objectives import ELBO, Pair, Terms, TotalCorrelationELBO
+from probgen.evaluation.score import EvaluationError, Score, normal_interval
+from probgen.objectives import ELBO, ImportanceWeightedELBO, Pair, Terms, TotalCorrelationELBO
+from probgen.objectives.decomposition import samples
 
 LARGEST_SEED = 2**48
 
@@ -63,6 +65,113 @@ def terms(
     if not chunks[0].log_likelihood.dim():
         raise EvaluationError("expected a pyro.plate over the data in the model; got none")
     return Terms.joined(chunks, lambda tensors: torch.cat(tensors).cpu(), scale=1.0)
+
+
+class Evidence(NamedTuple):
+    """log p(x) of every datum as estimated, and how many samples its weights are worth."""
+
+    log_evidence: Tensor
+    effective_sample_size: Tensor
+
+    @classmethod
+    def of(cls, log_weights: Tensor) -> "Evidence":
+        """Of log weights (k, B), in float64: log 1/k sum_i w_i, (sum_i w_i)^2 / sum_i w_i^2.
+
+        Source: Burda et al. 2016, equation 8; Kong 1992.
+
+        >>> Evidence.of(torch.tensor([[-1000.0], [-1000.0]])).log_evidence
+        tensor([-1000.], dtype=torch.float64)
+        """
+        log_weights = log_weights.double()
+        total, squares = log_weights.logsumexp(0), (2 * log_weights).logsumexp(0)
+        return cls(total - math.log(len(log_weights)), (2 * total - squares).exp())
+
+
+def nll(
+    pair: Pair,
+    data: Set,
+    k: int = 1000,
+    *,
+    batch_size: int = 100,
+    chunk: int = 50,
+    levels: int | None = None,
+    interval: float | None = None,
+    seed: int = 0,
+) -> Score:
+    """Negative log-likelihood of a set by importance sampling, mean per item, in nats.
+
+    -log p(x) ~ -log 1/k sum_i p(x, z_i) / q(z_i | x),   z_i ~ q(z | x)
+
+    An upper bound in expectation, which falls to -log p(x) as k grows. It is as good as the
+    effective sample size tells: where that stays near 1, a single sample decides, and the bound
+    is loose. A ``poutine.scale`` counts as a power of the density.
+
+    Args:
+        pair: model/guide pair with a plate over the data; left in the mode it was in.
+        data: the set.
+        k: samples of the guide per item.
+        batch_size: items at a time.
+        chunk: samples at a time, in one more plate outside of all others; 1 for a pair whose
+            programs cannot take one.
+        levels: of data on an even grid from 0 to 1, to dequantise them for a pair that is a
+            density: x becomes (x (levels - 1) + u) / levels with u uniform on [0, 1), and the
+            bits are those of a cell of the grid. 256 for grey images.
+        interval: its confidence; from the standard error over the items.
+        seed: of the samples and u.
+
+    Returns:
+        Score with details ``log_evidence`` (N,) and ``effective_sample_size`` (N,), float64 on
+        the CPU, ``standard_error``, and ``bits_per_dimension``, which are those of a code only
+        for discrete data or with ``levels``. The variant says so where p(x | z) is a Bernoulli
+        of grey values and thus no likelihood.
+
+    Raises:
+        EvaluationError: k, batch_size, chunk or levels too small; no plate over the data; data
+            off the grid, or a Bernoulli for dequantised data; an item whose weights are all 0
+            or not numbers.
+        ObjectiveError: a latent outside the plate of the data, whose weights are not one per
+            datum.
+        DataError: as for ``terms``.
+
+    >>> from probgen import data, models, nets
+    >>> train, test = data.digits()
+    >>> vae = models.VAE(nets.dense_encoder(test.shape, 4), nets.dense_decoder(4, test.shape),
+    ...                  models.Gaussian())
+    >>> nll(vae, test, k=10).variant
+    'importance sampling, k = 10, no dequantisation'
+    """
+    _check_sizes(k=k, batch_size=batch_size, chunk=chunk, levels=2 if levels is None else levels)
+    check(pair, data)
+    data = data.to(device_of(pair))
+    found, relaxed = [], False
+    with at_rest(pair, seed):
+        with pyro.validation_enabled():
+            samplers = _samplers(k, chunk, _nesting(pair, data))
+        for start in range(0, len(data), batch_size):
+            x, *y = arguments(pair, data, slice(start, start + batch_size))
+            relaxed = relaxed or _is_relaxed(pair, x)
+            x = x if levels is None else _dequantised(x, levels, start)
+            draws = [sampler.log_weights(pair.model, pair.guide, x, *y) for sampler in samplers]
+            found.append(_evidence(draws, start))
+    evidence = Evidence(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
+    if relaxed and levels:
+        raise EvaluationError("expected a density for dequantised data; got a Bernoulli")
+    notes = [f"{levels} levels, uniform dequantisation" if levels else "no dequantisation"]
+    notes += ["Bernoulli of grey values: no likelihood"] * relaxed
+    value, error = _mean_and_error(-evidence.log_evidence).values()
+    size = math.prod(data.shape) or 1
+    bits = (value / size + math.log(levels or 1)) / math.log(2)
+    return Score(
+        "NLL",
+        value,
+        n=(len(data),),
+        variant=", ".join([f"importance sampling, k = {k}", *notes]),
+        unit="nats per item",
+        seed=seed,
+        interval=normal_interval(value, error, interval),
+        level=interval,
+        details=evidence._asdict() | {"standard_error": error, "bits_per_dimension": bits},
+    )
 
 
 class Scores(NamedTuple):
@@ -218,6 +327,68 @@ def at_rest(pair: Pair, seed: int) -> Iterator[None]:
         torch.manual_seed(seed)
         module.eval()
         yield
+
+
+def _check_sizes(levels: int, **sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise EvaluationError(f"expected {name} >= 1; got {size}")
+    if levels < 2:
+        raise EvaluationError(f"expected levels >= 2; got {levels}")
+
+
+def _nesting(pair: Pair, data: Set) -> int:
+    """The greatest number of nested plates, from traces of the first item."""
+    ((model, guide),) = ELBO().traces(pair.model, pair.guide, *arguments(pair, data, slice(0, 1)))
+    stacks = [site["cond_indep_stack"] for trace in (model, guide) for site in samples(trace)]
+    dims = [frame.dim for stack in stacks for frame in stack if frame.vectorized]
+    if not dims:
+        raise EvaluationError("expected a pyro.plate over the data in the model; got none")
+    return -min(dims)
+
+
+def _samplers(k: int, chunk: int, nesting: int) -> list[ImportanceWeightedELBO]:
+    """One for each portion of the k samples."""
+    sizes = [chunk] * (k // chunk) + [k % chunk] * (k % chunk > 0)
+    each = {n: ImportanceWeightedELBO(n, max_plate_nesting=nesting + 1) for n in {*sizes}}
+    return [each[size] for size in sizes]
+
+
+def _evidence(draws: list[Tensor], start: int) -> Evidence:
+    """From log weights (k, B), those of the items from ``start`` on."""
+    found = Evidence.of(torch.cat(draws).flatten(1))
+    wrong = (~found.log_evidence.isfinite()).nonzero().flatten().tolist()
+    if wrong:
+        estimate = found.log_evidence[wrong[0]].item()
+        raise EvaluationError(
+            f"the estimate of log p(x) is {estimate} for item {start + wrong[0]}: the pair gives "
+            "it no finite density"
+        )
+    return found
+
+
+def _is_relaxed(pair: Any, x: Tensor) -> bool:
+    """Whether p(x | z) is a Bernoulli although values lie between 0 and 1."""
+    if not (hasattr(pair, "encode") and hasattr(pair, "decode")):
+        return False
+    each = pair.decode(pair.encode(x[:1]).mean)
+    while isinstance(each, distributions.Independent):
+        each = each.base_dist
+    return isinstance(each, distributions.Bernoulli) and bool(((x > 0) & (x < 1)).any())
+
+
+def _dequantised(x: Tensor, levels: int, start: int) -> Tensor:
+    """(x (levels - 1) + u) / levels of values on a grid 0, ..., 1."""
+    steps = x * (levels - 1)
+    wrong = ((steps - steps.round()).abs() > 1e-3) | (x < 0) | (x > 1)
+    if wrong.any():
+        item = int(wrong.flatten(1).any(1).nonzero()[0])
+        value = x[item][wrong[item]][0].item()
+        raise EvaluationError(
+            f"expected values on a grid of {levels} levels from 0 to 1; got {value:g} in item "
+            f"{start + item}"
+        )
+    return (steps.round() + torch.rand_like(x)) / levels
 
 
 def _squares(pair: Pair, data: Set, seed: int, batch_size: int = 500) -> Tensor:

@@ -1,8 +1,9 @@
 """A number that says what it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import total_ordering
+from statistics import NormalDist
 from typing import Any
 
 
@@ -28,6 +29,7 @@ class Score:
         variant: which of the metric's definitions, and its settings: ``"binned-means, 20 bins"``.
         unit: of the value; empty where it has none.
         extractor: name and hash of the features; empty where there are none.
+        data: what was scored, and beside what; empty where the caller did not say.
         seed: of what was drawn; None where nothing was.
         interval: confidence interval (low, high); None unless asked for.
         level: its confidence, 0.95 for instance.
@@ -44,6 +46,7 @@ class Score:
     variant: str = ""
     unit: str = ""
     extractor: str = ""
+    data: str = ""
     seed: int | None = None
     interval: tuple[float, float] | None = None
     level: float | None = None
@@ -52,8 +55,42 @@ class Score:
     @property
     def protocol(self) -> dict[str, Any]:
         """What must agree before two values can be compared; the seed need not."""
-        names = ("name", "n", "variant", "unit", "extractor")
+        names = ("name", "n", "variant", "unit", "extractor", "data")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Everything but the details, as JSON has it; ``read`` takes it back."""
+        known = {one.name: getattr(self, one.name) for one in fields(self)}
+        del known["details"]
+        interval = None if self.interval is None else list(self.interval)
+        return known | {"n": list(self.n), "interval": interval}
+
+    @classmethod
+    def read(cls, facts: Any) -> "Score":
+        """A score of its ``facts``.
+
+        Raises:
+            EvaluationError: they are not a score's.
+
+        >>> Score.read(Score("MIG", 0.5, n=(100,)).facts)
+        Score(name='MIG', value=0.5, n=(100,), ...)
+        """
+        try:
+            words: Any = {
+                k: str(facts[k]) for k in ("name", "variant", "unit", "extractor", "data")
+            }
+            interval, level, seed = facts["interval"], facts["level"], facts["seed"]
+            return cls(
+                **words,
+                value=float(facts["value"]),
+                n=tuple(int(n) for n in facts["n"]),
+                seed=None if seed is None else int(seed),
+                interval=None if interval is None else (float(interval[0]), float(interval[1])),
+                level=None if level is None else float(level),
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise EvaluationError(f"expected the facts of a score; got {error!r}") from error
 
     def check_comparable(self, other: "Score") -> None:
         """Raise unless both were got in the same way, naming what differs."""
@@ -76,3 +113,24 @@ class Score:
         return self.value == other.value
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def normal_interval(
+    value: float, standard_error: float, level: float | None
+) -> tuple[float, float] | None:
+    """Where a normal estimate lies with probability ``level``; None without a level.
+
+    value -+ z standard_error
+
+    Raises:
+        EvaluationError: a level outside (0, 1).
+
+    >>> normal_interval(0.0, 1.0, 0.95)
+    (-1.95..., 1.95...)
+    """
+    if level is None:
+        return None
+    if not 0 < level < 1:
+        raise EvaluationError(f"expected interval in (0, 1), 0.95 for instance; got {level}")
+    half = NormalDist().inv_cdf((1 + level) / 2) * standard_error
+    return value - half, value + half

@@ -93,6 +93,11 @@ class ImportanceWeightedELBO(ELBO):
         terms = Terms.joined(parts, lambda t: torch.stack(t).mean(0), parts[0].scale)
         return terms._replace(estimates={"bound": self._bound(draws, terms)})
 
+    def log_weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
+        """The k samples of each datum as log p(x, z_i) - log q(z_i | x), ``(k, *batch)``."""
+        traces = self.traces(model, guide, *args, **kwargs)
+        return self._joined([self._draw(*pair).log_weight() for pair in traces])
+
     def extra_repr(self) -> str:
         """Its settings, for a recipe."""
         return f"k={self.num_particles}, gradient={self.gradient}"
@@ -123,16 +128,21 @@ class ImportanceWeightedELBO(ELBO):
 
     def _bound(self, draws: "list[_Draw]", terms: Terms) -> Tensor:
         """Log of the mean weight per datum, shape ``batch``, with the gradient asked for."""
-        join = torch.cat if self.vectorize_particles else torch.stack
-        log_weight = join([draw.log_weight() for draw in draws])
+        log_weight = self._joined([draw.log_weight() for draw in draws])
         bound = log_weight.logsumexp(0) - math.log(self.num_particles)
         if self.gradient == "naive" or not log_weight.requires_grad:
             return bound
         _check_doubly_reparameterised(draws[0])
         share = log_weight.detach().softmax(0)
         shares = [share] if self.vectorize_particles else share.unbind()
-        path = join([draw.path(part) for draw, part in zip(draws, shares, strict=True)]).sum(0)
+        path = self._joined(
+            [draw.path(part) for draw, part in zip(draws, shares, strict=True)]
+        ).sum(0)
         return bound.detach() + (path - path.detach())
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """The samples of all traces, along the first dimension."""
+        return (torch.cat if self.vectorize_particles else torch.stack)(tuple(parts))
 
 
 class _Draw(NamedTuple):

@@ -20,6 +20,7 @@ _BLANKET = re.compile(
     r"\s*(?:MB|Markov blanket|blanket)\s*(?:\(|of\s)\s*(.+?)\s*\)?\s*[=:]\s*(.*)$", re.I
 )
 _CLIQUES = re.compile(r"\s*(?:maximal\s+)?cliques\s*[=:]\s*(.*)$", re.I | re.S)
+_BLOCKS = re.compile(r"\s*\{[^{}]*\}(?:[\s,;]*\{[^{}]*\})*\s*")
 _DRAWN = re.compile(
     r"\s*(moral graph|markov graph|moral|i-?map|perfect map)\s*[=:]\s*(.*)$", re.I | re.S
 )
@@ -83,14 +84,14 @@ def grade(
         pairs = [pairs]
     if not isinstance(pairs, Iterable):
         raise GraphError(f"expected claims as text; got {type(claims).__name__}")
-    return Grades(_grade(loaded, *((c, True) if isinstance(c, str) else c)) for c in pairs)
+    return Grades(_grade(loaded, (c, True) if isinstance(c, str) else c) for c in pairs)
 
 
-def _grade(graph: nx.Graph, claim: str, claimed: bool = True) -> Grade:
-    if not isinstance(claim, str) or not isinstance(claimed, (bool, int)):
-        raise GraphError(f"expected a claim as text and its truth; got {claim!r}, {claimed!r}")
-    actual, why = judge(graph, claim)
-    return Grade(claim, bool(claimed), actual, why)
+def _grade(graph: nx.Graph, pair: Any) -> Grade:
+    match pair:
+        case (str(claim), (True | False | 0 | 1) as claimed):
+            return Grade(claim, bool(claimed), *judge(graph, claim))
+    raise GraphError(f"expected a claim as text and its truth, True or False; got {pair!r}")
 
 
 def judge(graph: nx.Graph, claim: str) -> tuple[bool, str]:
@@ -122,13 +123,20 @@ def _undirected(graph: nx.Graph) -> nx.Graph:
 
 def _nodes(graph: nx.Graph, text: str) -> list[Node]:
     """Nodes listed with commas, braces allowed."""
-    by_text = {shown(v): v for v in graph}
+    by_text = _by_text(graph)
     words = [w.strip().strip("{}").strip() for w in text.replace("\\", "").split(",")]
     for word in filter(None, words):
         if word not in by_text:
             hint = suggestion(word, graph)
             raise graphs.UnknownNode(f"expected nodes of the graph; got {shown(word)!r}{hint}")
     return [by_text[w] for w in words if w]
+
+
+def _by_text(graph: nx.Graph) -> dict[str, Node]:
+    found = {shown(v): v for v in graph}
+    if len(found) < len(graph):
+        raise GraphError("expected nodes whose names differ as text; got two of one name")
+    return found
 
 
 def _independence(graph: nx.Graph, claim: str, sign: re.Match[str]) -> tuple[bool, str]:
@@ -172,14 +180,19 @@ def _conditional(graph: nx.Graph, text: str) -> tuple[frozenset[Node], frozenset
 
 
 def _blanket(graph: nx.Graph, node: str, claimed: str) -> tuple[bool, str]:
-    (v,) = _nodes(graph, node)
+    v, *more = _nodes(graph, node) or [None]
+    if v is None or more:
+        raise GraphError(f"expected the blanket of one node; got {shown(node)[:80]!r}")
     blanket = markov.blanket(graph, v)
     ordered = [u for u in graph if u in blanket]
     return set(_nodes(graph, claimed)) == blanket, f"MB({shown(v)}) = {{{listed(ordered)}}}"
 
 
 def _cliques(graph: nx.Graph, claimed: str) -> tuple[bool, str]:
-    theirs = {frozenset(_nodes(graph, block)) for block in re.findall(r"\{([^{}]*)\}", claimed)}
+    text = claimed.replace("\\", "")
+    if not _BLOCKS.fullmatch(text):
+        raise GraphError(f"expected cliques as '{{A,B}}, {{B,C}}'; got {shown(claimed)[:80]!r}")
+    theirs = {frozenset(_nodes(graph, block)) for block in re.findall(r"\{([^{}]*)\}", text)}
     ours = markov.cliques(_undirected(graph))
     missing = [_set(graph, c) for c in ours if c not in theirs]
     extra = [_set(graph, c) for c in theirs if c not in ours]
@@ -201,6 +214,7 @@ def _drawn(graph: nx.Graph, kind: str, drawing: str) -> tuple[bool, str]:
     drawn = graphs.load(drawing if ";" in drawing else drawing + ";")
     if drawn.is_directed() and not drawn.edges:
         drawn = nx.Graph(drawn)
+    drawn = nx.relabel_nodes(drawn, {t: v for t, v in _by_text(graph).items() if t in drawn})
     if kind.lower().startswith("m"):
         return _moral(graph, drawn)
     find = markov.perfect_map if kind.lower().startswith("p") else markov.imap

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
 
-from probgen.graph import Node, shown
+from probgen.graph import GraphError, Node, shown
 from probgen.reasoning.layout import LAYER, Layout, Point, layout
 from probgen.reasoning.separation import Index
 from probgen.reasoning.trails import Trail
@@ -231,7 +231,7 @@ def svg(drawn: Picture) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="{left:.1f} {top:.1f} {width:.1f} {height:.1f}" '
-        f'style="max-width:100%;background:#fff" font-family="sans-serif" font-size="14">'
+        f'style="max-width:100%;height:auto;background:#fff" font-family="sans-serif" font-size="14">'
         f"{''.join(parts)}</svg>"
     )
 
@@ -323,10 +323,22 @@ def plot(graph: nx.Graph, given: Any, path: Any, ax: Any) -> Any:
     """The picture on matplotlib axes, as `graph.plot` documents it."""
     known = Index(nx.empty_graph(graph), copy=False)
     observed = None if given is None else known.nodes(given, "given")
-    nodes = path.nodes if isinstance(path, Trail) else tuple(path or ())
-    known.nodes(nodes, "path")
+    nodes = _path(graph, known, path)
     drawn = picture(graph, observed, dict.fromkeys(_pairs(nodes), OPEN))
     return _draw(drawn, ax)
+
+
+def _path(graph: nx.Graph, known: Index, path: Any) -> tuple[Node, ...]:
+    if isinstance(path, str) or not isinstance(path, Iterable):
+        return tuple(known.nodes(path, "path"))
+    nodes = tuple(path.nodes if isinstance(path, Trail) else path)
+    known.nodes(nodes, "path")
+    for u, v in pairwise(nodes):
+        if not graph.has_edge(u, v) and not graph.has_edge(v, u):
+            raise GraphError(
+                f"expected a path along edges; got {shown(u)}, {shown(v)}, which no edge joins"
+            )
+    return nodes
 
 
 def _draw(drawn: Picture, ax: Any) -> Any:

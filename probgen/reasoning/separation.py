@@ -78,25 +78,32 @@ class Index:
     def nodes(self, value: Any, role: str) -> Nodes:
         """The nodes that a name, an iterable of names or None stands for."""
         try:
-            if value in self.children:
-                return frozenset((value,))
-        except TypeError:
-            pass
+            known = value.__hash__ is not None and value in self.children
+        except TypeError:  # a tuple with a list inside
+            known = False
+        if known:
+            self._require_one(value, role)
+            return frozenset((value,))
         if value is None:
             return frozenset()
         if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
             raise self._unknown(value, role)
-        found = list(value)
-        for node in found:
-            try:
-                known = node in self.children
-            except TypeError:
-                raise GraphError(
-                    f"expected node names as {role}; got {type(node).__name__} inside"
-                ) from None
-            if not known:
-                raise self._unknown(node, role)
-        return frozenset(found)
+        try:
+            listed_nodes = list(value)
+            found = frozenset(listed_nodes)
+        except TypeError as error:
+            raise GraphError(f"expected node names as {role}; got {error}") from None
+        if found <= self.children.keys():
+            return found
+        raise self._unknown(next(v for v in listed_nodes if v not in self.children), role)
+
+    def _require_one(self, node: Node, role: str) -> None:
+        """A tuple may name a node whose parts are nodes too."""
+        if isinstance(node, (tuple, frozenset)) and node and self.children.keys() >= set(node):
+            raise GraphError(
+                f"expected one node or several as {role}; got {shown(node)}, a node whose parts "
+                f"are nodes as well: write {[node]} or {[*node]}"
+            )
 
     def _unknown(self, node: object, role: str) -> UnknownNode:
         hint = suggestion(node, self.children)

@@ -16,7 +16,7 @@ OBSERVED, TARGET, ANCESTRAL, REACHED, OPENED, ABOVE_X, ABOVE_Y = (1 << i for i i
 
 
 class Work(NamedTuple):
-    """The graph as rows of neighbours, and scratch space of one entry per node."""
+    """The graph as rows of neighbours, and scratch space of one or two entries per node."""
 
     ups: np.ndarray
     up: np.ndarray
@@ -30,14 +30,14 @@ class Work(NamedTuple):
 def reaches(parents: Rows, children: Rows) -> Callable[[Set, Set, Set], bool]:
     """The query function of a directed graph: (x, y, given) -> whether a trail is open."""
     position = {v: i for i, v in enumerate(children)}
-    size = len(position)
-    scratch = np.zeros(size, np.uint8), np.empty(2 * size, np.int32), np.empty(size, np.int32)
-    work = Work(*_rows(parents, position), *_rows(children, position), *scratch)
-    known = position.__getitem__
+    size, known = len(position), position.__getitem__
+    scratch = np.zeros(4 * size, np.int32)
+    memory = np.concatenate([*_rows(parents, position), *_rows(children, position), scratch])
 
     def query(x: Set, y: Set, given: Set) -> bool:
-        nodes = np.array([*map(known, x), *map(known, y), *map(known, given)], dtype=np.int32)
-        return bool(_query(work, nodes, len(x), len(y)))
+        n_x, n_y = len(x), len(y)
+        ids = np.fromiter(map(known, chain(x, y, given)), np.int32, n_x + n_y + len(given))
+        return bool(_query(memory, size, ids, n_x, n_y))
 
     query(frozenset(), frozenset(), frozenset())
     return query
@@ -50,18 +50,36 @@ def _rows(rows: Rows, position: Mapping[Node, int]) -> tuple[np.ndarray, np.ndar
 
 
 @njit(cache=True)
-def _query(work: Work, nodes: np.ndarray, n_x: int, n_y: int) -> bool:
+def _parts(memory: np.ndarray, size: int) -> Work:
+    """Views of one array: a call costs by the arrays that it is given."""
+    edges = memory[size]
+    up, downs = size + 1, size + 1 + edges
+    down, flags = downs + size + 1, downs + size + 1 + edges
+    return Work(
+        memory[:up],
+        memory[up:downs],
+        memory[downs:down],
+        memory[down:flags],
+        memory[flags : flags + size],
+        memory[flags + size : flags + 3 * size],
+        memory[flags + 3 * size :],
+    )
+
+
+@njit(cache=True)
+def _query(memory: np.ndarray, size: int, nodes: np.ndarray, n_x: int, n_y: int) -> bool:
+    work = _parts(memory, size)
     flags, stack = work.flags, work.stack
     x, y, given = nodes[:n_x], nodes[n_x : n_x + n_y], nodes[n_x + n_y :]
     for v in given:
         flags[v] = OBSERVED
-    size, met = _climb(work, x, 0, ABOVE_X, OBSERVED | ABOVE_X, 0)
+    top, met = _climb(work, x, 0, ABOVE_X, OBSERVED | ABOVE_X, 0)
     if not met:
-        size, met = _climb(work, y, size, ABOVE_Y, OBSERVED | ABOVE_Y, ABOVE_X)
+        top, met = _climb(work, y, top, ABOVE_Y, OBSERVED | ABOVE_Y, ABOVE_X)
     if not met:
-        size, _ = _climb(work, nodes, size, ANCESTRAL, ANCESTRAL, 0)
+        top, _ = _climb(work, nodes, top, ANCESTRAL, ANCESTRAL, 0)
         met = _flood(work, x, y)
-    for v in stack[:size]:
+    for v in stack[:top]:
         flags[v] = 0
     for v in given:
         flags[v] = 0

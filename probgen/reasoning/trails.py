@@ -1,7 +1,8 @@
 """Trails between two sets of nodes, and what opens or blocks each of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import count, islice, pairwise
 from typing import NamedTuple, overload
 
 import networkx as nx
@@ -99,6 +100,7 @@ class Judge:
 
     def __init__(self, index: Index, given: Nodes) -> None:
         self.index, self.given = index, given
+        self._steps: dict[tuple[Node, str, str], Step] = {}
         self.opened_by = _observed_descendants(index, given) if index.directed else {}
 
     def arrow(self, u: Node, v: Node) -> str:
@@ -109,10 +111,15 @@ class Judge:
 
     def step(self, before: Node, node: Node, after: Node) -> Step:
         """The verdict at one inner node."""
-        arrows = self.arrow(before, node), self.arrow(node, after)
-        if arrows == ("->", "<-"):
+        key = node, self.arrow(before, node), self.arrow(node, after)
+        if key not in self._steps:
+            self._steps[key] = self._step(*key)
+        return self._steps[key]
+
+    def _step(self, node: Node, into: str, out: str) -> Step:
+        if (into, out) == ("->", "<-"):
             return self.collider(node)
-        kind = {("<-", "->"): "fork", ("-", "-"): "node"}.get(arrows, "chain")
+        kind = {("<-", "->"): "fork", ("-", "-"): "node"}.get((into, out), "chain")
         observed = node in self.given
         state = "an observed" if observed else "an unobserved"
         return Step(node, kind, not observed, f"{state} {kind}")
@@ -149,34 +156,90 @@ def _observed_descendants(index: Index, given: Nodes) -> dict[Node, Node]:
 
 
 def between(judge: Judge, x: Nodes, y: Nodes) -> Iterator[Trail]:
-    """Every trail from x to y whose inner nodes lie outside both, shortest first.
-
-    Yen's algorithm (1971) on the skeleton, as networkx has it, with x and y drawn together.
-    """
-    skeleton, ends = _skeleton(judge.index, x, y)
-    if not skeleton:
-        return
-    for path in nx.shortest_simple_paths(skeleton, *ends):
+    """Every trail from x to y whose inner nodes lie outside both, shortest first."""
+    rows, start, end = _skeleton(judge.index, x, y)
+    for path in _simple_paths(rows, start, end) if rows else ():
         inner = path[1:-1]
         for u, v in _ends(judge.index, inner, x, y):
             yield judge.trail([u, *inner, v])
 
 
-def _skeleton(index: Index, x: Nodes, y: Nodes) -> tuple[nx.Graph, tuple[object, object]]:
+def _skeleton(index: Index, x: Nodes, y: Nodes) -> tuple[Mapping[Node, list[Node]], "_End", "_End"]:
     """What trails can use: a biconnected component, with x and y contracted to two ends."""
-    ends = _End(), _End()
-    stands = dict.fromkeys(x, ends[0]) | dict.fromkeys(y, ends[1])
+    start, end = _End(), _End()
+    stands = dict.fromkeys(x, start) | dict.fromkeys(y, end)
     pairs = (
         (stands.get(u, u), stands.get(v, v)) for u in index.children for v in index.children[u]
     )
     graph = nx.Graph((u, v) for u, v in pairs if u is not v)
-    adjacent = graph.has_edge(*ends)
-    graph.add_edge(*ends)
-    used = next(c for c in nx.biconnected_components(graph) if ends[0] in c and ends[1] in c)
-    skeleton = nx.Graph(graph.subgraph(used))
+    adjacent = graph.has_edge(start, end)
+    graph.add_edge(start, end)
+    used = next(c for c in nx.biconnected_components(graph) if start in c and end in c)
     if not adjacent:
-        skeleton.remove_edge(*ends)
-    return (skeleton if skeleton.edges else nx.Graph()), ends
+        graph.remove_edge(start, end)
+    rows = {u: [v for v in graph[u] if v in used] for u in graph if u in used}
+    return (rows if rows[start] else {}), start, end
+
+
+def _simple_paths(rows: Mapping[Node, list[Node]], start: Node, end: Node) -> Iterator[list[Node]]:
+    """The paths without a repeated node, shortest first (Yen 1971, Lawler 1972).
+
+    The paths that leave a known one at one node wait under a lower bound of their length, and
+    are searched for only when their turn comes.
+    """
+    distance, order = _distances(rows, end), count()
+    first: tuple[Node, ...] = ()
+    heap = [(distance[start], True, next(order), [start], 0, first)]
+    while heap:
+        _, waiting, _, path, at, taken = heappop(heap)
+        if waiting:
+            if whole := _completed(rows, path[: at + 1], taken, end):
+                heappush(heap, (len(whole) - 1, False, next(order), whole, at, taken))
+            continue
+        yield path
+        place = {v: i for i, v in enumerate(path)}
+        for i in range(at, len(path) - 1):
+            taken = (*(taken if i == at else ()), path[i + 1])
+            ways = [
+                distance[v] for v in rows[path[i]] if v not in taken and place.get(v, i + 1) > i
+            ]
+            if ways:
+                heappush(heap, (i + 1 + min(ways), True, next(order), path, i, taken))
+
+
+def _distances(rows: Mapping[Node, list[Node]], end: Node) -> dict[Node, int]:
+    found, queue = {end: 0}, [end]
+    for v in queue:
+        for u in rows[v]:
+            if u not in found:
+                found[u] = found[v] + 1
+                queue.append(u)
+    return found
+
+
+def _completed(
+    rows: Mapping[Node, list[Node]], path: list[Node], taken: tuple[Node, ...], end: Node
+) -> list[Node]:
+    """The path with the shortest way on to the end, first to none of `taken`; empty if none."""
+    came = dict.fromkeys(path, path[-1])
+    queue = [v for v in rows[path[-1]] if v not in came and v not in taken]
+    came |= dict.fromkeys(queue, path[-1])
+    for v in queue:
+        if v == end:
+            return path + _back(came, path[-1], end)
+        for u in rows[v]:
+            if u not in came:
+                came[u] = v
+                queue.append(u)
+    return []
+
+
+def _back(came: Mapping[Node, Node], start: Node, end: Node) -> list[Node]:
+    """The nodes after the start that led to the end."""
+    nodes = [end]
+    while came[nodes[-1]] != start:
+        nodes.append(came[nodes[-1]])
+    return nodes[::-1]
 
 
 def _ends(index: Index, inner: Sequence[Node], x: Nodes, y: Nodes) -> Iterator[tuple[Node, Node]]:
@@ -216,7 +279,7 @@ def shortest_open(judge: Judge, x: Nodes, y: Nodes) -> Trail | None:
                 continue
             came[following] = state
             if following[0] in y:
-                return judge.trail(_back(came, following))
+                return judge.trail(_walk(came, following))
             queue.append(following)
     return None
 
@@ -233,7 +296,7 @@ def _passed(judge: Judge, node: Node, head: bool, starting: bool) -> Iterator[tu
         yield from ((v, False) for v in index.parents[node])
 
 
-def _back(
+def _walk(
     came: dict[tuple[Node, bool], tuple[Node, bool] | None], state: tuple[Node, bool]
 ) -> list[Node]:
     nodes, at = [], state
@@ -245,8 +308,8 @@ def _back(
 
 def first_blocks(judge: Judge, x: Nodes, y: Nodes) -> list[Step]:
     """Where the open walks from x end: every trail to y is blocked first at one of these nodes."""
-    skeleton, _ = _skeleton(judge.index, x, y)
-    used = x | y | frozenset(skeleton)
+    rows, *_ = _skeleton(judge.index, x, y)
+    used = x | y | frozenset(rows)
     queue: list[tuple[Node, bool]] = [(v, False) for v in judge.index.children if v in x]
     seen, blocks = set(queue), dict[Node, Step]()
     for node, head in queue:

@@ -268,7 +268,8 @@ def running_intersection(tree: nx.Graph) -> RunningIntersection:
     >>> running_intersection(junction_tree("A -> B -> C"))
     the cliques with any node are connected
     """
-    if not isinstance(tree, nx.Graph) or (tree.nodes and not nx.is_forest(tree)):
+    sets = isinstance(tree, nx.Graph) and all(isinstance(c, frozenset) for c in tree)
+    if not sets or (tree.nodes and not nx.is_forest(tree)):
         raise GraphError("expected a tree or forest of node sets, as junction_tree returns it")
     cliques: dict[Node, int] = _counts(v for clique in tree for v in clique)
     links: dict[Node, int] = _counts(v for a, b in tree.edges for v in a & b)

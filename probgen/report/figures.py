@@ -130,8 +130,9 @@ def rate_distortion(
     points = sorted((point, label) for label, point in curve.items())
     axes.plot(*zip(*(point for point, _ in points), strict=True), color=INK, marker="o", ms=4)
     for point, label in points:
-        below = {"xytext": (-5, -10), "textcoords": "offset points", "ha": "right"}
-        axes.annotate(_short(label), point, fontsize=8, **below)
+        axes.annotate(
+            _short(label), point, (-5, -10), fontsize=8, textcoords="offset points", ha="right"
+        )
     for target in targets:
         axes.axvline(target, color=INK, linestyle=":", linewidth=0.9)
     looks = zip(others.items(), _colours(len(others)), "sD^vPX*<>"[: len(others)], strict=True)
@@ -139,7 +140,19 @@ def rate_distortion(
         x, y = zip(*found, strict=True)
         axes.scatter(x, y, color=colour, marker=marker, s=34, zorder=3, alpha=0.8, label=name)
     axes.set(xlabel="KL in nats", ylabel="reconstruction error in nats")
+    axes.margins(0.13)
     _legend(axes, axes.collections, least=1)
+    return figure
+
+
+@styled(STYLE)
+def lines(series: Mapping[str, tuple[Any, Any]], xlabel: str, ylabel: str) -> Figure:
+    """One line of points (x, y) per name, each a sequence of equal length."""
+    figure, axes = _figure()
+    for (name, (x, y)), colour in zip(series.items(), _colours(len(series)), strict=True):
+        axes.plot(x, y, color=colour, marker="." if len(x) < 30 else None, label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    _legend(axes, axes.lines)
     return figure
 
 
@@ -237,6 +250,25 @@ def kl_per_dimension(kl: Labelled) -> Figure:
     axes.set(xlabel="dimension, by KL", ylabel="KL in nats", ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes, axes.lines)
+    return figure
+
+
+@styled(STYLE)
+def heatmaps(
+    panels: Mapping[str, np.ndarray], rows: Sequence[str], columns: Sequence[str], label: str = ""
+) -> Figure:
+    """One panel of coloured cells per name, from 0 to the greatest of all in one colour scale."""
+    figure = Figure(figsize=(2.2 + 1.6 * len(panels), 0.6 + max(1.2, 0.19 * len(rows))))
+    axes = list(figure.subplots(1, len(panels), squeeze=False, sharey=True).flat)
+    most = max(float(values.max()) for values in panels.values())
+    for panel, (name, values) in zip(axes, panels.items(), strict=True):
+        cells = panel.imshow(values, vmin=0, vmax=most, cmap="viridis", aspect="auto")
+        panel.set_xticks(range(len(columns)), map(_short, columns), rotation=45, ha="right")
+        panel.set_yticks(range(len(rows)), map(_short, rows))
+        panel.tick_params(length=0)
+        panel.set_title(_short(name))
+        panel.grid(False)
+    figure.colorbar(cells, ax=axes, label=label).outline.set_visible(False)
     return figure
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from probgen.data import Set
+from probgen.evaluation.latents import posterior
 from probgen.evaluation.likelihood import at_rest, batch, device_of, given, reconstructed
 
 Rows = dict[str, Tensor]
@@ -96,14 +97,9 @@ def interpolation(pair: Any, items: Items, steps: int = 8) -> Tensor:
         return pair.decode(torch.lerp(start[:, None], end[:, None], weight), *labels).mean
 
 
-def codes(pair: Any, data: Set, batch_size: int = 500) -> Tensor:
+def codes(pair: Any, data: Set) -> Tensor:
     """Means of q(z | x), (N, latent), a grid of features as one row, on the CPU."""
-    data = data.to(device_of(pair))
-    with at_rest(pair, seed=0):
-        rows = (slice(i, i + batch_size) for i in range(0, len(data), batch_size))
-        batches = (batch(pair, data, some) for some in rows)
-        means = [pair.encode(x, *given(pair, y)).mean.flatten(1).cpu() for x, y in batches]
-    return torch.cat(means)
+    return posterior(pair, data).loc.flatten(1)
 
 
 def codes_on_a_grid(pair: Any, data: Set) -> bool:

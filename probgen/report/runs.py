@@ -11,13 +11,14 @@ from torch import Tensor
 
 from probgen import checkpoint, recipe
 from probgen.data import Set
-from probgen.evaluation import likelihood
+from probgen.evaluation import Score, likelihood
 from probgen.history import History
 from probgen.models import ModelError
 from probgen.objectives import Pair
 from probgen.report import figures, page, pictures
 from probgen.report.images import ReportError, is_image
 from probgen.report.page import Card, Facts, Page, Section, Table
+from probgen.report.scores import metric_tables, pm, saved_metrics
 from probgen.run import Folder, RunError
 
 TERMS = (
@@ -41,6 +42,7 @@ class Run(NamedTuple):
     data: Set
     scores: likelihood.Scores
     facts: dict[str, Any]
+    metrics: tuple[Score, ...] = ()
 
     def shows(self, *abilities: str) -> bool:
         """Whether the data are images and the pair has these methods."""
@@ -74,23 +76,17 @@ def save(
     path = Path(folder)
     facts = Folder(path).facts() if (path / "run.json").exists() else {}
     scores = scores or likelihood.scores(pair, data)
-    one = Run(_name(path), run, pair, data, scores, facts)
+    one = Run(_name(path), run, pair, data, scores, facts, saved_metrics(path))
     checkpoint.write(path / "report.json", checkpoint.to_json(_numbers(one)))
     subtitle = f"{type(pair).__name__} on {data.name}: {len(data):,} items of shape {data.shape}"
     sections = [
-        Section("Scores", [_scores(one)]),
+        Section("Scores", [_scores(one), *metric_tables([one])]),
         Section("Training", cards=_curves([one])),
         Section("Reconstructions and samples", cards=[*_reconstructions([one]), *_samples([one])]),
         Section("Latent space", cards=_latent(one)),
         Section("Recipe", facts=_facts(one)),
     ]
     return page.write(path / "report.html", Page(one.name, subtitle, sections))
-
-
-def save_scores(folder: str | Path, scores: likelihood.Scores) -> None:
-    """Write scores.json, each score with its unit, and their protocol."""
-    content = {"protocol": scores.protocol, "scores": scores.values}
-    checkpoint.write(Path(folder) / "scores.json", checkpoint.to_json(content))
 
 
 def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
@@ -109,7 +105,7 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
     path = Path(folder)
     checkpoint.write(path / "report.json", checkpoint.to_json({r.name: _numbers(r) for r in runs}))
     sections = [
-        Section("Scores", [*_score_tables(runs)]),
+        Section("Scores", [*_score_tables(runs), *metric_tables(runs)]),
         Section("Recipes", [_differences(runs)]),
         Section("Training", cards=_curves(runs)),
         Section("Reconstructions and samples", cards=[*_reconstructions(runs), *_samples(runs)]),
@@ -135,12 +131,21 @@ def load(folder: str | Path, images: Path | None = None, device: str = "auto") -
     path = Path(folder)
     pair = recipe.trained(path, device)
     data = recipe.sets(recipe.read(path), images).test
-    try:
-        history = History.from_csv((path / "history.csv").read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"the run in {path} has no history.csv that can be read") from error
     scores = likelihood.scores(pair, data)
-    return Run(_name(path), history, pair, data, scores, Folder(path).facts())
+    facts = Folder(path).facts()
+    return Run(_name(path), history(path), pair, data, scores, facts, saved_metrics(path))
+
+
+def history(folder: str | Path) -> History:
+    """What a run's history.csv holds.
+
+    Raises:
+        RunError: there is none that can be read.
+    """
+    try:
+        return History.from_csv((Path(folder) / "history.csv").read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"the run in {folder} has no history.csv that can be read") from error
 
 
 def _name(path: Path) -> str:
@@ -160,6 +165,7 @@ def _numbers(run: Run) -> dict[str, Any]:
     return {
         "scores": run.scores.values,
         "protocol": run.scores.protocol,
+        "metrics": [one.facts for one in run.metrics],
         "kl_per_dimension": kl,
         "history": run.history.records,
     }
@@ -178,13 +184,13 @@ def _score_tables(runs: Sequence[Run]) -> list[Table]:
 def _score_table(runs: list[Run]) -> Table:
     names, values = list(runs[0].scores.values), runs[0].scores.values
     header = ["run", *(f"{name} ({values[name]['unit']})" for name in names)]
-    rows = [[run.name, *(_pm(run.scores.values[name]) for name in names)] for run in runs]
+    rows = [[run.name, *(pm(run.scores.values[name]) for name in names)] for run in runs]
     return Table(header, rows, _protocol(runs[0]))
 
 
 def _scores(run: Run) -> Table:
     """The scores of one run below each other: a telephone has room for them."""
-    rows = [[name, _pm(score), score["unit"]] for name, score in run.scores.values.items()]
+    rows = [[name, pm(score), score["unit"]] for name, score in run.scores.values.items()]
     return Table(["score", "mean per item", "unit"], rows, _protocol(run))
 
 
@@ -193,10 +199,6 @@ def _protocol(run: Run) -> str:
         f"{key.replace('_', ' ')} {value}" for key, value in run.scores.protocol.items()
     )
     return f"Means per item ± standard error. Protocol: {protocol}."
-
-
-def _pm(score: dict[str, Any]) -> str:
-    return f"{score['mean']:.2f} ± {score['standard_error']:.2f}"
 
 
 def _curves(runs: Sequence[Run]) -> list[Card]:

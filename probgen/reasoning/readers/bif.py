@@ -51,9 +51,10 @@ def read(source: str, file: str = "") -> nx.DiGraph:
 
 class _Reader:
     def __init__(self, source: str, file: str) -> None:
-        self.text = _without_comments(source)
         self.where = f"{file}: " if file else ""
-        self.at = 0
+        self.text, self.at = source, 0
+        if "//" in source or "/*" in source:
+            self.text = _COMMENT.sub(self.blank, source)
         self.states: dict[str, dict[str, int]] = {}
         self.labels: dict[str, str] = {}
         self.parents: dict[str, tuple[str, ...]] = {}
@@ -63,6 +64,13 @@ class _Reader:
     def error(self, message: str, at: int | None = None) -> GraphError:
         line = self.text.count("\n", 0, self.at if at is None else at) + 1
         return GraphError(f"{self.where}line {line}: {message}")
+
+    def blank(self, comment: re.Match[str]) -> str:
+        """Spaces for a comment, so that lines keep their numbers."""
+        text = comment.group()
+        if text.startswith("/*") and not text.endswith("*/"):
+            raise self.error("expected */ after the last /*; got the end", comment.start())
+        return text if text.startswith('"') else re.sub(r"[^\n]", " ", text)
 
     def unexpected(self, expected: str) -> GraphError:
         got = self.text[self.at :].split(maxsplit=1)[:1]
@@ -103,9 +111,9 @@ class _Reader:
             raise self.error(f"expected a new name for a variable; got {got}", start)
         body = self.match(_VARIABLE, "type discrete [ n ] { states }; }")
         states = _split(body[2])
-        if "" in states or len(set(states)) != len(states) or len(states) != int(body[1]):
+        if "" in states or not 0 < len(set(states)) == len(states) == int(body[1]):
             raise self.error(
-                f"expected {body[1]} different states of {shown(name)}; "
+                f"expected {max(int(body[1]), 1)} different states of {shown(name)}; "
                 f"got {{ {shown(body[2].strip())[:80]} }}",
                 start,
             )
@@ -180,7 +188,7 @@ class _Reader:
     def numbers(self, text: str, count: int) -> Any:
         import numpy as np
 
-        words = text.replace(",", " ").split()
+        words = text.replace(",", " ").replace("_", "?").split()  # float() reads 1_0 as 10
         try:
             values = np.array(list(map(float, words)))
         except ValueError:
@@ -192,11 +200,12 @@ class _Reader:
     def require_distributions(self, node: str, table: Any, start: int) -> None:
         import numpy as np
 
-        off = np.abs(table.sum(1) - 1)
+        with np.errstate(invalid="ignore"):
+            off = np.abs(table.sum(1) - 1)
         bad = ~((off <= TOLERANCE) & (table.min(1) >= 0))
         if bad.any():
             row = table[int(bad.argmax())]
-            got = "no row" if np.isnan(row[0]) else f"{row[:8].tolist()} (sum {row.sum():.8g})"
+            got = "no row" if np.isnan(row[0]) else f"{row[:8].tolist()} (sum {sum(row.tolist()):.8g})"
             raise self.error(
                 f"expected every row of {shown(node)} to be at least 0 and sum to 1 within "
                 f"{TOLERANCE}; got {got} as row {int(bad.argmax()) + 1} of {len(table)}",
@@ -226,15 +235,3 @@ def _plain(name: str) -> str:
     return name.strip().strip('"').strip()
 
 
-def _without_comments(source: str) -> str:
-    """Comments become spaces, so that lines keep their numbers."""
-    if "//" not in source and "/*" not in source:
-        return source
-    return _COMMENT.sub(_blank, source)
-
-
-def _blank(comment: re.Match[str]) -> str:
-    text = comment.group()
-    if text.startswith("/*") and not text.endswith("*/"):
-        raise GraphError("expected */ after the last /*; got the end")
-    return text if text.startswith('"') else re.sub(r"[^\n]", " ", text)

@@ -168,9 +168,10 @@ class _Parser:
 
     def operand(self, depth: int) -> dict[str, None] | None:
         """A node or a subgraph; None for an assignment such as `rankdir=LR`."""
-        if self.accept("subgraph") and self.now.kind in ("name", "quoted"):
+        subgraph = self.accept("subgraph")
+        if subgraph and self.now.kind in ("name", "quoted"):
             self.name()
-        if self.now.text == "{" and self.now.kind == "mark":
+        if subgraph or (self.now.text == "{" and self.now.kind == "mark"):
             return self.block(depth + 1)
         name = self.name()
         if self.accept("="):
@@ -221,6 +222,8 @@ class _Parser:
 def write(graph: nx.Graph) -> str:
     """The graph in DOT with quoted names and the attribute `label`."""
     directed = graph.is_directed()
+    if len(set(map(str, graph))) < len(graph):
+        raise GraphError("expected names that differ as text; got two nodes of one name")
     lines = ["digraph {" if directed else "graph {"]
     for node, attributes in graph.nodes(data=True):
         label = f" [label={_quoted(attributes['label'])}]" if "label" in attributes else ""

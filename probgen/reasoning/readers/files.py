@@ -4,7 +4,7 @@ import gzip
 import zlib
 from pathlib import Path
 
-from probgen.graph import GraphError
+from probgen.graph import GraphError, shown
 
 LARGEST = 1 << 28
 """Bytes of text that are read at most."""
@@ -16,27 +16,33 @@ def text(path: Path) -> str:
     Raises:
         GraphError: no such file, not UTF-8, not gzip, or too large (the size is stated).
     """
+    where = shown(path)[:200]
     try:
         size = path.stat().st_size
         if size > LARGEST:
-            raise GraphError(f"{path}: expected at most {LARGEST:,} bytes; got {size:,}")
-        data = _unpacked(path, size) if path.suffix == ".gz" else path.read_bytes()
-        return data.decode("utf-8-sig")
+            raise GraphError(f"{where}: expected at most {LARGEST:,} bytes; got {size:,}")
+        return _bytes(path, size).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise GraphError(f"{path}: expected UTF-8 text; got byte {error.start}") from None
+        byte, at = error.object[error.start], error.start
+        raise GraphError(f"{where}: expected UTF-8 text; got byte {byte:#04x} at {at:,}") from None
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise GraphError(f"{path}: expected a gzip file; got {error}") from None
-    except OSError as error:
-        raise GraphError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise GraphError(f"{where}: expected a gzip file; got {error}") from None
+    except GraphError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise GraphError(f"{where}: cannot be read: {reason}") from None
 
 
-def _unpacked(path: Path, size: int) -> bytes:
+def _bytes(path: Path, size: int) -> bytes:
+    if path.suffix != ".gz":
+        return path.read_bytes()
     limit = min(LARGEST, 64 * size + (1 << 20))
     with gzip.open(path) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise GraphError(
-            f"{path}: expected {size:,} gzipped bytes to unpack to at most {limit:,}; got more: "
+            f"{shown(path)}: expected {size:,} gzipped bytes to unpack to at most {limit:,}; got more: "
             "if you trust the file, unpack it yourself"
         )
     return data

@@ -22,12 +22,7 @@ def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
     if names is None and hasattr(source, "columns"):
         names = _frame_names(source)
     matrix = _square(source)
-    labels = list(range(len(matrix))) if names is None else list(names)
-    if len(labels) != len(matrix) or len(set(labels)) != len(labels):
-        raise GraphError(
-            f"expected {len(matrix)} different names for the matrix; got {len(labels)}, "
-            f"{len(set(labels))} different"
-        )
+    labels = list(range(len(matrix))) if names is None else _names(names, len(matrix))
     directed = np.argwhere(matrix & ~matrix.T)
     both = np.argwhere(matrix & matrix.T)
     if len(directed) and len(both):
@@ -41,6 +36,19 @@ def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
     graph.add_nodes_from(labels)
     graph.add_edges_from((labels[i], labels[j]) for i, j in (both if len(both) else directed))
     return graph
+
+
+def _names(names: Sequence[Node], count: int) -> list[Node]:
+    try:
+        labels, different = list(names), len(set(names))
+    except TypeError as error:
+        raise GraphError(f"expected {count} names for the matrix; got {error}") from None
+    if not len(labels) == different == count:
+        raise GraphError(
+            f"expected {count} different names for the matrix; got {len(labels)}, {different} "
+            "different"
+        )
+    return labels
 
 
 def _frame_names(frame: Any) -> list[Node]:
@@ -57,11 +65,12 @@ def _square(source: Any) -> Any:
         matrix = np.asarray(source)
     except ValueError:
         matrix = np.empty(0, dtype=object)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size
+    if not square or matrix.dtype.kind not in "biuf":
         raise GraphError(
-            "expected a string, a path, a networkx or pgmpy graph or a square matrix; "
-            f"got {type(source).__name__}"
+            "expected a string, a path, a networkx or pgmpy graph or a square matrix of numbers; "
+            f"got {type(source).__name__}: edges go into a networkx.DiGraph first"
         )
-    if matrix.dtype.kind not in "biuf" or not np.isin(matrix, (0, 1)).all():
+    if not np.isin(matrix, (0, 1)).all():
         raise GraphError("expected a matrix of 0 and 1; got other entries: compare them first")
     return matrix.astype(bool)

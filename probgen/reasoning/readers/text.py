@@ -8,13 +8,13 @@ import networkx as nx
 
 from probgen.graph import GraphError, shown, suggestion
 
-ARROWS = ("->", "<-", "-")
+_DASH = re.compile("[-–—−]")
 _TOKEN = re.compile(
     r"""(?P<space>[^\S\n]+)
       | (?P<end>[;\n])
-      | (?P<arrow><->|->|<-|--|-(?![^\s;"]))
+      | (?P<arrow><->|->|<-|--|[→←]|-(?![^\s;"]))
       | "(?P<quoted>(?:[^"\\\n]|\\.)*)"
-      | (?P<name>(?:[^\s;"<>{},[\]-]|-(?![->])|<(?!-)|>)+)
+      | (?P<name>(?:[^\s;"<>{},[\]\u2190-\u21ff-]|-(?![->])|<(?!-)|>)+)
       | (?P<bad>.)""",
     re.X,
 )
@@ -34,11 +34,13 @@ def is_text(source: str) -> bool:
     >>> is_text("A -> B"), is_text("A; B"), is_text("pharmacy")
     (True, True, False)
     """
-    return any(mark in source for mark in ("->", "<-", " - ", " -- ", ";", "\n"))
+    return any(mark in source for mark in ("->", "<-", "→", "←", " - ", " -- ", ";", "\n"))
 
 
 def read(source: str) -> nx.Graph:
     r"""Read statements of names joined by `->`, `<-` or ` - `, ended by `;` or a new line.
+
+    The signs → and ← are arrows too.
 
     Names with spaces, semicolons or arrows in them stand in double quotes.
 
@@ -72,7 +74,7 @@ def _graph(nodes: dict[str, None], edges: list[tuple[str, str, str]]) -> nx.Grap
         )
     graph = nx.Graph() if kinds == {True} else nx.DiGraph()
     graph.add_nodes_from(nodes)
-    graph.add_edges_from((v, u) if arrow == "<-" else (u, v) for u, arrow, v in edges)
+    graph.add_edges_from((v, u) if arrow in ("<-", "←") else (u, v) for u, arrow, v in edges)
     return graph
 
 
@@ -124,11 +126,11 @@ def _misplaced(statement: list[Token], i: int) -> str:
 
 def _check_hyphens(statement: list[Token]) -> None:
     """A-B could be an edge or a name; where no arrow tells, ask."""
-    if any(t.kind == "arrow" and t.text in ("->", "<-") for t in statement):
+    if any(t.kind == "arrow" and t.text in ("->", "<-", "→", "←") for t in statement):
         return
     for token in statement:
-        if token.kind == "name" and "-" in token.text:
-            edge = shown(token.text.replace("-", " - "))
+        if token.kind == "name" and _DASH.search(token.text):
+            edge = shown(_DASH.sub(" - ", token.text))
             raise GraphError(
                 f"line {token.line}: {shown(token.text)!r} could be an edge or a name: "
                 f"write '{edge}' for edges, or the name in double quotes"

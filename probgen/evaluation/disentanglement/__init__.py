@@ -1,0 +1,16 @@
+"""Disentanglement: how codes (N, d) relate to the factors (N, k) that made the items.
+
+Every score takes any table of the two: partial grids, factors of unequal frequencies, dead
+latents. ``floor`` tells what a score gives for codes that know nothing.
+"""
+
+from probgen.evaluation.disentanglement.aggregate import mig_aggregate
+from probgen.evaluation.disentanglement.chance import floor
+from probgen.evaluation.disentanglement.information import mig, modularity
+from probgen.evaluation.disentanglement.interventions import beta_vae, factor_vae
+from probgen.evaluation.disentanglement.probes import dci, explicitness, sap
+
+__all__ = [
+    "beta_vae", "dci", "explicitness", "factor_vae", "floor", "mig", "mig_aggregate",
+    "modularity", "sap",
+]  # fmt: skip

@@ -1,0 +1,11 @@
+"""Any Pyro program at compiled speed: steps recorded once as plain tensor programs.
+
+``SVI`` is a drop-in for ``pyro.infer.SVI``; ``lower`` gives a whole update of a pair; both stand
+on ``Lowered``, a program that is recorded where that is safe and called where it is not.
+"""
+
+from probgen.lowering.lowered import HOW, How, Lowered, LoweringError, LoweringWarning
+from probgen.lowering.step import Step, lower
+from probgen.lowering.svi import SVI
+
+__all__ = ["HOW", "SVI", "How", "Lowered", "LoweringError", "LoweringWarning", "Step", "lower"]

@@ -1,0 +1,407 @@
+"""A program called step after step: recorded once per kind of arguments, then replayed."""
+
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyro
+import torch
+from pyro.poutine.runtime import _PYRO_STACK
+from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from probgen.lowering import inductor
+from probgen.lowering.recording import Recording, Unrecordable, record
+from probgen.lowering.watch import Watch
+
+How = Literal["auto", "graph", "inductor", "eager"]
+HOW = ("auto", "graph", "inductor", "eager")
+ATTEMPTS = 3
+FRESH = 3
+KINDS = 16
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+
+
+class LoweringError(ValueError):
+    """A request that lowering cannot serve."""
+
+
+class LoweringWarning(UserWarning):
+    """A program, or a part of it, that stays slower than asked, and why."""
+
+
+class Lowered:
+    """Calls of ``program`` by its recording: the tensor operations, and nothing around them.
+
+    The first call runs as it is, so that whatever the program creates lazily exists. The second
+    is recorded, tried and replayed; so is, when it comes, every other kind of call (shapes of the
+    arguments, values that Python decides by). Where a replay would not be the same computation,
+    ``program`` itself is called, and one ``LoweringWarning`` says why.
+
+    Args:
+        program: gives tensors (nested as it likes), and gradients in the ``.grad`` of the
+            parameters, which is None before.
+        parameters: what it differentiates by, as known after the first call.
+        name: what a warning calls it.
+        roots: functions and objects it is made of, watched for changes.
+        how: "graph" replays with PyTorch's kernels, "inductor" compiles them first, "auto" once
+            that pays, "eager" never records.
+        steps: number of calls to come, if known.
+    """
+
+    def __init__(
+        self,
+        program: Callable[..., Any],
+        parameters: Callable[[], list[Tensor]],
+        *,
+        name: str,
+        roots: Sequence[Any],
+        how: How = "auto",
+        steps: int | None = None,
+    ) -> None:
+        if how not in HOW:
+            raise LoweringError(f"expected lower one of {', '.join(HOW)}; got {how!r}")
+        self.program, self.parameters, self.name, self.roots = program, parameters, name, roots
+        self.how, self.steps = how, steps
+        self.replays: dict[Any, list[_Replay]] = {}
+        self.met: set[Any] = set()
+        self.glimpse: _Glimpse | None = None
+        self.started, self.fresh, self.said = False, 0, False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``program``."""
+        if self.how == "eager" or not self.started or _PYRO_STACK:
+            self.started = True
+            return self.program(*args, **kwargs)
+        call = _Call.of(args, kwargs)
+        replay = self._known(call) or self._new(call)
+        if replay is None:
+            return self.program(*args, **kwargs)
+        if self.how == "auto" and self.steps is None and replay.calls == replay.break_even:
+            self._compile(replay, call)
+        return replay(call.tensors)
+
+    def prepare(self, *args: Any, **kwargs: Any) -> None:
+        """Record these arguments' kind now, without any effect."""
+        self.started = True
+        if self.how != "eager":
+            self._new(_Call.of(args, kwargs))
+
+    def forget(self) -> None:
+        """Start anew: the next call runs as it is."""
+        self.replays, self.met, self.started = {}, set(), False
+
+    @property
+    def used(self) -> str:
+        """How calls run: "eager", "graph" or, if any, "inductor"."""
+        if self.how == "eager" or not self.replays:
+            return "eager"
+        compiled = any(one.compiled for replays in self.replays.values() for one in replays)
+        return "inductor" if compiled else "graph"
+
+    def _known(self, call: "_Call") -> "_Replay | None":
+        for replay in self.replays.get(call.kind, ()):
+            if replay.holds(call.tensors):
+                self.fresh = 0
+                return replay
+        return None
+
+    def _new(self, call: "_Call") -> "_Replay | None":
+        if not self._worth_it(call):
+            return None
+        try:
+            replay = _recorded(self, call)
+        except Unrecordable as refusal:
+            self.stay_eager(str(refusal))
+            return None
+        except Exception as error:  # the eager run will show it, if it is the program's own
+            self.stay_eager(f"recording it failed: {error}")
+            return None
+        if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
+            self._compile(replay, call)
+        while sum(map(len, self.replays.values())) >= KINDS:
+            self.replays.pop(next(iter(self.replays)))
+        self.replays.setdefault(call.kind, []).append(replay)
+        return replay
+
+    def _worth_it(self, call: "_Call") -> bool:
+        """Whether there will be more calls like this one: the first few, and what comes again."""
+        self.fresh += 1
+        again = call.kind in self.met and call.kind not in self.replays
+        again |= self.glimpse is not None and self.glimpse.holds(call)
+        self.met.add(call.kind)
+        self.glimpse = _Glimpse.at(call, Watch(*self.roots), self.replays.get(call.kind, ()))
+        if self.fresh > FRESH and not (again or self.said):
+            self.said = True
+            self.warn("its arguments or what they meet change in every step; new ones run eagerly")
+        return again or self.fresh <= FRESH
+
+    def _pays(self, replay: "_Replay") -> bool:
+        """Whether most steps will be of this kind, the first, and enough of them."""
+        return not self.replays and self.steps is not None and self.steps >= replay.break_even
+
+    def _compile(self, replay: "_Replay", call: "_Call") -> None:
+        try:
+            replay.compile(call.tensors)
+        except inductor.CompileError as error:
+            self.warn(f"inductor does not compile it, its graph is replayed: {error}")
+
+    def stay_eager(self, reason: str) -> None:
+        """Record nothing from now on."""
+        self.how = "eager"
+        self.warn(f"it runs eagerly: {reason}")
+
+    def warn(self, reason: str) -> None:
+        """Say it once."""
+        message = f"{self.name} is not lowered as asked: {reason} (see docs/lowering.md)"
+        warnings.warn(message, LoweringWarning, stacklevel=6)
+
+
+class _Call(NamedTuple):
+    """Arguments as tensors and the kind of call they make."""
+
+    tensors: list[Tensor]
+    others: tuple[Any, ...]
+    spec: TreeSpec
+    kind: Any
+
+    @classmethod
+    def of(cls, args: Any, kwargs: Any) -> "_Call":
+        leaves, spec = tree_flatten((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else None) for o in others)
+        shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
+        return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
+
+    def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
+        """The arguments with other tensors."""
+        remaining = iter(tensors)
+        leaves = [next(remaining) if other is _TENSOR else other for other in self.others]
+        return tree_unflatten(leaves, self.spec)
+
+    def check(self) -> None:
+        """Raise unless a recording can hold for other calls of the kind."""
+        for other in self.others:
+            if not (isinstance(other, _PLAIN) or other is _TENSOR):
+                raise Unrecordable(
+                    f"expected arguments of tensors, numbers and strings; got {type(other)}"
+                )
+        if any(tensor.requires_grad for tensor in self.tensors):
+            raise Unrecordable("an argument requires gradients: make it a parameter")
+
+
+_TENSOR = object()
+
+
+def _surroundings() -> tuple[Any, ...]:
+    return (
+        torch.get_default_dtype(),
+        torch.is_autocast_enabled("cpu"),
+        torch.is_autocast_enabled("cuda"),
+        torch.is_grad_enabled(),
+    )
+
+
+class _Glimpse(NamedTuple):
+    """A call that was not recorded: its kind, what surrounded it, values that Python looked at."""
+
+    kind: Any
+    watch: Watch
+    values: dict[int, Tensor]
+
+    @classmethod
+    def at(cls, call: _Call, watch: Watch, replays: Sequence["_Replay"]) -> "_Glimpse":
+        looked = {i for replay in replays for i in replay.recording.pinned}
+        arguments = range(len(call.tensors))
+        return cls(call.kind, watch, {i: call.tensors[i].clone() for i in looked & {*arguments}})
+
+    def holds(self, call: _Call) -> bool:
+        """Whether another call is the same."""
+        same = self.kind == call.kind and self.watch.holds()
+        return same and all(torch.equal(call.tensors[i], v) for i, v in self.values.items())
+
+
+class _Result(NamedTuple):
+    """How a flat list of tensors makes the program's result and gradients."""
+
+    spec: TreeSpec
+    others: tuple[Any, ...]
+    parameters: list[Tensor]
+
+    def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
+        """The result; gradients are set."""
+        remaining = iter(tensors)
+        leaves = [next(remaining) if other is _TENSOR else other for other in self.others]
+        for parameter, gradient in zip(self.parameters, remaining, strict=True):
+            parameter.grad = gradient
+        return tree_unflatten(leaves, self.spec)
+
+    def same(self, other: "_Result") -> bool:
+        """Whether two calls gave results of one make."""
+        ours, theirs = map(id, self.parameters), map(id, other.parameters)
+        return self[:2] == other[:2] and list(ours) == list(theirs)
+
+
+class _Replay:
+    """A recording that stands for its kind of call."""
+
+    def __init__(self, recording: Recording, result: _Result, watch: Watch) -> None:
+        self.recording, self.result, self.watch = recording, result, watch
+        self.module = recording.module()
+        self.run: Callable[..., Sequence[Tensor]] = self.module.forward
+        self.break_even = inductor.break_even(self.module, recording.externals)
+        self.calls, self.compiled = 0, False
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Any:
+        self.calls += 1
+        with torch.no_grad():
+            return self.result.rebuilt(self.run(*tensors, *self.recording.externals))
+
+    def holds(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether all that was decided by a value would be decided so again."""
+        inputs = [*tensors, *self.recording.externals] if self.recording.pinned else []
+        pinned = self.recording.pinned.items()
+        return self.watch.holds() and all(torch.equal(inputs[i], value) for i, value in pinned)
+
+    def compile(self, tensors: Sequence[Tensor]) -> None:
+        """Replace PyTorch's kernels by inductor's, if they give the same numbers."""
+        inputs = [*tensors, *self.recording.externals]
+        compiled = inductor.compiled(self.module, inputs)
+        expected = _trial(self.run, inputs, self.recording.written)
+        found = _trial(compiled, inputs, self.recording.written)
+        if not _agree(found, expected):
+            raise inductor.CompileError("compiled, it gives other numbers")
+        last = len(found) - len(self.recording.written)
+        gradients = found[last - len(self.result.parameters) : last]
+        if len(_storages(gradients) - _storages(inputs)) < len(gradients):
+            raise inductor.CompileError("compiled, its gradients share memory")
+        self.run, self.compiled = compiled, True
+
+
+def _recorded(lowered: Lowered, call: _Call) -> _Replay:
+    """Record until two runs in a row, with noise of their own, are the same program."""
+    call.check()
+    with _undisturbed(), pyro.validation_enabled(False):
+        before: tuple[Recording, _Result] | None = None
+        for _ in range(ATTEMPTS):
+            generators = _generators()
+            watch = Watch(*lowered.roots)
+            try:
+                recording, result = _record(lowered, call)
+            finally:
+                watch.restore()
+            watch.check_used(recording.externals)
+            if _python_noise(_generators()) != _python_noise(generators):
+                raise Unrecordable(
+                    "it draws from Python's or NumPy's generator, not from PyTorch's"
+                )
+            difference = "" if before is None else _difference(*before, recording, result)
+            if before is not None and not difference:
+                break
+            before = recording, result
+        else:
+            raise Unrecordable(difference)
+        _set_generators(generators)
+        replay = _Replay(recording._replace(outputs=[], after=[]), result, watch)
+        inputs = [*call.tensors, *recording.externals]
+        found = _trial(replay.run, inputs, recording.written)
+        if not _agree(found, [*recording.outputs, *recording.after]):
+            raise Unrecordable("its recording gives other numbers")
+    return replay
+
+
+def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
+    results: list[_Result] = []
+
+    def program(*tensors: Tensor) -> list[Tensor]:
+        parameters = lowered.parameters()
+        for parameter in parameters:
+            parameter.grad = None
+        args, kwargs = call.rebuilt(tensors)
+        leaves, spec = tree_flatten(lowered.program(*args, **kwargs))
+        moved = [parameter for parameter in parameters if parameter.grad is not None]
+        others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+        results.append(_Result(spec, others, moved))
+        outputs = [leaf.detach() for leaf in leaves if isinstance(leaf, Tensor)]
+        return outputs + [parameter.grad for parameter in moved if parameter.grad is not None]
+
+    try:
+        return record(program, call.tensors, lowered.parameters()), results[-1]
+    finally:
+        for parameter in lowered.parameters():
+            parameter.grad = None
+
+
+def _difference(a: Recording, x: _Result, b: Recording, y: _Result) -> str:
+    if a.text != b.text or len(a.externals) != len(b.externals) or not x.same(y):
+        return "two calls do different things: its sites or its shapes depend on chance or state"
+    for one, other in zip(a.externals, b.externals, strict=True):
+        if one is not other and not torch.equal(one, other):
+            return "it uses a tensor made outside PyTorch, or kept from the call before, as state"
+    return ""
+
+
+def _trial(
+    run: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], written: Sequence[Tensor]
+) -> list[Tensor]:
+    """What a run gives and leaves in ``written``; without effect, from the same noise."""
+    before = [tensor.clone() for tensor in written]
+    with torch.no_grad(), _undisturbed():
+        try:
+            outputs = list(run(*inputs))
+            return outputs + [tensor.clone() for tensor in written]
+        finally:
+            for tensor, value in zip(written, before, strict=True):
+                tensor.copy_(value)
+
+
+def _storages(tensors: Sequence[Tensor]) -> set[int]:
+    return {tensor.untyped_storage()._cdata for tensor in tensors}
+
+
+def _agree(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    return all(_close(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Equal up to rounding, measured over the whole tensor."""
+    if not b.is_floating_point():
+        return torch.equal(a, b)
+    if a.shape != b.shape or a.dtype != b.dtype or not torch.equal(a.isfinite(), b.isfinite()):
+        return False
+    finite = b.isfinite()
+    error = (a[finite].double() - b[finite].double()).norm()
+    rounding = torch.finfo(b.dtype).eps ** 0.5
+    return bool(error <= rounding * (b[finite].double().norm() + rounding))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Leave all generators as they were."""
+    states = _generators()
+    try:
+        yield
+    finally:
+        _set_generators(states)
+
+
+def _generators() -> tuple[Any, ...]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return torch.get_rng_state(), cuda, random.getstate(), np.random.get_state()
+
+
+def _python_noise(states: tuple[Any, ...]) -> str:
+    return str(states[2:])
+
+
+def _set_generators(states: tuple[Any, ...]) -> None:
+    cpu, cuda, python, numpy = states
+    torch.set_rng_state(cpu)
+    if cuda:
+        torch.cuda.set_rng_state_all(cuda)
+    random.setstate(python)
+    np.random.set_state(numpy)

@@ -1,0 +1,340 @@
+"""The tensor program behind Python code: every operation it runs, written down as an fx graph.
+
+Operations are seen where the dispatcher hands them to kernels, below autograd, so that a recorded
+step holds its backward pass and nothing of what called it. Tensors are told apart by identity: an
+argument, or an *external* one (parameter, buffer, data, constant), which the program goes on
+using in place. Nothing is baked in but Python numbers.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import getitem
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+import torch
+from pyro.infer.util import Dice
+from pyro.util import warn_if_inf, warn_if_nan
+from torch import Tensor, fx
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+aten = torch.ops.aten
+_WRITTEN_UNSAID = {
+    aten.native_batch_norm.default: (3, 4),
+    aten.cudnn_batch_norm.default: (3, 4),
+    aten.miopen_batch_norm.default: (3, 4),
+}
+"""Positions of arguments that an operation writes although its schema does not say so."""
+_ONLY_COMPLAIN = {
+    function.__code__
+    for function in (
+        warn_if_nan,
+        warn_if_inf,
+        torch.distributions.Distribution.__init__,
+        torch.distributions.Distribution._validate_sample,
+    )
+}
+"""Functions whose host reads end in a warning, an error or nothing."""
+_MACHINERY = ("torch", "contextlib", "probgen.lowering")
+_UNSEEN_READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr)
+_VALUE_TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+
+
+class Unrecordable(Exception):  # noqa: N818
+    """Why a program has to stay eager."""
+
+
+class Recording(NamedTuple):
+    """A recorded call.
+
+    Attributes:
+        graph: takes the arguments, then the externals; gives the outputs, all flat.
+        externals: tensors it uses that are no arguments, by identity.
+        written: those of them that it writes to.
+        pinned: inputs whose values Python looked at, {position: value}.
+        outputs: what the recorded call gave.
+        after: what it left in ``written``.
+    """
+
+    graph: fx.Graph
+    externals: list[Tensor]
+    written: list[Tensor]
+    pinned: dict[int, Tensor]
+    outputs: list[Tensor]
+    after: list[Tensor]
+
+    @property
+    def text(self) -> tuple[str | None, ...]:
+        """The program as text, the same for the same program."""
+        return tuple(node.format_node() for node in self.graph.nodes)
+
+    def module(self) -> fx.GraphModule:
+        """The program as a function."""
+        return fx.GraphModule(torch.nn.Module(), self.graph, "Lowered")
+
+
+def record(
+    program: Callable[..., Sequence[Tensor]],
+    arguments: Sequence[Tensor],
+    varying: Iterable[Tensor] = (),
+) -> Recording:
+    """Run ``program(*arguments)`` and write down what it did; its writes are undone.
+
+    Args:
+        program: gives tensors; may use any other tensors that it reaches.
+        arguments: tensors that other calls will replace.
+        varying: tensors whose values change between calls, such as parameters.
+
+    Raises:
+        Unrecordable: Python decides something by a value that may be another next time.
+
+    >>> add = record(lambda x: [x + torch.ones(2)], [torch.zeros(2)])
+    >>> add.module()(torch.full((2,), 3.0))
+    (tensor([4., 4.]),)
+    """
+    aliases = [argument.detach() for argument in arguments]  # told from the same tensor as global
+    recorder = _Recorder(aliases, varying)
+    try:
+        with recorder, _PythonReads(recorder):
+            outputs = list(program(*aliases))
+        if recorder.refusal is not None:  # the program may have caught it
+            raise recorder.refusal
+        return recorder.finish(outputs)
+    finally:
+        recorder.undo()
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self, arguments: Sequence[Tensor], varying: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.graph = fx.Graph()
+        self.nodes = WeakTensorKeyDictionary()
+        self.inputs: list[Tensor] = []
+        self.arguments = len(arguments)
+        self.varying = {_storage(tensor) for tensor in varying}
+        self.origins: dict[int, _Origin] = {}
+        self.held: set[int] = set()
+        self.before: dict[int, tuple[Any, Any]] = {}
+        self.pinned: dict[int, Tensor] = {}
+        self.refusal: Unrecordable | None = None
+        self.start = self.graph.placeholder("start")
+        for argument in arguments:
+            self._add_input(argument)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        leaves = [*_leaves(args), *_leaves([*kwargs.values()])]
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        if _looks_at_values(func, args):
+            if _is_only_a_check():
+                return func(*args, **kwargs)
+            self.look_at(tensors)
+            if not _gives_tensors(func):
+                return func(*args, **kwargs)
+        if func is aten.lift_fresh.default:
+            func = aten.clone.default  # of a literal, which the program may write to
+        if any(isinstance(leaf, torch.Generator) for leaf in leaves):
+            self._refuse(f"it draws from a generator of its own{_where()}")
+        nodes = self._nodes(args), {name: self._nodes(value) for name, value in kwargs.items()}
+        self._save_before_writing(func, args, kwargs)
+        result = func(*args, **kwargs)
+        node = self.graph.call_function(func, *nodes)
+        origin = self._origin(func, tensors)
+        self._note(result, node, origin, {_storage(tensor) for tensor in tensors})
+        return result
+
+    def look_at(self, tensors: Sequence[Tensor]) -> None:
+        """Python asks for values: granted, and remembered, where inputs alone decide them."""
+        for tensor in tensors:
+            self._node(tensor)
+            origin = self.origins[_storage(tensor)]
+            if origin is None:
+                self._refuse(f"it asks the host for a value{_where()}")
+            else:
+                self.pinned |= {i: self.inputs[i].detach() for i in origin}
+
+    def undo(self) -> None:
+        """Give every input the values that it had before."""
+        for storage, before in self.before.values():
+            storage.copy_(before)
+
+    def finish(self, outputs: list[Tensor]) -> Recording:
+        """The graph with these outputs, without what serves nothing."""
+        self.graph.output(tuple(self._node(output) for output in outputs))
+        self.graph.erase_node(self.start)
+        _skip_detach(self.graph)
+        self.graph.eliminate_dead_code(_matters)
+        if any(_storage(tensor) in self.before for tensor in self.pinned.values()):
+            self._refuse("it asks the host for a value that it changes itself")
+        if any(_storage(tensor) in self.before for tensor in self.inputs[: self.arguments]):
+            self._refuse("it writes to an argument: let it write to a copy")
+        written = [tensor for tensor in self.inputs if _storage(tensor) in self.before]
+        return Recording(
+            self.graph,
+            self.inputs[self.arguments :],
+            written,
+            {i: tensor.clone() for i, tensor in self.pinned.items()},
+            outputs,
+            [tensor.detach().clone() for tensor in written],
+        )
+
+    def _add_input(self, tensor: Tensor) -> fx.Node:
+        key = _storage(tensor)
+        alone = frozenset([len(self.inputs)])
+        earlier: _Origin = self.origins[key] if key in self.held else frozenset()
+        self.origins[key] = None if key in self.varying or earlier is None else earlier | alone
+        self.held.add(key)
+        with self.graph.inserting_before(self.start):
+            self.nodes[tensor] = self.graph.placeholder(f"input_{len(self.inputs)}")
+        self.inputs.append(tensor)
+        return self.nodes[tensor]
+
+    def _node(self, tensor: Tensor) -> fx.Node:
+        if tensor.layout is not torch.strided:
+            self._refuse(f"it uses a tensor of layout {tensor.layout}{_where()}")
+        return self.nodes.get(tensor) or self._add_input(tensor)
+
+    def _nodes(self, value: Any) -> Any:
+        """An argument with nodes for tensors."""
+        if isinstance(value, Tensor):
+            return self._node(value)
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._nodes, value))
+        return value
+
+    def _origin(self, func: Any, tensors: Sequence[Tensor]) -> "_Origin":
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            return None
+        return _joined(self.origins[_storage(tensor)] for tensor in tensors)
+
+    def _note(self, result: Any, node: fx.Node, origin: "_Origin", seen: set[int]) -> None:
+        if isinstance(result, list | tuple):
+            for number, part in enumerate(result):
+                self._note(part, self.graph.call_function(getitem, (node, number)), origin, seen)
+        elif isinstance(result, Tensor):
+            key = _storage(result)
+            self.origins[key] = _joined([origin, self.origins[key]]) if key in seen else origin
+            self.nodes.setdefault(result, node)
+
+    def _save_before_writing(self, func: Any, args: Sequence[Any], kwargs: Any) -> None:
+        for tensor in _written(func, args, kwargs):
+            key, storage = _storage(tensor), tensor.untyped_storage()
+            if key in self.held and key not in self.before:
+                self.before[key] = (storage, storage.clone())
+
+    def _refuse(self, reason: str) -> NoReturn:
+        self.refusal = Unrecordable(reason)
+        raise self.refusal
+
+
+class _PythonReads(TorchFunctionMode):
+    """Reads that the dispatcher does not see, and those of Pyro's losses that tensors can serve.
+
+    Losses sum up floats from ``.item()``: here they stay tensors. The enumerated loss leaves out
+    factors of probability 0: here their terms are set to 0.
+    """
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        caller = sys._getframe(1)
+        if func is Tensor.item and _module(caller).startswith("pyro.infer."):
+            return args[0].detach()
+        if caller.f_code is Dice.compute_expectation.__code__:
+            if func is Tensor.all:
+                return False
+            if func is Tensor.masked_select:
+                return torch.where(args[1], args[0], 0)
+        if func in _UNSEEN_READS:
+            self.recorder.look_at(args[:1])
+        return func(*args, **(kwargs or {}))
+
+
+_Origin: TypeAlias = frozenset[int] | None
+"""The inputs that decide a value; None if noise, parameters or earlier steps do."""
+
+
+def _joined(origins: Iterable[_Origin]) -> _Origin:
+    joined: frozenset[int] = frozenset()
+    for origin in origins:
+        if origin is None:
+            return None
+        joined |= origin
+    return joined
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _looks_at_values(func: Any, args: Sequence[Any]) -> bool:
+    if func is aten.index.Tensor:
+        return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+    return not _VALUE_TAGS.isdisjoint(func.tags)
+
+
+def _gives_tensors(func: Any) -> bool:
+    return any("Tensor" in str(result.type) for result in func._schema.returns)
+
+
+def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    written = [args[i] for i in _WRITTEN_UNSAID.get(func, ())]
+    for i, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            written.append(args[i] if i < len(args) else kwargs.get(argument.name))
+    return [leaf for leaf in _leaves(written) if isinstance(leaf, Tensor)]
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def _frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _module(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__", "")
+
+
+def _is_only_a_check() -> bool:
+    return any(frame.f_code in _ONLY_COMPLAIN for frame in _frames())
+
+
+def _where() -> str:
+    for frame in _frames():
+        if not _module(frame).startswith(_MACHINERY):
+            return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})"
+    return ""
+
+
+def _skip_detach(graph: fx.Graph) -> None:
+    for node in graph.nodes:
+        if node.target is aten.detach.default:
+            node.replace_all_uses_with(node.args[0])
+
+
+def _matters(node: fx.Node) -> bool:
+    """Whether a node does something beside its output: writing, drawing, checking."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return node.op in ("placeholder", "output")
+    schema = node.target._schema
+    draws = torch.Tag.nondeterministic_seeded in node.target.tags
+    unsaid = node.target in _WRITTEN_UNSAID
+    return schema.is_mutable or draws or unsaid or not schema.returns

@@ -1,0 +1,121 @@
+"""A drop-in for ``pyro.infer.SVI``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.infer import RenyiELBO
+from pyro.infer.util import torch_item
+from pyro.poutine.messenger import Messenger
+from pyro.util import warn_if_nan
+from torch import Tensor
+
+from probgen.lowering import update
+from probgen.lowering.lowered import How, Lowered
+
+
+class SVI(pyro.infer.SVI):
+    """Stochastic variational inference whose steps are recorded once and then replayed.
+
+    Everything else is as in ``pyro.infer.SVI``: the same programs, guides, losses and optimisers,
+    the same noise from the same generator state, the parameters in Pyro's store and in the
+    modules. The first step is Pyro's own, with its validation; later ones validate nothing.
+
+    Args:
+        model: Pyro program.
+        guide: its guide, autoguides included.
+        optim: a ``pyro.optim`` optimiser, or a ``torch.optim`` one over all parameters.
+        loss: a Pyro ELBO, one of ``objectives``, or a function as ``pyro.infer.SVI`` takes it.
+        lower: "graph" replays PyTorch's kernels, "inductor" compiles them, "auto" the second
+            after as many steps as pay for it, "eager" is Pyro.
+
+    >>> import pyro.distributions as dist
+    >>> def model(x):
+    ...     loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    ...     with pyro.plate("data", len(x)):
+    ...         pyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+    >>> guide = pyro.infer.autoguide.AutoNormal(model)
+    >>> svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.03}), pyro.infer.Trace_ELBO())
+    >>> losses = [svi.step(torch.tensor([1.0, 3.0, 2.0])) for _ in range(500)]
+    >>> abs(guide.median()["loc"].item() - 1.5) < 0.2
+    True
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        optim: Any,
+        loss: Any,
+        *,
+        lower: How = "auto",
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(optim, torch.optim.Optimizer):
+            optim = _OfAll(optim)
+        super().__init__(model, guide, optim, loss, **kwargs)
+        self.renyi = isinstance(loss, RenyiELBO)
+        self.captured: list[Tensor] = []
+        self.stored: dict[str, Tensor] = {}
+        self.lowered = Lowered(
+            self._loss_and_grads,
+            lambda: self.captured,
+            name=f"SVI of {getattr(model, '__name__', type(model).__name__)}",
+            roots=(model, guide, loss),
+            how=lower,
+        )
+
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        """One gradient step; the loss as a number."""
+        if not self._holds_parameters():
+            self.lowered.forget()
+        loss = self.lowered(*args, **kwargs)
+        update.step(self.optim, self.captured)
+        for parameter in self.captured:
+            parameter.grad = None
+        if isinstance(loss, tuple):
+            return type(loss)(map(torch_item, loss))
+        return warn_if_nan(torch_item(loss), "loss")
+
+    def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
+        with poutine.trace(param_only=True) as capture, _Scales() as scales:
+            loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
+        if self.renyi and scales.found and self.lowered.how != "eager":
+            self.lowered.stay_eager(
+                "RenyiELBO puts the scale of a subsampled plate inside its log-mean-exp, so its "
+                "bound depends on the size of the data"
+            )
+        sites = capture.trace.nodes.values()
+        values: list[Any] = [site["value"] for site in sites]
+        found = {id(p): p for p in (value.unconstrained() for value in values)}
+        self.captured = list(found.values())
+        self.stored = dict(pyro.get_param_store().named_parameters())
+        return loss
+
+    def _holds_parameters(self) -> bool:
+        """Whether Pyro's store was not cleared, loaded or written to since."""
+        now = dict(pyro.get_param_store().named_parameters())
+        return all(now.get(name) is parameter for name, parameter in self.stored.items())
+
+
+class _Scales(Messenger):
+    """Whether any sample's log-density is scaled."""
+
+    found = False
+
+    def _pyro_post_sample(self, message: Any) -> None:
+        scale = message["scale"]
+        self.found |= isinstance(scale, Tensor) or scale != 1
+
+
+class _OfAll(pyro.optim.PyroOptim):
+    """One optimiser over all parameters, where Pyro expects one for each."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(type(optimizer), {})
+        self.optimizer = optimizer
+
+    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        self.optimizer.step(*args, **kwargs)

@@ -1,0 +1,128 @@
+"""Pyro's optimisers, one per parameter, stepped all at once on the same state."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from pyro.optim import PyroOptim
+from pyro.optim.clipped_adam import ClippedAdam
+from pyro.optim.optim import is_scheduler
+from torch import Tensor
+
+
+class _Owned(NamedTuple):
+    """A parameter that has a gradient, with what its optimiser keeps for it."""
+
+    parameter: Tensor
+    group: dict[str, Any]
+    state: dict[str, Any]
+
+    @property
+    def settings(self) -> list[tuple[str, Any]]:
+        """All of the group's numbers."""
+        return [(name, value) for name, value in self.group.items() if name != "params"]
+
+
+@torch.no_grad()
+def step(optim: PyroOptim, parameters: Iterable[Tensor]) -> None:
+    """As ``optim(parameters)``, in a few calls for all parameters where they have one kind.
+
+    Adam, AdamW and ClippedAdam are; others take their own steps one by one. Schedulers, clipping
+    per parameter and ``get_state`` see no difference.
+    """
+    parameters = [parameter for parameter in parameters if parameter.grad is not None]
+    optimizers = [_optimizer(optim, parameter) for parameter in parameters]
+    together = _TOGETHER.get(_one_kind(optimizers))
+    if together is None or not all(map(_has_state, optimizers, parameters)):
+        optim(parameters)
+        return
+    for parameter in parameters:
+        if optim.grad_clip[parameter] is not None:
+            optim.grad_clip[parameter](parameter)
+    owned = [
+        _Owned(parameter, optimizer.param_groups[0], optimizer.state[parameter])
+        for parameter, optimizer in zip(parameters, optimizers, strict=True)
+    ]
+    for _, group in groupby(owned, lambda one: one.settings):
+        together(list(group))
+
+
+def _optimizer(optim: PyroOptim, parameter: Tensor) -> Any:
+    found: Any = optim.optim_objs.get(parameter)
+    return found.optimizer if is_scheduler(found) else found
+
+
+def _one_kind(optimizers: Sequence[Any]) -> type | None:
+    kinds = set(map(type, optimizers))
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _has_state(optimizer: Any, parameter: Tensor) -> bool:
+    plain = not any(optimizer.param_groups[0].get(name) for name in _SPECIAL)
+    return plain and "exp_avg_sq" in optimizer.state[parameter]
+
+
+def _adam(owned: Sequence[_Owned]) -> None:
+    group = owned[0].group
+    parameters, gradients, states = _columns(owned)
+    steps = [state["step"] for state in states]
+    fused = torch._fused_adamw_ if group.get("decoupled_weight_decay") else torch._fused_adam_
+    torch._foreach_add_(steps, 1)
+    fused(
+        parameters,
+        gradients,
+        [state["exp_avg"] for state in states],
+        [state["exp_avg_sq"] for state in states],
+        [],
+        steps,
+        lr=group["lr"],
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def _clipped_adam(owned: Sequence[_Owned]) -> None:
+    for one in owned:
+        one.group["lr"] *= one.group["lrd"]
+        one.state["step"] += 1
+    group = owned[0].group
+    beta1, beta2 = group["betas"]
+    parameters, gradients, states = _columns(owned)
+    means = [state["exp_avg"] for state in states]
+    squares = [state["exp_avg_sq"] for state in states]
+    torch._foreach_clamp_min_(gradients, -group["clip_norm"])
+    torch._foreach_clamp_max_(gradients, group["clip_norm"])
+    if group["weight_decay"]:
+        gradients = torch._foreach_add(gradients, parameters, alpha=group["weight_decay"])
+    torch._foreach_lerp_(means, gradients, 1 - beta1)
+    if group["centered_variance"]:
+        gradients = torch._foreach_sub(gradients, means)
+    torch._foreach_mul_(squares, beta2)
+    torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta2)
+    scales = torch._foreach_sqrt(squares)
+    torch._foreach_add_(scales, group["eps"])
+    sizes = [-_step_size(group["lr"], beta1, beta2, state["step"]) for state in states]
+    torch._foreach_addcdiv_(parameters, means, scales, scalars=sizes)
+
+
+def _step_size(lr: float, beta1: float, beta2: float, step: int) -> float:
+    return lr * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+
+
+def _columns(owned: Sequence[_Owned]) -> tuple[list[Tensor], Any, list[dict[str, Any]]]:
+    parameters = [one.parameter for one in owned]
+    return parameters, [parameter.grad for parameter in parameters], [one.state for one in owned]
+
+
+_SPECIAL = ("amsgrad", "maximize", "capturable", "differentiable")
+_TOGETHER: dict[type | None, Callable[[Sequence[_Owned]], None]] = {
+    torch.optim.Adam: _adam,
+    torch.optim.AdamW: _adam,
+    ClippedAdam: _clipped_adam,
+}

@@ -1,0 +1,192 @@
+"""What Python keeps beside the tensors of a program: numbers, flags and what names refer to."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from probgen.lowering.recording import Unrecordable
+
+_SCALARS = (bool, int, float, complex, str, bytes, type(None))
+_LEAVES = (*_SCALARS, Tensor, type, ModuleType, BuiltinFunctionType)
+_LIBRARIES = {"torch", "pyro", "numpy", "builtins", "collections", "functools", "weakref"}
+_PARTS = {"training", "_parameters", "_buffers", "_modules"}
+_INTERNAL = vars(nn.Module()).keys() - _PARTS
+_LARGEST = 100
+_MISSING = object()
+
+
+class _Entry(NamedTuple):
+    get: Callable[[Any], Any]
+    put: Callable[[Any, Any], None]
+    key: Any
+    value: Any
+    name: str
+
+    def holds(self) -> bool:
+        """Whether the value is what it was."""
+        try:
+            now = self.get(self.key)
+        except (KeyError, IndexError, AttributeError, ValueError):
+            return False
+        if now is self.value:
+            return True
+        return type(now) is type(self.value) and isinstance(now, _SCALARS) and now == self.value
+
+
+class Watch:
+    """The values that programs reach through attributes, globals, closures and containers.
+
+    A recording is valid as long as they are what they were. Not seen: the contents of arrays, and
+    of lists and dicts longer than 100.
+
+    Args:
+        roots: functions, methods, modules, objects.
+
+    >>> class Model:
+    ...     scale = 1.0
+    ...     def __init__(self): self.depth = 2
+    >>> model = Model()
+    >>> watch = Watch(model)
+    >>> model.depth = 3
+    >>> watch.holds()
+    False
+    """
+
+    def __init__(self, *roots: Any) -> None:
+        self._seen: dict[int, Any] = {}
+        self.entries = [entry for root in roots for entry in self._walk(root)]
+        self.replaced: list[_Entry] = []
+
+    def holds(self) -> bool:
+        """Whether nothing has changed."""
+        return all(entry.holds() for entry in self.entries)
+
+    def restore(self) -> None:
+        """Put back what a run of the programs has changed; what it has created stays.
+
+        Raises:
+            Unrecordable: a number was changed, by which the next run may decide.
+        """
+        changed = [e for e in self.entries if e.value is not None and not e.holds()]
+        for entry in changed:
+            entry.put(entry.key, entry.value)
+        self.entries = [entry for entry in self.entries if entry not in changed]
+        self.replaced = [entry for entry in changed if isinstance(entry.value, Tensor)]
+        numbers = [entry.name for entry in changed if isinstance(entry.value, _SCALARS)]
+        if numbers:
+            raise Unrecordable(f"{numbers[0]} changes in every call: keep it in a buffer")
+
+    def check_used(self, tensors: Sequence[Tensor]) -> None:
+        """Raise if a call used a tensor and then put another in its place."""
+        used = set(map(id, tensors))
+        for entry in self.replaced:
+            if id(entry.value) in used:
+                raise Unrecordable(
+                    f"{entry.name} is replaced in every call: write to it in place, as to a buffer"
+                )
+
+    def _walk(self, value: Any) -> Iterator[_Entry]:
+        if isinstance(value, _LEAVES) or id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        for entry in _entries(value):
+            yield entry
+            yield from self._walk(entry.value)
+
+
+def _entries(value: Any) -> Iterator[_Entry]:
+    if isinstance(value, FunctionType):
+        yield from _of_function(value)
+    elif isinstance(value, MethodType):
+        yield from _attributes(value, "__self__", "__func__")
+    elif isinstance(value, partial):
+        yield from _attributes(value, "func", "args", "keywords")
+    elif isinstance(value, np.random.Generator):
+        bits = value.bit_generator
+        yield _state(lambda: bits.state, partial(setattr, bits, "state"))
+    elif isinstance(value, random.Random):
+        yield _state(value.getstate, value.setstate)
+    elif isinstance(value, list):
+        put = partial(_truncate, value)
+        yield _Entry(lambda _: len(value), put, None, len(value), "the length of a list")
+        yield from _of_container(value, "list")
+    elif isinstance(value, dict):
+        yield from _of_container(value, "dict")
+    elif isinstance(value, tuple):
+        yield from _of_container(list(value), "tuple")
+    elif isinstance(value, nn.Module) or _is_users(value):
+        yield from _of_object(value)
+
+
+def _of_function(function: Any) -> Iterator[_Entry]:
+    scope = function.__globals__
+    if not _is_library(scope.get("__name__", "")):
+        for name in sorted(scope.keys() & set(_names(function.__code__))):
+            yield _item(scope, name, name)
+    free = function.__code__.co_freevars
+    for name, cell in zip(free, function.__closure__ or (), strict=True):
+        yield from _of_cell(cell, name)
+    if "__wrapped__" in vars(function):
+        yield from _attributes(function, "__wrapped__")
+
+
+def _of_cell(cell: CellType, name: str) -> Iterator[_Entry]:
+    for entry in _attributes(cell, "cell_contents"):
+        yield entry._replace(name=name)
+
+
+def _state(read: Callable[[], Any], write: Callable[[Any], None]) -> _Entry:
+    state, name = read(), "a generator's state"
+    return _Entry(lambda _: str(read()), lambda *_: write(state), None, str(state), name)
+
+
+def _truncate(value: list[Any], _: None, length: int) -> None:
+    del value[length:]
+
+
+def _of_container(value: Any, name: str) -> Iterator[_Entry]:
+    if len(value) <= _LARGEST:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        for key in keys:
+            yield _item(value, key, f"{name}[{key!r}]")
+
+
+def _of_object(value: Any) -> Iterator[_Entry]:
+    attributes = vars(value)
+    hidden = _INTERNAL if isinstance(value, nn.Module) else ()
+    for key in [key for key in attributes if key not in hidden]:
+        yield _item(attributes, key, f"{type(value).__name__}.{key}")
+
+
+def _attributes(value: Any, *names: str) -> Iterator[_Entry]:
+    for name in names:
+        if hasattr(value, name):
+            get, put = partial(getattr, value), partial(setattr, value)
+            yield _Entry(get, put, name, getattr(value, name), name)
+
+
+def _item(container: Any, key: Any, name: str) -> _Entry:
+    return _Entry(container.__getitem__, container.__setitem__, key, container[key], name)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _is_users(value: Any) -> bool:
+    """Whether it is an object of a class that a library does not bring, or one of its losses."""
+    module = type(value).__module__ or ""
+    brought = _is_library(module) and not module.startswith("pyro.infer")
+    return hasattr(value, "__dict__") and not brought
+
+
+def _is_library(module: str) -> bool:
+    return module.partition(".")[0] in _LIBRARIES

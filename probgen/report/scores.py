@@ -1,0 +1,154 @@
+"""Scores of runs: in scores.json, in tables, and side by side."""
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+from probgen import checkpoint
+from probgen.checkpoint import CheckpointError
+from probgen.evaluation import ProtocolError, Score, likelihood
+from probgen.report.page import Table
+from probgen.run import Folder, RunError
+
+
+class Scored(Protocol):
+    """A run, or anything else that has a name and scores."""
+
+    @property
+    def name(self) -> str:
+        """What a table calls it."""
+
+    @property
+    def metrics(self) -> Sequence[Score]:
+        """Its scores."""
+
+
+def save_scores(
+    folder: str | Path, scores: likelihood.Scores, metrics: Sequence[Score] = ()
+) -> None:
+    """Write scores.json, each score with its unit, and their protocol.
+
+    Args:
+        folder: the run's.
+        scores: means over the test set.
+        metrics: others, each with its own protocol; they go with the weights that are there.
+    """
+    content: dict[str, Any] = {"protocol": scores.protocol, "scores": scores.values}
+    if metrics:
+        sha256 = Folder(folder).facts().get("weights_sha256")
+        facts = [one.facts for one in metrics]
+        content["metrics"] = {"weights_sha256": sha256, "scores": facts}
+    checkpoint.write(Path(folder) / "scores.json", checkpoint.to_json(content))
+
+
+def saved_metrics(folder: str | Path) -> tuple[Score, ...]:
+    """The metrics in scores.json, if they are of the weights that are there.
+
+    Raises:
+        EvaluationError: they are no scores.
+    """
+    path = Path(folder) / "scores.json"
+    if not path.is_file():
+        return ()
+    saved = checkpoint.read_json(path).get("metrics")
+    if not isinstance(saved, dict) or not isinstance(saved.get("scores"), list):
+        return ()
+    if saved.get("weights_sha256") != Folder(folder).facts().get("weights_sha256"):
+        return ()
+    return tuple(Score.read(facts) for facts in saved["scores"])
+
+
+def side_by_side(folders: Sequence[str | Path]) -> list[Table]:
+    """The means and the metrics of several runs' scores.json, a score a row and a run a column.
+
+    Raises:
+        ProtocolError: two scores of one name were not got in the same way.
+        RunError: a folder has no scores.json.
+    """
+    saved = [_read(Path(folder)) for folder in folders]
+    names = [Path(folder).resolve().name for folder in folders]
+    for name, one in zip(names, saved, strict=True):
+        if one["protocol"] != saved[0]["protocol"]:
+            raise ProtocolError(
+                f"these means cannot be compared: {names[0]} has {saved[0]['protocol']}, {name} "
+                f"{one['protocol']}"
+            )
+    means = Table(["mean per item", *names, "unit"], _means([one["scores"] for one in saved]))
+    metrics = [{one.name: one for one in saved_metrics(folder)} for folder in folders]
+    rows = [_beside(name, metrics) for name in dict.fromkeys(n for one in metrics for n in one)]
+    header = ["score", *names, "n", "variant", "features", "of"]
+    return [means, Table(header, rows)] if rows else [means]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "scores.json"
+    if not path.is_file():
+        raise RunError(f"{folder} has no scores.json: probgen evaluate {folder}")
+    saved = checkpoint.read_json(path)
+    if not all(isinstance(saved.get(name), dict) for name in ("protocol", "scores")):
+        raise CheckpointError(f"expected protocol and scores in {path}")
+    return saved
+
+
+def _means(scores: Sequence[dict[str, Any]]) -> list[list[str]]:
+    try:
+        return [
+            [
+                name,
+                *(pm(one[name]) if name in one else "–" for one in scores),
+                scores[0][name]["unit"],
+            ]
+            for name in scores[0]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"expected scores with mean and unit; got {error!r}") from error
+
+
+def _beside(name: str, metrics: Sequence[dict[str, Score]]) -> list[str]:
+    found = [one.get(name) for one in metrics]
+    known = [score for score in found if score is not None]
+    for score in known:
+        score.check_comparable(known[0])
+    values = ["–" if score is None else _with_interval(score) for score in found]
+    return [name, *values, *_protocol(known[0])]
+
+
+def pm(score: dict[str, Any]) -> str:
+    """Mean ± standard error."""
+    return f"{score['mean']:.2f} ± {score['standard_error']:.2f}"
+
+
+def metric_tables(runs: Sequence[Scored]) -> list[Table]:
+    """One table per way the metrics were got, a metric a row and a run a column."""
+
+    def protocols(run: Scored) -> str:
+        return json.dumps([one.protocol for one in run.metrics])
+
+    scored = sorted((run for run in runs if run.metrics), key=protocols)
+    return [_metric_table(list(group)) for _, group in groupby(scored, protocols)]
+
+
+def _metric_table(runs: list[Scored]) -> Table:
+    names = [run.name for run in runs] if len(runs) > 1 else ["value"]
+    header = ["score", *names, "n", "variant", "features", "of"]
+    rows = []
+    for same in zip(*(run.metrics for run in runs), strict=True):
+        rows.append([same[0].name, *map(_with_interval, same), *_protocol(same[0])])
+    levels = {one.level for run in runs for one in run.metrics if one.level}
+    confidence = ", ".join(f"{100 * level:g} %" for level in sorted(levels))
+    return Table(header, rows, f"In brackets: {confidence} interval." if levels else "")
+
+
+def _with_interval(score: Score) -> str:
+    value = f"{score.value:.4g}{f' {score.unit}' if score.unit else ''}"
+    if score.interval is None:
+        return value
+    low, high = (f"{bound:.4g}" for bound in score.interval)
+    return f"{value} ({low} to {high})"
+
+
+def _protocol(score: Score) -> list[str]:
+    n = ", ".join(f"{n:,}" for n in score.n)
+    return [n, score.variant or "–", score.extractor or "–", score.data or "–"]

@@ -1,0 +1,665 @@
+"""Lowered steps are the eager ones; what cannot be lowered says so and stays right."""
+
+import itertools
+import random
+import warnings
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.infer import RenyiELBO, Trace_ELBO
+from pyro_zoo import ZOO, arguments, by_hand
+from torch import nn
+from torch._inductor import config as inductor_config
+
+from probgen import control, data, lowering, models, nets, objectives, training
+from probgen.lowering import SVI, LoweringError, LoweringWarning, inductor
+from probgen.run import Folder
+
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
+
+
+@pytest.fixture(params=TOLERANCE, ids=["float32", "float64"])
+def tolerance(request):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(request.param)
+    yield TOLERANCE[request.param]
+    torch.set_default_dtype(before)
+
+
+def adam():
+    return pyro.optim.Adam({"lr": 0.01})
+
+
+def made(kind, name, optim=adam, **settings):
+    """An SVI of a program of the zoo, from a fixed state of store and generator."""
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    model, guide, loss = ZOO[name]()
+    return kind(model, guide, optim(), loss, **settings)
+
+
+def parameters():
+    return {n: p.detach().clone() for n, p in pyro.get_param_store().named_parameters()}
+
+
+def far(a, b):
+    return max(float((a[n] - b[n]).norm() / (1e-3 + b[n].norm())) for n in b)
+
+
+def steps(svi, args, n=4):
+    losses = [svi.step(*args) for _ in range(n)]
+    return losses, parameters()
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_lowered_step_is_the_eager_one(name, tolerance):
+    args = arguments(name)
+    losses, expected = steps(made(pyro.infer.SVI, name), args)
+    svi = made(SVI, name, lower="graph")
+    found, values = steps(svi, args)
+    assert svi.lowered.used == "graph"
+    assert found == pytest.approx(losses, rel=tolerance)
+    assert far(values, expected) < tolerance
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_gradients_are_the_eager_ones(name):
+    args = arguments(name)
+    svi = made(SVI, name, lower="graph")
+    steps(svi, args, 2)
+    state = torch.get_rng_state()
+    svi.lowered(*args)
+    found = {i: p.grad.clone() for i, p in enumerate(svi.captured) if p.grad is not None}
+    torch.set_rng_state(state)
+    for parameter in svi.captured:
+        parameter.grad = None
+    svi.loss_and_grads(svi.model, svi.guide, *args)
+    expected = {i: p.grad for i, p in enumerate(svi.captured) if p.grad is not None}
+    assert found.keys() == expected.keys()
+    assert far(found, expected) < 1e-6
+
+
+def test_the_noise_is_new_in_every_call():
+    noise = []
+
+    def program(x):
+        noise.append(x)
+        return dist.Normal(torch.zeros_like(x), 1.0).rsample()
+
+    lowered = lowering.Lowered(program, list, name="noise", roots=(), how="graph")
+    draws = torch.stack([lowered(torch.zeros(10)) for _ in range(1000)])
+    assert lowered.used == "graph"
+    assert len(noise) < 10
+    assert draws.mean(0).abs().max() < 5 / 1000**0.5
+    assert (draws.var(0) - 1).abs().max() < 5 * (2 / 1000) ** 0.5
+
+
+def conjugate(x):
+    loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", len(x)):
+        pyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+
+
+@pytest.mark.parametrize("lower", ["graph", "eager"])
+def test_the_posterior_is_the_exact_one(lower):
+    pyro.set_rng_seed(0)
+    x = torch.randn(9) + 2
+    svi = SVI(conjugate, by_hand, pyro.optim.ClippedAdam({"lr": 0.02}), Trace_ELBO(), lower=lower)
+    for step in range(2500):
+        if step == 1500:
+            for optimizer in svi.optim.optim_objs.values():
+                optimizer.param_groups[0]["lr"] = 0.002
+        svi.step(x)
+    assert pyro.param("q_loc").item() == pytest.approx(x.sum().item() / 10, abs=0.05)
+    assert pyro.param("q_scale").item() == pytest.approx(10**-0.5, abs=0.03)
+
+
+OPTIMS = {
+    "Adam": lambda: pyro.optim.Adam({"lr": 0.02, "weight_decay": 0.1}),
+    "AdamW": lambda: pyro.optim.AdamW({"lr": 0.02}),
+    "ClippedAdam": lambda: pyro.optim.ClippedAdam(
+        {"lr": 0.02, "lrd": 0.9, "clip_norm": 5.0, "weight_decay": 0.1}
+    ),
+    "centred": lambda: pyro.optim.ClippedAdam({"lr": 0.02, "centered_variance": True}),
+    "SGD": lambda: pyro.optim.SGD({"lr": 1e-4, "momentum": 0.9}),
+    "AMSGrad": lambda: pyro.optim.Adam({"lr": 0.02, "amsgrad": True}),
+    "clipped": lambda: pyro.optim.Adam({"lr": 0.02}, {"clip_norm": 1.0}),
+    "per parameter": lambda: pyro.optim.Adam(lambda name: {"lr": 0.1 if "loc" in name else 0.01}),
+    "schedule": lambda: pyro.optim.ExponentialLR(
+        {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.1}, "gamma": 0.5}
+    ),
+}
+
+
+@pytest.mark.parametrize("make", OPTIMS.values(), ids=OPTIMS)
+def test_optimisers_take_the_same_steps(make, tolerance):
+    results = []
+    for kind in (pyro.infer.SVI, SVI):
+        svi = made(kind, "hierarchical", make)
+        for _ in range(6):
+            svi.step(*arguments("hierarchical"))
+            if isinstance(svi.optim, pyro.optim.PyroOptim) and hasattr(svi.optim, "kwargs"):
+                svi.optim.step()
+        results.append((parameters(), svi.optim.get_state()))
+    (expected, state), (found, lowered_state) = results
+    assert far(found, expected) < 5 * tolerance
+    assert state.keys() == lowered_state.keys()
+
+
+def test_a_torch_optimiser_drives_all_parameters():
+    svi = made(SVI, "networks")
+    module = svi.model.__self__
+    svi = SVI(svi.model, svi.guide, torch.optim.Adam(module.parameters(), 0.01), Trace_ELBO())
+    before = [p.detach().clone() for p in module.parameters()]
+    for _ in range(3):
+        svi.step(*arguments("networks"))
+    assert svi.lowered.used == "graph"
+    assert not any(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+def eager_all_the_way(model, guide, args, match, n=5):
+    """Falls back with that one reason, and to Pyro's numbers."""
+    results = []
+    for kind in (pyro.infer.SVI, SVI):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        svi = kind(model(), guide, adam(), Trace_ELBO())
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            losses = [svi.step(*[x.clone() for x in args]) for _ in range(n)]
+        results.append(losses)
+    assert [type(w.message) for w in said] == [LoweringWarning]
+    assert match in str(said[0].message)
+    assert svi.lowered.used == "eager"
+    assert results[0] == pytest.approx(results[1], rel=1e-6)
+
+
+def observed(loc, x, scale=1.0):
+    with pyro.plate("data", len(x)):
+        pyro.sample("x", dist.Normal(loc, scale), obs=x)
+
+
+def asks():
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        observed(float(loc), x)
+
+    return model
+
+
+def branches():
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        observed(loc if loc > 0 else 2 * loc, x)
+
+    return model
+
+
+def lists():
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        observed(loc.tolist(), x)
+
+    return model
+
+
+def comes_and_goes():
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        if random.random() < 0.5:
+            pyro.sample("extra", dist.Normal(loc, 1.0), obs=loc.detach())
+        observed(loc, x)
+
+    return model
+
+
+def numpy_noise():
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        observed(loc + torch.as_tensor(np.random.normal()).float(), x)
+
+    return model
+
+
+def numpy_branch():
+    noise = np.random.default_rng(0)
+
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        observed(loc if noise.random() < 0.5 else 2 * loc, x)
+
+    return model
+
+
+def grows():
+    draws = []
+
+    def model(x):
+        draws.append(pyro.sample("loc", dist.Normal(0.0, 1.0)))
+        observed(draws[-1] * len(draws), x)
+
+    return model
+
+
+def own_generator():
+    generator = torch.Generator().manual_seed(0)
+
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        observed(loc + torch.randn((), generator=generator), x)
+
+    return model
+
+
+def counts():
+    calls = 0
+
+    def model(x):
+        nonlocal calls
+        calls += 1
+        observed(pyro.sample("loc", dist.Normal(0.0, 1.0)), x, scale=float(calls))
+
+    return model
+
+
+class Remembers:
+    def __init__(self):
+        self.mean = torch.zeros(())
+
+    def __call__(self, x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        self.mean = 0.9 * self.mean + 0.1 * loc.detach() + 1
+        observed(loc + self.mean, x)
+
+
+def overwrites():
+    def model(x):
+        x += 0.1
+        observed(pyro.sample("loc", dist.Normal(0.0, 1.0)), x)
+
+    return model
+
+
+def reseeds():
+    def model(x):
+        torch.manual_seed(3)
+        observed(pyro.sample("loc", dist.Normal(0.0, 1.0)) + torch.randn(()), x)
+
+    return model
+
+
+BAD = {
+    "float(z)": (asks, "asks the host for a value (test_lowering.py, line"),
+    "a sampled branch": (branches, "asks the host for a value (test_lowering.py, line"),
+    "tolist": (lists, "asks the host for a value (test_lowering.py, line"),
+    "a site that comes and goes": (comes_and_goes, "draws from Python's or NumPy's"),
+    "noise from NumPy": (numpy_noise, "draws from Python's or NumPy's"),
+    "a branch by NumPy": (numpy_branch, "a generator's state changes in every call"),
+    "a list that grows": (grows, "the length of a list changes in every call"),
+    "a generator of its own": (own_generator, "generator of its own"),
+    "a counter": (counts, "calls changes in every call"),
+    "state kept in Python": (Remembers, "Remembers.mean is replaced in every call"),
+    "an argument written to": (overwrites, "it writes to an argument"),
+    "a seed set inside": (reseeds, "gives other numbers"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_lowered_runs_eagerly_and_says_why(name):
+    model, match = BAD[name]
+    eager_all_the_way(model, by_hand, (torch.ones(3),), match)
+
+
+def test_a_renyi_bound_of_a_subsample_is_not_lowered():
+    model, guide, _ = ZOO["guide by hand"]()
+    svi = SVI(model, guide, adam(), RenyiELBO(num_particles=2))
+    with pytest.warns(LoweringWarning, match="bound depends on the size of the data"):
+        svi.step(*arguments("guide by hand"))
+    svi.step(*arguments("guide by hand"))
+    assert svi.lowered.used == "eager"
+
+
+@pytest.mark.parametrize("name", ["networks, ours", "subsampled"])
+def test_compiled_steps_are_the_eager_ones_up_to_rounding(name):
+    """Batch statistics are written, dropout and subsampling drawn as in the eager run."""
+    args = arguments(name)
+    losses, expected = steps(made(pyro.infer.SVI, name), args)
+    svi = made(SVI, name, lower="inductor")
+    found, values = steps(svi, args)
+    assert svi.lowered.used == "inductor"
+    assert found == pytest.approx(losses, rel=1e-5)
+    assert far(values, expected) < 1e-4
+    module = getattr(svi.model, "__self__", None)
+    if module is not None:
+        assert module.encoder[2].num_batches_tracked == 4
+        assert module.encoder[2].running_var.ne(1).all()
+
+
+def test_state_that_nothing_shows_is_found_by_the_second_recording():
+    flags = itertools.cycle([1.0, 2.0])
+
+    def model(x):
+        observed(pyro.sample("loc", dist.Normal(0.0, 1.0)) * next(flags), x)
+
+    svi = SVI(model, by_hand, adam(), Trace_ELBO())
+    svi.step(torch.ones(3))
+    with pytest.warns(LoweringWarning, match="two calls do different things"):
+        svi.step(torch.ones(3))
+
+
+def test_other_shapes_are_recorded_when_they_come():
+    svi = made(SVI, "mask and scale", lower="graph")
+    plain = made(pyro.infer.SVI, "mask and scale")
+    sizes = [40, 40, 40, 7, 40, 7]
+    x = arguments("mask and scale")[0]
+    results = []
+    for one in (svi, plain):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        results.append([one.step(x[:n]) for n in sizes])
+    assert results[0] == pytest.approx(results[1], rel=1e-6)
+    assert len(svi.lowered.replays) == 2
+
+
+def test_shapes_that_change_in_every_step_are_said_once():
+    svi, x = made(SVI, "mask and scale"), arguments("mask and scale")[0]
+    with pytest.warns(LoweringWarning, match="change in every step") as said:
+        losses = [svi.step(x[:n]) for n in (40, 39, 38, 37, 36, 35, 34)]
+    assert len(said) == 1
+    assert len(svi.lowered.replays) == 3
+    assert svi.step(x[:34]) != losses[-1]
+    assert len(svi.lowered.replays) == 4
+    plain = made(pyro.infer.SVI, "mask and scale")
+    expected = [plain.step(x[:n]) for n in (40, 39, 38, 37, 36, 35, 34)]
+    assert losses == pytest.approx(expected, rel=1e-6)
+
+
+class Weighted:
+    def __init__(self):
+        self.weight, self.data = 1.0, torch.ones(3)
+
+    def __call__(self):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        with pyro.poutine.scale(scale=self.weight):
+            observed(loc, self.data)
+
+    def guide(self):
+        by_hand(self.data)
+
+
+def test_what_is_changed_from_outside_is_seen():
+    def changed(kind):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        model = Weighted()
+        svi = kind(model, model.guide, adam(), Trace_ELBO())
+        losses = [svi.step() for _ in range(3)]
+        model.weight = 2.0
+        losses += [svi.step() for _ in range(2)]
+        model.data = torch.full((5,), 3.0)
+        losses += [svi.step() for _ in range(2)]
+        model.data.add_(1)
+        losses += [svi.step() for _ in range(2)]
+        pyro.clear_param_store()
+        return losses + [svi.step() for _ in range(2)], parameters(), svi
+
+    expected, values, _ = changed(pyro.infer.SVI)
+    found, ours, svi = changed(SVI)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert far(ours, values) < 1e-6
+    assert svi.lowered.used == "graph"
+
+
+def test_an_annealed_attribute_runs_eagerly_until_it_stays():
+    def annealed(kind):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        model = Weighted()
+        svi = kind(model, model.guide, adam(), Trace_ELBO())
+        losses = []
+        for step in range(14):
+            model.weight = min(1.0, 0.1 * (step + 1))
+            losses.append(svi.step())
+        return losses, svi
+
+    expected, _ = annealed(pyro.infer.SVI)
+    with pytest.warns(LoweringWarning, match="change in every step") as said:
+        found, svi = annealed(SVI)
+    assert len(said) == 1
+    assert found == pytest.approx(expected, rel=1e-6)
+    newest = next(iter(svi.lowered.replays.values()))[-1]
+    assert newest.calls >= 3
+
+
+def test_a_step_inside_a_handler_is_that_handlers():
+    def scaled(kind):
+        svi = made(kind, "delta")
+        args = arguments("delta")
+        losses = [svi.step(*args) for _ in range(3)]
+        with pyro.poutine.scale(scale=3.0):
+            losses.append(svi.step(*args))
+        return losses + [svi.step(*args)]
+
+    assert scaled(SVI) == pytest.approx(scaled(pyro.infer.SVI), rel=1e-6)
+
+
+@pytest.mark.parametrize("argument", [np.ones(3), torch.ones(3, requires_grad=True)])
+def test_arguments_that_a_recording_cannot_follow_are_named(argument):
+    def program(x):
+        return torch.as_tensor(x).sum()
+
+    lowered = lowering.Lowered(program, list, name="it", roots=())
+    lowered(argument)
+    with pytest.warns(LoweringWarning, match="argument"):
+        assert lowered(argument).item() == 3
+
+
+def test_a_value_that_only_arguments_decide_is_looked_at_again():
+    def model(x, lengths):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        observed(loc, x[: int(lengths.max())])
+
+    def guide(x, lengths):
+        by_hand(x)
+
+    def run(kind):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        svi = kind(model, guide, adam(), Trace_ELBO())
+        lengths = [torch.tensor(pair) for pair in ([2, 3], [2, 3], [3, 1], [1, 5], [2, 3])]
+        return [svi.step(torch.arange(6.0), each) for each in lengths], svi
+
+    expected, _ = run(pyro.infer.SVI)
+    found, svi = run(SVI)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert svi.lowered.used == "graph"
+
+
+def test_a_global_that_is_also_an_argument_stays_itself():
+    x = torch.ones(3)
+
+    def program(y):
+        return (x * y).sum()
+
+    lowered = lowering.Lowered(program, list, name="it", roots=(program,), how="graph")
+    assert [lowered(y).item() for y in (x, x, 2 * x, x)] == [3, 3, 6, 3]
+
+
+def test_literals_that_a_program_writes_to_are_new_in_every_call():
+    def program(x):
+        total = torch.tensor([0.0, 1.0])
+        total += x
+        return total
+
+    lowered = lowering.Lowered(program, list, name="it", roots=(), how="graph")
+    assert [lowered(torch.ones(2)).tolist() for _ in range(4)] == [[1, 2]] * 4
+
+
+def test_wrong_requests_are_named():
+    with pytest.raises(
+        LoweringError, match="lower one of auto, graph, inductor, eager; got 'jit'"
+    ):
+        made(SVI, "delta", lower="jit")
+    with pytest.raises(LoweringError, match="all parameters in Astray; got lost outside"):
+        lowering.lower(objectives.ELBO(), Astray(), torch.rand(5, 1, 8, 8))
+
+
+class Astray(nn.Module):
+    """Its parameter lives in Pyro's store alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nets_pair()
+
+    def model(self, x):
+        self.inner.model(x)
+
+    def guide(self, x):
+        pyro.param("lost", torch.zeros(()))
+        self.inner.guide(x)
+
+
+DIGITS, TEST = data.digits()
+
+
+def nets_pair(likelihood=None, conv=False):
+    torch.manual_seed(0)
+    if conv:
+        encoder = nets.conv_encoder(DIGITS.shape, 4, hidden=16)
+        return models.VAE(encoder, nets.conv_decoder(4, DIGITS.shape, hidden=16), likelihood)
+    encoder = nets.dense_encoder(DIGITS.shape, 4, (16,))
+    return models.VAE(encoder, nets.dense_decoder(4, DIGITS.shape, (16,)), likelihood)
+
+
+PAIRS = {
+    "Bernoulli": nets_pair,
+    "Gaussian": lambda: nets_pair(models.Gaussian(learned=True)),
+    "optimal Gaussian": lambda: nets_pair(models.OptimalGaussian()),
+    "convolutional": lambda: nets_pair(conv=True),
+    "double": lambda: nets_pair().double(),
+}
+OBJECTIVES = {
+    "ELBO": objectives.ELBO,
+    "particles": lambda: objectives.ELBO(num_particles=2, vectorize_particles=True),
+    "beta": lambda: objectives.BetaELBO(4.0),
+    "annealed": lambda: objectives.BetaELBO(control.Linear(0, 1, 10)),
+    "capacity": lambda: objectives.CapacityELBO(10.0, control.Linear(0.0, 5.0, 10)),
+    "free bits": lambda: objectives.FreeBitsELBO(0.5),
+    "controlled": lambda: objectives.ControlledELBO(target_kl=6.0),
+    "controlled to a schedule": lambda: objectives.ControlledELBO(control.Linear(2.0, 6.0, 10)),
+    "controlled by site": lambda: objectives.ControlledELBO({"z": 5.0}),
+    "GECO": lambda: objectives.GECO(tolerance=20.0),
+    "total correlation": lambda: objectives.TotalCorrelationELBO(beta=4.0),
+    "total correlation, weighted": lambda: objectives.TotalCorrelationELBO(
+        beta=4.0, estimator="weighted"
+    ),
+    "importance weighted": lambda: objectives.ImportanceWeightedELBO(5),
+}
+FITS = [(pair, "ELBO") for pair in PAIRS] + [("Bernoulli", name) for name in OBJECTIVES]
+
+
+def test_every_objective_is_among_them():
+    made = {type(make()).__name__ for make in OBJECTIVES.values()}
+    assert made == {name for name in objectives.__all__ if name.endswith("ELBO") or name == "GECO"}
+
+
+@pytest.mark.parametrize(("pair", "objective"), FITS)
+def test_fit_lowered_is_fit_eager_bit_for_bit(pair, objective):
+    runs = {}
+    for lower in ("eager", "graph"):
+        module = PAIRS[pair]()
+        history = training.fit(
+            module, OBJECTIVES[objective](), DIGITS, steps=15, clip_norm=5.0, lower=lower,
+            log_every=4, validation=TEST,
+        )  # fmt: skip
+        rows = [{k: v for k, v in r.items() if "second" not in k} for r in history.records]
+        runs[lower] = rows, [*module.state_dict().values()]
+    assert runs["eager"][0] == runs["graph"][0]
+    assert all(map(torch.equal, runs["eager"][1], runs["graph"][1]))
+
+
+def test_fit_compiled_is_fit_up_to_rounding(tmp_path):
+    runs = []
+    for lower in ("eager", "inductor"):
+        pair = nets_pair(models.OptimalGaussian())
+        folder = tmp_path / lower
+        settings = {"steps": 10, "lower": lower, "checkpoint": folder}
+        runs.append(training.fit(pair, objectives.ELBO(), DIGITS, **settings).records[-1])
+        assert Folder(folder).facts()["lowered"] == lower
+    for name in ("loss", "kl", "log_likelihood"):
+        assert runs[0][name] == pytest.approx(runs[1][name], rel=1e-5)
+
+
+def test_the_choice_is_kept_with_the_run(tmp_path):
+    settings = {"checkpoint": tmp_path, "resume": True}
+    for lower, steps in (("eager", 2), ("auto", 4)):
+        training.fit(nets_pair(), objectives.ELBO(), DIGITS, steps=steps, lower=lower, **settings)
+        assert Folder(tmp_path).facts()["lowered"] == "eager"
+    training.fit(nets_pair(), objectives.ELBO(), DIGITS, steps=6, lower="graph", **settings)
+    assert Folder(tmp_path).facts()["lowered"] == "graph"
+    with pytest.raises(training.TrainingError, match="lower auto, graph, inductor, eager"):
+        training.fit(nets_pair(), objectives.ELBO(), DIGITS, steps=1, lower="fast")
+
+
+def test_a_lowered_step_trains_its_pair_and_no_other():
+    pairs = [nets_pair(), nets_pair()]
+    x = DIGITS.batch(slice(50))[0]
+    state = torch.get_rng_state()
+    steps = [lowering.lower(objectives.ELBO(), pair, x, clip_norm=5.0) for pair in pairs]
+    assert torch.equal(torch.get_rng_state(), state)
+    untouched = nets_pair()
+    first, second = (list(pair.parameters()) for pair in pairs)
+    for _ in range(3):
+        assert steps[0](x).dim() == 0
+    assert not any(map(torch.equal, first, second))
+    assert all(map(torch.equal, second, untouched.parameters()))
+    svi = pyro.infer.SVI(pairs[1].model, pairs[1].guide, adam(), Trace_ELBO())
+    svi.step(x)
+    assert not any(map(torch.equal, second, untouched.parameters()))
+
+
+def test_auto_compiles_what_runs_long_enough(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(inductor, "compiled", lambda module, inputs: compiled.append(1) or module)
+    monkeypatch.setattr(inductor, "SECONDS", 1e-4)
+    monkeypatch.setattr(inductor, "SECONDS_PER_OPERATION", 0.0)
+    for steps, calls, expected in ((10, 5, 0), (20, 5, 1), (None, 13, 0), (None, 16, 1)):
+        compiled.clear()
+        lowered = lowering.Lowered(lambda x: x.exp(), list, name="it", roots=(), steps=steps)
+        for _ in range(calls):
+            lowered(torch.ones(3))
+        assert len(compiled) == expected
+        assert lowered.used == ("inductor" if expected else "graph")
+
+
+def test_no_compiler_is_said_once_and_the_graph_is_replayed():
+    lowered = lowering.Lowered(
+        lambda x: (x.exp() * 0.1234).sum(), list, name="it", roots=(), how="inductor"
+    )
+    config = {"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}
+    with inductor_config.patch(config), pytest.warns(LoweringWarning) as said:
+        values = [lowered(torch.ones(3)).item() for _ in range(4)]
+    assert len(said) == 1
+    assert "inductor does not compile it" in str(said[0].message)
+    assert values == pytest.approx([3 * 0.1234 * 2.718281828] * 4)
+    assert lowered.used == "graph"
+
+
+def test_gradients_that_compiling_would_merge_are_kept_apart():
+    a, b = (nn.Parameter(torch.ones(3)) for _ in range(2))
+
+    def program(x):
+        ((a + b) * x).sum().backward()
+        return x.sum()
+
+    lowered = lowering.Lowered(program, lambda: [a, b], name="it", roots=(), how="inductor")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LoweringWarning)
+        for _ in range(3):
+            a.grad = b.grad = None
+            lowered(torch.full((3,), 2.0))
+    a.grad.mul_(10)
+    assert b.grad.tolist() == [2, 2, 2]
