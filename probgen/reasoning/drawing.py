@@ -231,7 +231,8 @@ def svg(drawn: Picture) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="{left:.1f} {top:.1f} {width:.1f} {height:.1f}" '
-        f'style="max-width:100%;height:auto;background:#fff" font-family="sans-serif" font-size="14">'
+        f'style="max-width:100%;height:auto;background:#fff" font-family="sans-serif" '
+        f'font-size="14">'
         f"{''.join(parts)}</svg>"
     )
 
