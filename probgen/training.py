@@ -478,7 +478,8 @@ class _Run:
                 self._try_last(rest)
             if self.validation is not None:
                 objective = self.objective.over(len(self.validation))
-                self._tried(objective, self.validation, likelihood.BATCH_SIZE)
+                with pyro.validation_enabled(False):
+                    self._tried(objective, self.validation, likelihood.BATCH_SIZE)
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         owned = {id(parameter) for parameter in self.module.parameters()}
         for name, parameter in registered.items():

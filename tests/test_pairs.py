@@ -201,8 +201,12 @@ def test_half_precision_gives_almost_the_loss(name, pair, batch):
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
-def test_the_likelihood_of_a_set_can_be_estimated(pair):
+def test_the_likelihood_of_a_set_can_be_estimated(name, pair):
     few = data.digits()[1].take(torch.arange(3))
+    if name.startswith("autoencoder"):
+        with pytest.raises(evaluation.EvaluationError, match="prior over 'z'; it is flat"):
+            evaluation.likelihood.nll(pair, few, k=4)
+        return
     assert evaluation.likelihood.nll(pair, few, k=4).details["log_evidence"].shape == (3,)
 
 

@@ -127,6 +127,12 @@ def test_the_floor_is_what_a_perfect_generator_scores():
         fid.floor(real, 1001)
 
 
+def test_features_are_as_long_as_their_rows():
+    real = features.Features(normal(60, 3), "net 0123")
+    assert len(real) == 60
+    assert fid.floor(real, len(real) // 2).n == (30, 30)
+
+
 def test_fid_per_class():
     labels = torch.arange(300) % 3
     x = normal(300, 4)

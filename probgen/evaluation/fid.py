@@ -39,9 +39,10 @@ class Statistics:
     @classmethod
     def of(cls, features: Table) -> "Statistics":
         """Those of rows (N, d), one or more."""
-        x, extractor = table(features, at_least=1)
+        known = table(features, at_least=1)
+        x = known.values
         centred = x - x.mean(0)
-        return cls(len(x), x.mean(0), centred.T @ centred, extractor)
+        return cls(len(x), x.mean(0), centred.T @ centred, known.extractor)
 
     def __add__(self, other: "Statistics") -> "Statistics":
         """Chan, Golub and LeVeque, The American Statistician 37 (1983), eq. 2.1."""
@@ -148,11 +149,12 @@ def floor(real: Table, n: int, *, seed: int = 0, interval: float | None = None) 
     >>> float(floor(x, 500)) < 0.1
     True
     """
-    x, extractor = table(real)
+    known = table(real)
+    x = known.values
     if not 2 <= n <= len(x) // 2:
         raise EvaluationError(f"expected n from 2 to {len(x) // 2}, half of the rows; got {n}")
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    parts = [Features(x[order[i : i + n]], extractor) for i in (0, n)]
+    parts = [Features(x[order[i : i + n]], known.extractor) for i in (0, n)]
     return replace(score(*parts, interval=interval), seed=seed)
 
 

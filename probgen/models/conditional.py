@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from probgen.models.vae import VAE, ModelError
 
@@ -51,7 +50,8 @@ class LabelledDecoder(nn.Module):
         """The decoder's output; without a label the values are zero."""
         label = z.new_zeros(*z.shape[:-1], self.classes)
         if y is not None:
-            label = one_hot(y, self.classes).to(z.dtype).expand_as(label)
+            each = torch.arange(self.classes, device=z.device)  # one_hot would ask the host
+            label = (y[..., None] == each).to(z.dtype).expand_as(label)
         return self.decoder(torch.cat([z, label], dim=-1))
 
 

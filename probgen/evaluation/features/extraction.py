@@ -9,8 +9,9 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,14 +30,19 @@ What has a method ``embed``, as ``Classifier`` and ``Inception`` do, is asked fo
 """
 
 
-class Features(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Features:
     """Rows of features, and the name and hash of what they were got with.
 
-    Metrics take them, or bare arrays (N, d); two of different extractors are refused.
+    Metrics take them, or bare arrays (N, d); two of different extractors are refused. Their
+    length is the number of rows.
     """
 
     values: Tensor
     extractor: str = ""
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 Table = Features | Tensor | np.ndarray
@@ -123,8 +129,8 @@ def table(features: Table, at_least: int = 2) -> Features:
     Raises:
         EvaluationError: as for ``matched``.
     """
-    values, extractor = features if isinstance(features, Features) else (features, "")
-    values = torch.as_tensor(values).detach()
+    given = features if isinstance(features, Features) else Features(torch.as_tensor(features))
+    values = torch.as_tensor(given.values).detach()
     if values.dim() != 2 or values.shape[1] < 1 or values.is_complex():
         raise EvaluationError(f"expected features (N, d); got {tuple(values.shape)}")
     if len(values) < at_least:
@@ -133,7 +139,7 @@ def table(features: Table, at_least: int = 2) -> Features:
     if not values.isfinite().all():
         row = int((~values.isfinite().all(1)).nonzero()[0])
         raise EvaluationError(f"expected finite features; got NaN or infinity in row {row}")
-    return Features(values, extractor)
+    return Features(values, given.extractor)
 
 
 def sha256_of(module: nn.Module) -> str:
