@@ -275,6 +275,14 @@ def test_two_protocols_never_share_a_table(runs):
     assert path.read_text().count("Protocol:") == 2
 
 
+def test_a_word_that_an_older_recipe_lacks_is_no_difference(runs, tmp_path):
+    first, second = (report.load(folder) for folder in runs)
+    older = {name: value for name, value in first.facts["recipe"].items() if name != "noise"}
+    first = first._replace(facts=first.facts | {"recipe": older})
+    found = read(report.compare(tmp_path / "both", [first, second]))
+    assert "noise 0" in found.text.partition("The same in all:")[2]
+
+
 def test_runs_on_other_items_share_no_table_and_no_pictures(tmp_path):
     """Two draws of one set have its name and their size in common; binarised it has all."""
     runs = []

@@ -383,7 +383,8 @@ def _text(value: Any) -> str:
 
 
 def _differences(runs: Sequence[Run]) -> Table:
-    recipes = [run.facts.get("recipe") or {} for run in runs]
+    found = [run.facts.get("recipe") for run in runs]
+    recipes = [recipe.DEFAULTS | one if one else {} for one in found]
     names = list(dict.fromkeys(name for one in recipes for name in one))
     differ = [n for n in names if len({json.dumps(one.get(n)) for one in recipes}) > 1]
     same = [f"{n.replace('_', ' ')} {_text(recipes[0][n])}" for n in names if n not in differ]
