@@ -316,7 +316,7 @@ def test_scores_without_features_ask_for_no_extractor(probgen, tmp_path):
     assert probgen("train", "vae", *words, "--out", run)[0] == 0
     status, _, err = probgen("evaluate", run, "--metrics", "fid,mig", "--interval", 0)
     assert status == 2
-    assert "no fid: no classifier for dsprites is shipped" in err
+    assert "no fid: no classifier for dsprites (rendered) is shipped" in err
     saved = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
     assert [one["name"] for one in saved] == ["MIG"]
 
