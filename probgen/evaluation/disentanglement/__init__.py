@@ -9,8 +9,14 @@ from probgen.evaluation.disentanglement.chance import floor
 from probgen.evaluation.disentanglement.information import mig, modularity
 from probgen.evaluation.disentanglement.interventions import beta_vae, factor_vae
 from probgen.evaluation.disentanglement.probes import dci, explicitness, sap
+from probgen.evaluation.disentanglement.unsupervised import (
+    gaussian_total_correlation,
+    gaussian_wasserstein_correlation,
+    latent_information,
+)
 
 __all__ = [
-    "beta_vae", "dci", "explicitness", "factor_vae", "floor", "mig", "mig_aggregate",
+    "beta_vae", "dci", "explicitness", "factor_vae", "floor", "gaussian_total_correlation",
+    "gaussian_wasserstein_correlation", "latent_information", "mig", "mig_aggregate",
     "modularity", "sap",
 ]  # fmt: skip

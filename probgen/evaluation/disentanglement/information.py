@@ -74,7 +74,7 @@ def mig(
     warn_of_one(table)
 
     def statistic(table: Table) -> Found:
-        found = _information(table, bins, quantiles)
+        found = information(table, bins, quantiles)
         share = gaps(found.mutual) / np.where(found.entropies > 0, found.entropies, 1)
         return float(share.mean()), {**_details(found), "gaps": share}
 
@@ -124,7 +124,7 @@ def modularity(
     table = _read(codes, factors, bins, quantiles, least=2)
 
     def statistic(table: Table) -> Found:
-        found = _information(table, bins, quantiles)
+        found = information(table, bins, quantiles)
         per_latent = _modularities(found.mutual)
         return float(per_latent.mean()), {**_details(found), "per_latent": per_latent}
 
@@ -167,10 +167,11 @@ def _modularities(mutual: np.ndarray) -> np.ndarray:
     return np.where(greatest > 0, 1 - rest / np.where(greatest > 0, greatest, 1), 0.0)
 
 
-def _information(table: Table, bins: int, quantiles: bool) -> Information:
+def information(table: Table, bins: int, quantiles: bool = False) -> Information:
+    """Of every binned latent and every factor."""
     sizes = table.factors.max(0) + 1
     mutual = np.empty((table.codes.shape[1], len(sizes)))
-    binned = [_binned(c, _edges(c, bins, quantiles)) for c in table.codes.T]
+    binned = [in_bins(c, bins, quantiles) for c in table.codes.T]
     entropies = [entropy(np.bincount(column)) for column in table.factors.T]
     for group in _groups(sizes):
         together = np.ravel_multi_index(table.factors[:, group].T, sizes[group])
@@ -212,6 +213,11 @@ def _groups(sizes: Sequence[int]) -> Iterator[list[int]]:
             group = []
         group.append(factor)
     yield group
+
+
+def in_bins(column: np.ndarray, bins: int, quantiles: bool = False) -> np.ndarray:
+    """The bin of each value, from 0."""
+    return _binned(column, _edges(column, bins, quantiles))
 
 
 def _edges(column: np.ndarray, bins: int, quantiles: bool) -> np.ndarray:
