@@ -36,6 +36,7 @@ class SVI(pyro.infer.SVI):
     ...     loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
     ...     with pyro.plate("data", len(x)):
     ...         pyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+    >>> pyro.set_rng_seed(0)
     >>> guide = pyro.infer.autoguide.AutoNormal(model)
     >>> svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.03}), pyro.infer.Trace_ELBO())
     >>> losses = [svi.step(torch.tensor([1.0, 3.0, 2.0])) for _ in range(500)]
