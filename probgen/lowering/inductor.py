@@ -13,7 +13,7 @@ logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # no GPU
 OPTIONS = {"config_patches": {"fallback_random": True}}
 """Noise from PyTorch's generators, so that a compiled step draws what an eager one would."""
 SECONDS, SECONDS_PER_OPERATION, SAVED_PER_OPERATION = 3.0, 0.02, 4e-6
-"""Time to compile, and time saved per step, as measured on two CPU cores."""
+"""Time to compile and time saved per step, rough figures for two CPU cores."""
 
 
 class CompileError(ValueError):
