@@ -470,3 +470,21 @@ def test_two_vaes_and_a_copy_train_under_plain_svi_in_one_process():
         last = [svi.step(X) for _ in range(50)][-1]
         assert all(moved(pair, before))
         assert last < first_loss
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_a_prior_without_a_density_is_named(validation):
+    class Improper(dist.Normal):
+        def log_prob(self, value):
+            raise NotImplementedError
+
+    def model():
+        pyro.sample("z", Improper(0.0, 1.0))
+        pyro.sample("x", dist.Normal(0.0, 1.0), obs=torch.tensor(1.0))
+
+    def guide():
+        pyro.sample("z", dist.LogNormal(0.0, 1.0))
+
+    with pyro.validation_enabled(validation):
+        with pytest.raises(objectives.ObjectiveError, match="site 'z'; Improper has none at"):
+            objectives.ELBO().loss(model, guide)

@@ -253,7 +253,13 @@ def _auxiliary(site: Site) -> bool:
 def log_density(site: Any) -> Tensor:
     """Log-density at the site's value, kept where a Pyro trace keeps it."""
     if "unscaled_log_prob" not in site:
-        log_prob = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
+        try:
+            log_prob = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
+        except NotImplementedError as error:
+            raise ObjectiveError(
+                f"expected a log-density at the site {site['name']!r}; "
+                f"{type(site['fn']).__name__} has none at {site['value']}: give it log_prob"
+            ) from error
         site["unscaled_log_prob"] = log_prob
     return site["unscaled_log_prob"]
 

@@ -14,7 +14,14 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_site_shape
 from torch import Tensor, nn
 
-from probgen.objectives.decomposition import ObjectiveError, Program, Terms, of_traces, samples
+from probgen.objectives.decomposition import (
+    ObjectiveError,
+    Program,
+    Terms,
+    log_density,
+    of_traces,
+    samples,
+)
 
 
 def terms(model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
@@ -199,6 +206,8 @@ def _check_numbers(terms: Terms) -> None:
 
 def _check_shapes(*traces: Any, max_plate_nesting: Any) -> None:
     for trace in traces:
+        for site in samples(trace):
+            log_density(site)  # names the site that has none
         trace.compute_log_prob()
         for site in samples(trace):
             check_site_shape(site, max_plate_nesting)
