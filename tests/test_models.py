@@ -2,11 +2,13 @@
 
 import math
 
+import pyro.distributions as dist
 import pytest
 import torch
 from torch import nn
 
 from probgen import models, nets
+from probgen.models.prior import GaussianMixture
 
 SHAPES = [(1, 8, 8), (3, 9, 15), (1, 28, 28), (2, 64, 33)]
 ENCODERS = {"dense": nets.dense_encoder, "conv": nets.conv_encoder}
@@ -238,6 +240,21 @@ def test_a_flow_prior_starts_at_the_normal_one_and_keeps_no_old_density():
     before.sum().backward()
     torch.optim.SGD(flow.parameters(), lr=1e-3).step()
     assert (flow().log_prob(z) != before).all()
+
+
+def test_a_mixture_is_its_components_summed():
+    """Also far from the origin with small scales, where expanded squares cancel."""
+    torch.manual_seed(0)
+    loc, log_scale, logits = 20 + torch.randn(6, 3), torch.randn(6, 3) - 3, torch.randn(6)
+    ours = GaussianMixture(loc, log_scale, logits)
+    parts = dist.Normal(loc.double(), log_scale.double().exp()).to_event(1)
+    exact = dist.MixtureSameFamily(dist.Categorical(logits=logits.double()), parts)
+    z = exact.sample((50, 4)).float()
+    torch.testing.assert_close(ours.log_prob(z).double(), exact.log_prob(z), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(ours.expand((4,)).log_prob(z), ours.log_prob(z))
+    many = ours.sample((200_000,)).double()
+    torch.testing.assert_close(many.mean(0), exact.mean, rtol=0, atol=0.02)
+    torch.testing.assert_close(many.var(0), exact.variance, rtol=0.02, atol=0)
 
 
 def test_the_vampprior_is_the_mixture_of_the_posteriors():

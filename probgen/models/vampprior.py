@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
-from probgen.models.prior import mixture
+from probgen.models.prior import GaussianMixture
 from probgen.models.vae import VAE, ModelError
 
 LOG_SCALE = (-3.0, 1.0)
@@ -98,7 +98,7 @@ class VampPriorVAE(VAE):
     def prior(self) -> dist.TorchDistribution:
         """p(z), the mixture of q(z | u_k)."""
         loc, log_scale = self._code(self.latent_prior())
-        return mixture(loc, log_scale, loc.new_zeros(len(loc)))
+        return GaussianMixture(loc, log_scale, loc.new_zeros(len(loc)))
 
     def _check_start(self, x: Tensor) -> None:
         self._check(x)
