@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from probgen import models, nets
+from probgen import data, models, nets, objectives, training
 from probgen.models.prior import GaussianMixture
+from probgen.run import Folder
 
 SHAPES = [(1, 8, 8), (3, 9, 15), (1, 28, 28), (2, 64, 33)]
 ENCODERS = {"dense": nets.dense_encoder, "conv": nets.conv_encoder}
@@ -334,8 +335,6 @@ def test_a_code_that_was_never_used_stays_where_it_was():
 
 
 def test_a_collapsed_codebook_is_warned_of():
-    from probgen import data, objectives, training
-
     torch.manual_seed(0)
     encoder, decoder = nets.grid_encoder((1, 8, 8), 4), nets.grid_decoder(4, (1, 8, 8))
     vq = models.VQVAE(encoder, decoder, codes=64, revive=0.0)
@@ -386,3 +385,18 @@ def test_the_density_of_codes_is_that_of_a_gaussian_where_they_are_one():
     drawn = density().sample((5_000,))
     torch.testing.assert_close(drawn.mean(0), codes.mean(0), rtol=0, atol=0.15)
     torch.testing.assert_close(drawn.T.cov(), codes.T.cov(), rtol=0.1, atol=0.05)
+
+
+def test_training_ends_with_the_density_of_the_codes(tmp_path):
+    train, _ = data.digits()
+    torch.manual_seed(0)
+    encoder = nets.dense_encoder(train.shape, 4, parts=1)
+    pair = models.Autoencoder(encoder, nets.dense_decoder(4, train.shape), components=3)
+    with pytest.raises(models.vae.ModelError, match="no density of codes"):
+        pair.sample(2)
+    training.fit(pair, objectives.ELBO(), train, epochs=2, checkpoint=tmp_path, device="cpu")
+    codes = pair.encode(train.batch(slice(None))[0]).mean.detach()
+    again = models.autoencoder.Density(4, 3).fit(codes, seed=0)
+    torch.testing.assert_close(pair.density().log_prob(codes), again().log_prob(codes))
+    kept = Folder(tmp_path).read_weights(pair)
+    assert torch.equal(kept["latent_prior.loc"], pair.density.loc)
