@@ -258,6 +258,20 @@ def test_a_mixture_is_its_components_summed():
     torch.testing.assert_close(many.var(0), exact.variance, rtol=0.02, atol=0)
 
 
+def test_a_prior_per_class_is_that_classes_mixture():
+    torch.manual_seed(0)
+    prior, y = models.MixturePrior(2, 3, classes=4), torch.tensor([2, 0, 2])
+    torch.nn.init.normal_(prior.logits)
+    z = torch.randn(3, 2)
+    for row, label, found in zip(z, y, prior(y).log_prob(z), strict=True):
+        own = slice(3 * label, 3 * label + 3)
+        alone = GaussianMixture(prior.loc[own], prior.log_scale[own], prior.logits[own])
+        torch.testing.assert_close(found, alone.log_prob(row))
+    drawn = prior(torch.tensor(2)).expand((50_000,)).sample()
+    weights = prior.logits[6:9].softmax(0)
+    torch.testing.assert_close(drawn.mean(0), weights @ prior.loc[6:9], rtol=0, atol=0.03)
+
+
 def test_the_vampprior_is_the_mixture_of_the_posteriors():
     u, z = torch.rand(5, 1, 8, 8), torch.randn(7, 3)
     vae = models.VampPriorVAE(

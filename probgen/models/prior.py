@@ -37,33 +37,48 @@ class StandardNormal(nn.Module):
 class MixturePrior(nn.Module):
     """Mixture of Gaussians with learned weights, means and diagonal scales.
 
-    p(z) = sum_k w_k N(z; mu_k, diag(sigma_k^2))
+    p(z) = sum_k w_k N(z; mu_k, diag(sigma_k^2)), or p(z | y) with as many components per class
 
     Its KL from a Gaussian has no closed form: the objectives take one sample.
 
     Args:
         latent: dimensions of z.
-        components: number of Gaussians; their means start as draws from N(0, I).
+        components: number of Gaussians (per class); their means start as draws from N(0, I).
+        classes: number of classes, for p(z | y); None for p(z).
 
     Raises:
         PriorError: a size below 1.
 
-    Source: Dilokthanakul et al. 2016, Deep unsupervised clustering with Gaussian mixture VAEs.
+    Source: Dilokthanakul et al. 2016, Deep unsupervised clustering with Gaussian mixture VAEs;
+    a prior given what is known: Sohn et al. 2015, equation 4.
 
     >>> MixturePrior(2, components=5)().sample((3,)).shape
     torch.Size([3, 2])
+    >>> MixturePrior(2, components=5, classes=10)(torch.tensor([0, 7])).sample().shape
+    torch.Size([2, 2])
     """
 
-    def __init__(self, latent: int, components: int = 50) -> None:
+    def __init__(self, latent: int, components: int = 50, classes: int | None = None) -> None:
         super().__init__()
         self.latent, size = _at_least("latent", latent, 1), _at_least("components", components, 1)
-        self.logits = nn.Parameter(torch.zeros(size))
-        self.loc = nn.Parameter(torch.randn(size, latent))
-        self.log_scale = nn.Parameter(torch.zeros(size, latent))
+        self.classes = classes
+        every = size if classes is None else size * _at_least("classes", classes, 1)
+        self.logits = nn.Parameter(torch.zeros(every))
+        self.loc = nn.Parameter(torch.randn(every, latent))
+        self.log_scale = nn.Parameter(torch.zeros(every, latent))
 
-    def forward(self) -> dist.TorchDistribution:
-        """The distribution."""
-        return GaussianMixture(self.loc, self.log_scale, self.logits)
+    def forward(self, y: Tensor | None = None) -> dist.TorchDistribution:
+        """p(z); with classes p(z | y), its batch shape that of the labels ``y``."""
+        logits = self.logits if self.classes is None else self._of_class(y, self.classes)
+        return GaussianMixture(self.loc, self.log_scale, logits)
+
+    def _of_class(self, y: Tensor | None, classes: int) -> Tensor:
+        """The logits (*y.shape, K), those of other classes' components at -infinity."""
+        if y is None:
+            raise PriorError("expected labels y for a prior per class; got none")
+        each = torch.arange(classes, device=y.device)
+        own = (y[..., None] == each).repeat_interleave(len(self.logits) // classes, -1)
+        return self.logits.masked_fill(~own, -math.inf)
 
 
 class Coupling(nn.Module):
@@ -170,7 +185,7 @@ class FlowPrior(nn.Module):
 
 
 class GaussianMixture(dist.TorchDistribution):
-    """Mixture of diagonal Gaussians from loc, log_scale (K, latent) and logits (K).
+    """Mixture of diagonal Gaussians from loc, log_scale (K, latent) and logits (..., K).
 
     Its squares are expanded, so that two matrix products serve all components:
 
@@ -185,7 +200,8 @@ class GaussianMixture(dist.TorchDistribution):
 
     def __init__(self, loc: Tensor, log_scale: Tensor, logits: Tensor, batch: Any = ()) -> None:
         self.loc, self.log_scale, self.logits = loc, log_scale, logits
-        super().__init__(torch.Size(batch), loc.shape[-1:], validate_args=False)
+        shape = torch.broadcast_shapes(torch.Size(batch), logits.shape[:-1])
+        super().__init__(shape, loc.shape[-1:], validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "GaussianMixture":
         """The same for batches."""
@@ -206,7 +222,8 @@ class GaussianMixture(dist.TorchDistribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Points (*sample_shape, ..., latent)."""
         shape = self._extended_shape(torch.Size(sample_shape))
-        chosen = dist.Categorical(logits=self.logits).sample(shape[:-1])
+        logits = self.logits.expand(*shape[:-1], -1)
+        chosen = dist.Categorical(logits=logits).sample()
         return torch.normal(self.loc[chosen], self.log_scale.exp()[chosen])
 
 

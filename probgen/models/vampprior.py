@@ -95,7 +95,7 @@ class VampPriorVAE(VAE):
         self._check_start(x)
         self.latent_prior.start_at(x)  # type: ignore[operator]
 
-    def prior(self) -> dist.TorchDistribution:
+    def prior(self, y: Tensor | None = None) -> dist.TorchDistribution:
         """p(z), the mixture of q(z | u_k)."""
         loc, log_scale = self._code(self.latent_prior())
         return GaussianMixture(loc, log_scale, loc.new_zeros(len(loc)))
