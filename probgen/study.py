@@ -105,10 +105,12 @@ def write(
     table: Sequence[Row],
     figures: Mapping[str, Figure],
     measured: Mapping[str, Mapping[str, Score]] | None = None,
+    budget: float = 30,
 ) -> None:
     """NAME.json with the table, scores and recipes, and NAME/ with the figures.
 
-    ``measured`` holds more scores of each run, by its name.
+    ``measured`` holds more scores of each run, by its name; ``budget`` is how many minutes the
+    defaults may take on two idle cores, printed beside what training took.
     """
     more = measured or {}
     details = {
@@ -123,7 +125,10 @@ def write(
         }
         for run in runs
     }
-    content = {"table": [dict(row) for row in table], "runs": details}
+    seconds = sum(run["seconds"] for run in details.values())
+    print(f"\n{seconds / 60:.1f} minutes of training; budget of the defaults: {budget:g} minutes")
+    took = {"budget_minutes": budget, "training_minutes": seconds / 60}
+    content = took | {"table": [dict(row) for row in table], "runs": details}
     checkpoint.write(out / f"{name}.json", checkpoint.to_json(content))
     for title, figure in figures.items():
         checkpoint.write(out / name / f"{title}.png", report.figures.to_png(figure))
