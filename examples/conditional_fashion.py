@@ -3,10 +3,10 @@
 python examples/conditional_fashion.py           # 30 minutes at most on two idle cores
 python examples/conditional_fashion.py --quick   # the same on a few digits, in seconds
 
-Once with sigma^2 = 1/2 and z ~ N(0, I); once with the sigma of the greatest likelihood a
-latent of 16 dimensions and a learned mixture as the prior, p(z) or p(z | y). Runs go to runs/conditional_fashion, each in the
-format of `probgen train`: an interrupted study goes on where it stopped. Numbers and figures go to
-docs/results.
+Once with sigma^2 = 1/2 and z ~ N(0, I); once with the sigma of the greatest likelihood, 16 latent
+dimensions, and a learned mixture as the prior, p(z) or p(z | y). Runs go to
+runs/conditional_fashion, each in the format of `probgen train`: an interrupted study goes on where
+it stopped. Numbers and figures go to docs/results.
 """
 
 import math
