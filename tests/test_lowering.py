@@ -9,7 +9,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import RenyiELBO, Trace_ELBO
+from pyro.infer import Trace_ELBO
 from pyro_zoo import ZOO, arguments, by_hand
 from torch import nn
 from torch._inductor import config as inductor_config
@@ -311,15 +311,6 @@ BAD = {
 def test_what_cannot_be_lowered_runs_eagerly_and_says_why(name):
     model, match = BAD[name]
     eager_all_the_way(model, by_hand, (torch.ones(3),), match)
-
-
-def test_a_renyi_bound_of_a_subsample_is_not_lowered():
-    model, guide, _ = ZOO["guide by hand"]()
-    svi = SVI(model, guide, adam(), RenyiELBO(num_particles=2))
-    with pytest.warns(LoweringWarning, match="bound depends on the size of the data"):
-        svi.step(*arguments("guide by hand"))
-    svi.step(*arguments("guide by hand"))
-    assert svi.lowered.used == "eager"
 
 
 @pytest.mark.parametrize("name", ["networks, ours", "subsampled"])

@@ -8,12 +8,12 @@ import torch
 from pyro import poutine
 from pyro.infer import RenyiELBO
 from pyro.infer.util import torch_item
-from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 from torch import Tensor
 
 from probgen.lowering import update
 from probgen.lowering.lowered import How, Lowered
+from probgen.lowering.renyi import Renyi
 
 
 class SVI(pyro.infer.SVI):
@@ -27,7 +27,8 @@ class SVI(pyro.infer.SVI):
         model: Pyro program.
         guide: its guide, autoguides included.
         optim: a ``pyro.optim`` optimiser, or a ``torch.optim`` one over all parameters.
-        loss: a Pyro ELBO, one of ``objectives``, or a function as ``pyro.infer.SVI`` takes it.
+        loss: a Pyro ELBO, one of ``objectives``, or a function as ``pyro.infer.SVI`` takes it;
+            ``RenyiELBO`` is corrected, see ``lowering.renyi``.
         lower: "graph" replays PyTorch's kernels, "inductor" compiles them, "auto" the second
             after as many steps as pay for it, "eager" is Pyro.
 
@@ -56,8 +57,8 @@ class SVI(pyro.infer.SVI):
     ) -> None:
         if isinstance(optim, torch.optim.Optimizer):
             optim = _OfAll(optim)
+        loss = Renyi(loss) if type(loss) is RenyiELBO else loss
         super().__init__(model, guide, optim, loss, **kwargs)
-        self.renyi = isinstance(loss, RenyiELBO)
         self.captured: list[Tensor] = []
         self.stored: dict[str, Tensor] = {}
         self.lowered = Lowered(
@@ -81,13 +82,8 @@ class SVI(pyro.infer.SVI):
         return warn_if_nan(torch_item(loss), "loss")
 
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
-        with poutine.trace(param_only=True) as capture, _Scales() as scales:
+        with poutine.trace(param_only=True) as capture:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
-        if self.renyi and scales.found and self.lowered.how != "eager":
-            self.lowered.stay_eager(
-                "RenyiELBO puts the scale of a subsampled plate inside its log-mean-exp, so its "
-                "bound depends on the size of the data"
-            )
         sites = capture.trace.nodes.values()
         values: list[Any] = [site["value"] for site in sites]
         found = {id(p): p for p in (value.unconstrained() for value in values)}
@@ -99,16 +95,6 @@ class SVI(pyro.infer.SVI):
         """Whether Pyro's store was not cleared, loaded or written to since."""
         now = dict(pyro.get_param_store().named_parameters())
         return all(now.get(name) is parameter for name, parameter in self.stored.items())
-
-
-class _Scales(Messenger):
-    """Whether any sample's log-density is scaled."""
-
-    found = False
-
-    def _pyro_post_sample(self, message: Any) -> None:
-        scale = message["scale"]
-        self.found |= isinstance(scale, Tensor) or scale != 1
 
 
 class _OfAll(pyro.optim.PyroOptim):
