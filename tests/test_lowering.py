@@ -82,6 +82,36 @@ def test_gradients_are_the_eager_ones(name):
     assert far(found, expected) < 1e-6
 
 
+@pytest.mark.parametrize("name", ZOO)
+def test_a_lowered_evaluation_is_the_eager_one_and_leaves_no_trace(name):
+    args = arguments(name)
+    plain, svi = made(pyro.infer.SVI, name), None
+    expected = [plain.evaluate_loss(*args) for _ in range(4)]
+    svi = made(SVI, name, lower="graph")
+    found = [svi.evaluate_loss(*args) for _ in range(4)]
+    assert svi.evaluation.used == "graph"
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert svi.lowered.used == "eager"
+    assert all(p.grad is None for p in svi.evaluated)
+    assert svi.optim.optim_objs == {}
+
+
+def test_evaluations_between_steps_see_the_parameters_and_keep_gradients():
+    def mixed(kind):
+        svi, (x,) = made(kind, "mask and scale"), arguments("mask and scale")
+        losses = []
+        for _ in range(4):
+            losses += [svi.step(x), svi.evaluate_loss(x)]
+        parameter = next(iter(pyro.get_param_store().named_parameters()))[1]
+        parameter.grad = torch.ones_like(parameter)
+        losses += [svi.evaluate_loss(x[:9]) for _ in range(3)]
+        assert torch.equal(parameter.grad, torch.ones_like(parameter))
+        pyro.clear_param_store()
+        return losses + [svi.evaluate_loss(x) for _ in range(3)]
+
+    assert mixed(SVI) == pytest.approx(mixed(pyro.infer.SVI), rel=1e-6)
+
+
 def test_the_noise_is_new_in_every_call():
     noise = []
 

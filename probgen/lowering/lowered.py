@@ -42,8 +42,8 @@ class Lowered:
     ``program`` itself is called, and one ``LoweringWarning`` says why.
 
     Args:
-        program: gives tensors (nested as it likes), and gradients in the ``.grad`` of the
-            parameters, which is None before.
+        program: gives tensors (nested as it likes), and gradients, if any, in the ``.grad`` of
+            the parameters, which is None before.
         parameters: what it differentiates by, as known after the first call.
         name: what a warning calls it.
         roots: functions and objects it is made of, watched for changes.
@@ -118,7 +118,7 @@ class Lowered:
             self.stay_eager(str(refusal))
             return None
         except Exception as error:  # the eager run will show it, if it is the program's own
-            self.stay_eager(f"recording it failed: {error}")
+            self.stay_eager(f"recording it failed: {type(error).__name__}: {_first_line(error)}")
             return None
         if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
             self._compile(replay, call)
@@ -195,6 +195,10 @@ class _Call(NamedTuple):
 
 
 _TENSOR = object()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "")
 
 
 def _surroundings() -> tuple[Any, ...]:
@@ -316,6 +320,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
 
 def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
     results: list[_Result] = []
+    before = [(parameter, parameter.grad) for parameter in lowered.parameters()]
 
     def program(*tensors: Tensor) -> list[Tensor]:
         parameters = lowered.parameters()
@@ -332,8 +337,8 @@ def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
     try:
         return record(program, call.tensors, lowered.parameters()), results[-1]
     finally:
-        for parameter in lowered.parameters():
-            parameter.grad = None
+        for parameter, gradient in [(p, None) for p in lowered.parameters()] + before:
+            parameter.grad = gradient
 
 
 def _difference(a: Recording, x: _Result, b: Recording, y: _Result) -> str:

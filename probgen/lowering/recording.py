@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import torch
 from pyro.infer.util import Dice
+from pyro.ops.provenance import detach_provenance
 from pyro.util import warn_if_inf, warn_if_nan
 from torch import Tensor, fx
 from torch.overrides import TorchFunctionMode
@@ -248,7 +249,7 @@ class _PythonReads(TorchFunctionMode):
     ) -> Any:
         caller = sys._getframe(1)
         if func is Tensor.item and _module(caller).startswith("pyro.infer."):
-            return args[0].detach()
+            return detach_provenance(args[0]).detach()
         if caller.f_code is Dice.compute_expectation.__code__:
             if func is Tensor.all:
                 return False

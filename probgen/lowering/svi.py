@@ -59,42 +59,64 @@ class SVI(pyro.infer.SVI):
             optim = _OfAll(optim)
         loss = Renyi(loss) if type(loss) is RenyiELBO else loss
         super().__init__(model, guide, optim, loss, **kwargs)
+        name = getattr(model, "__name__", type(model).__name__)
+        roots = (model, guide, loss)
         self.captured: list[Tensor] = []
         self.stored: dict[str, Tensor] = {}
         self.lowered = Lowered(
-            self._loss_and_grads,
-            lambda: self.captured,
-            name=f"SVI of {getattr(model, '__name__', type(model).__name__)}",
-            roots=(model, guide, loss),
+            self._loss_and_grads, lambda: self.captured, name=f"SVI of {name}", roots=roots,
             how=lower,
+        )  # fmt: skip
+        self.evaluated: list[Tensor] = []
+        self.evaluation = Lowered(
+            self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots, how=lower
         )
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """One gradient step; the loss as a number."""
-        if not self._holds_parameters():
-            self.lowered.forget()
+        self._follow_store()
         loss = self.lowered(*args, **kwargs)
         update.step(self.optim, self.captured)
         for parameter in self.captured:
             parameter.grad = None
-        if isinstance(loss, tuple):
-            return type(loss)(map(torch_item, loss))
-        return warn_if_nan(torch_item(loss), "loss")
+        return _number(loss)
+
+    def evaluate_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """The loss as a number; nothing is updated."""
+        self._follow_store()
+        return _number(self.evaluation(*args, **kwargs))
 
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
         with poutine.trace(param_only=True) as capture:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
-        sites = capture.trace.nodes.values()
-        values: list[Any] = [site["value"] for site in sites]
-        found = {id(p): p for p in (value.unconstrained() for value in values)}
-        self.captured = list(found.values())
-        self.stored = dict(pyro.get_param_store().named_parameters())
+        self.captured = self._parameters(capture)
         return loss
 
-    def _holds_parameters(self) -> bool:
-        """Whether Pyro's store was not cleared, loaded or written to since."""
+    def _loss(self, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad(), poutine.trace(param_only=True) as capture:
+            loss = self.loss(self.model, self.guide, *args, **kwargs)
+        self.evaluated = self._parameters(capture)
+        return loss
+
+    def _parameters(self, capture: Any) -> list[Tensor]:
+        self.stored = dict(pyro.get_param_store().named_parameters())
+        sites = capture.trace.nodes.values()
+        values: list[Any] = [site["value"] for site in sites]
+        return list({id(p): p for p in (value.unconstrained() for value in values)}.values())
+
+    def _follow_store(self) -> None:
+        """Start anew where Pyro's store was cleared, loaded or written to."""
         now = dict(pyro.get_param_store().named_parameters())
-        return all(now.get(name) is parameter for name, parameter in self.stored.items())
+        if any(now.get(name) is not parameter for name, parameter in self.stored.items()):
+            self.lowered.forget()
+            self.evaluation.forget()
+            self.stored = {}
+
+
+def _number(loss: Any) -> Any:
+    if isinstance(loss, tuple):
+        return type(loss)(map(torch_item, loss))
+    return warn_if_nan(torch_item(loss), "loss")
 
 
 class _OfAll(pyro.optim.PyroOptim):
