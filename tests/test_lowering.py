@@ -16,6 +16,7 @@ from torch._inductor import config as inductor_config
 
 from probgen import control, data, lowering, models, nets, objectives, training
 from probgen.lowering import SVI, LoweringError, LoweringWarning, inductor
+from probgen.lowering.recording import record
 from probgen.run import Folder
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
@@ -647,13 +648,34 @@ def test_auto_compiles_what_runs_long_enough(monkeypatch):
     monkeypatch.setattr(inductor, "compiled", lambda module, inputs: compiled.append(1) or module)
     monkeypatch.setattr(inductor, "SECONDS", 1e-4)
     monkeypatch.setattr(inductor, "SECONDS_PER_OPERATION", 0.0)
-    for steps, calls, expected in ((10, 5, 0), (20, 5, 1), (None, 13, 0), (None, 16, 1)):
+    for steps, calls, expected in ((22, 5, 0), (23, 5, 1), (None, 24, 0), (None, 26, 1)):
         compiled.clear()
         lowered = lowering.Lowered(lambda x: x.exp(), list, name="it", roots=(), steps=steps)
         for _ in range(calls):
             lowered(torch.ones(3))
         assert len(compiled) == expected
         assert lowered.used == ("inductor" if expected else "graph")
+
+
+def test_compiling_pays_by_operations_and_by_bytes_and_not_for_convolutions():
+    def several(n):
+        def program(x):
+            for _ in range(n):
+                x = x.sin()
+            return [x]
+
+        return program
+
+    def steps(program, *arguments):
+        return inductor.break_even(record(program, arguments).module(), arguments)
+
+    small, large = torch.ones(10), torch.ones(1_000_000)
+    assert steps(several(10), small) > 50_000
+    assert 2000 < steps(several(1000), small) < 5000
+    assert steps(several(10), large) < 1000
+    image, kernel = torch.ones(1, 1, 8, 8), torch.ones(1, 1, 3, 3)
+    assert steps(lambda x, w: [torch.conv2d(x, w)], image, kernel) == float("inf")
+    assert steps(several(1000), small.to("meta")) == float("inf")
 
 
 def test_no_compiler_is_said_once_and_the_graph_is_replayed():

@@ -23,6 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 aten = torch.ops.aten
+WRITES = "bytes"
+"""Where a node says how much an operation writes that can be fused with others."""
 _WRITTEN_UNSAID = {
     aten.native_batch_norm.default: (3, 4),
     aten.cudnn_batch_norm.default: (3, 4),
@@ -145,6 +147,8 @@ class _Recorder(TorchDispatchMode):
         self._save_before_writing(func, args, kwargs)
         result = func(*args, **kwargs)
         node = self.graph.call_function(func, *nodes)
+        if torch.Tag.pointwise in func.tags and isinstance(result, Tensor):
+            node.meta[WRITES] = result.nbytes
         origin = self._origin(func, tensors)
         self._note(result, node, origin, {_storage(tensor) for tensor in tensors})
         return result
