@@ -84,6 +84,12 @@ class Lowered:
             self._compile(replay, call)
         return replay(call.tensors)
 
+    def recorded(self, *args: Any, **kwargs: Any) -> "_Replay | None":
+        """What a call with these arguments would replay, if it was recorded before."""
+        if self.how == "eager" or not self.started or _PYRO_STACK:
+            return None
+        return self._known(_Call.of(args, kwargs))
+
     def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Record these arguments' kind now, without any effect."""
         self.started = True

@@ -67,6 +67,8 @@ def _has_state(optimizer: Any, parameter: Tensor) -> bool:
 def _adam(owned: Sequence[_Owned]) -> None:
     group = owned[0].group
     parameters, gradients, states = _columns(owned)
+    for parameter, state in zip(parameters, states, strict=True):
+        state["step"] = state["step"].to(parameter.device)  # CUDA's fused kernel counts there
     steps = [state["step"] for state in states]
     fused = torch._fused_adamw_ if group.get("decoupled_weight_decay") else torch._fused_adam_
     torch._foreach_add_(steps, 1)
