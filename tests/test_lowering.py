@@ -344,6 +344,73 @@ def test_what_cannot_be_lowered_runs_eagerly_and_says_why(name):
     eager_all_the_way(model, by_hand, (torch.ones(3),), match)
 
 
+class Asking(Trace_ELBO):
+    """An objective that decides by its own value."""
+
+    def loss_and_grads(self, model, guide, *args, **kwargs):
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+        (loss if loss.item() > 0 else 2 * loss).backward()
+        return loss.detach()
+
+
+def test_an_objective_that_asks_the_host_runs_eagerly():
+    def losses(kind):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        svi = kind(conjugate, by_hand, adam(), Asking())
+        return [svi.step(torch.ones(3)) for _ in range(4)]
+
+    with pytest.warns(LoweringWarning, match=r"for a value \(test_lowering.py, line") as said:
+        found = losses(SVI)
+    assert len(said) == 1
+    assert found == pytest.approx(losses(pyro.infer.SVI), rel=1e-6)
+
+
+def test_parameters_that_appear_with_a_shape_are_trained():
+    def guide(x):
+        loc = pyro.param(f"loc_{len(x)}", torch.zeros(()))
+        pyro.sample("loc", dist.Normal(loc, 1.0))
+
+    def run(kind):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        svi = kind(conjugate, guide, adam(), Trace_ELBO())
+        return [svi.step(torch.ones(n)) for n in (3, 3, 4, 3, 4, 4, 4)], parameters()
+
+    expected, values = run(pyro.infer.SVI)
+    found, ours = run(SVI)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert ours.keys() == values.keys()
+    assert far(ours, values) < 1e-6
+
+
+def test_an_operation_without_a_kernel_here_fails_as_in_pyro():
+    @torch.library.custom_op("probgen_tests::elsewhere", mutates_args=(), device_types="cuda")
+    def elsewhere(x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    def model(x):
+        observed(pyro.sample("loc", dist.Normal(0.0, 1.0)), elsewhere(x))
+
+    for kind in (pyro.infer.SVI, SVI):
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        with pytest.raises(NotImplementedError, match="elsewhere"):
+            svi.step(torch.ones(3))
+
+
+def test_an_operation_that_inductor_does_not_know_leaves_the_graph():
+    @torch.library.custom_op("probgen_tests::twice", mutates_args=())
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    lowered = lowering.Lowered(
+        lambda x: twice(x).sum(), list, name="it", roots=(), how="inductor"
+    )  # fmt: skip
+    with pytest.warns(LoweringWarning, match="inductor does not compile it") as said:
+        values = [lowered(torch.ones(3)).item() for _ in range(4)]
+    assert (len(said), lowered.used, values) == (1, "graph", [6.0] * 4)
+
+
 @pytest.mark.parametrize("name", ["networks, ours", "subsampled"])
 def test_compiled_steps_are_the_eager_ones_up_to_rounding(name):
     """Batch statistics are written, dropout and subsampling drawn as in the eager run."""

@@ -4,6 +4,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -176,7 +177,10 @@ class _Call(NamedTuple):
 
     @classmethod
     def of(cls, args: Any, kwargs: Any) -> "_Call":
-        leaves, spec = tree_flatten((args, kwargs))
+        if not kwargs and all(isinstance(arg, Tensor) for arg in args):
+            leaves, spec = list(args), _flat(len(args))  # the common call, without a walk
+        else:
+            leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
         kinds = tuple((type(o), o if isinstance(o, _PLAIN) else None) for o in others)
@@ -201,6 +205,11 @@ class _Call(NamedTuple):
 
 
 _TENSOR = object()
+
+
+@cache
+def _flat(n: int) -> TreeSpec:
+    return tree_flatten(((0,) * n, {}))[1]
 
 
 def _first_line(error: Exception) -> str:

@@ -89,20 +89,21 @@ class SVI(pyro.infer.SVI):
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
         with poutine.trace(param_only=True) as capture:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
-        self.captured = self._parameters(capture)
+        self.captured = self._with(self.captured, capture)
         return loss
 
     def _loss(self, *args: Any, **kwargs: Any) -> Any:
         with torch.no_grad(), poutine.trace(param_only=True) as capture:
             loss = self.loss(self.model, self.guide, *args, **kwargs)
-        self.evaluated = self._parameters(capture)
+        self.evaluated = self._with(self.evaluated, capture)
         return loss
 
-    def _parameters(self, capture: Any) -> list[Tensor]:
+    def _with(self, known: list[Tensor], capture: Any) -> list[Tensor]:
+        """All parameters so far: a replay moves those of its own recording, not of the last."""
         self.stored = dict(pyro.get_param_store().named_parameters())
         sites = capture.trace.nodes.values()
-        values: list[Any] = [site["value"] for site in sites]
-        return list({id(p): p for p in (value.unconstrained() for value in values)}.values())
+        found = [*known, *(site["value"].unconstrained() for site in sites)]
+        return list({id(parameter): parameter for parameter in found}.values())
 
     def _follow_store(self) -> None:
         """Start anew where Pyro's store was cleared, loaded or written to."""
@@ -110,7 +111,7 @@ class SVI(pyro.infer.SVI):
         if any(now.get(name) is not parameter for name, parameter in self.stored.items()):
             self.lowered.forget()
             self.evaluation.forget()
-            self.stored = {}
+            self.stored, self.captured, self.evaluated = {}, [], []
 
 
 def _number(loss: Any) -> Any:
