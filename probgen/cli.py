@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from probgen.data import Set
     from probgen.evaluation import Score
     from probgen.evaluation.likelihood import Scores
+    from probgen.lowering import How
     from probgen.scoring import Evidence
 
 app = typer.Typer(
@@ -33,6 +34,13 @@ cli_reasoning.register(app)
 
 RunFolder = Annotated[Path, typer.Argument(help="A run's folder, as given to train --out.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA if there is any), cpu, cuda, cuda:1 ...")]
+Lower = Annotated[
+    Literal["auto", "graph", "inductor", "eager"],
+    typer.Option(
+        help="How steps run: recorded and replayed (graph), compiled too (inductor), neither "
+        "(eager), or what the length of the run pays for (auto).",
+    ),
+]
 DataOption = Annotated[
     str,
     typer.Option(
@@ -179,6 +187,7 @@ def train(
     ] = "float32",
     seed: Annotated[int, _training_option("Of the split, weights, batches and samples.")] = 0,
     device: Device = "auto",
+    lower: Lower = "auto",
     tensorboard: TensorBoard = False,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder.", show_default="runs/MODEL-DATA")
@@ -194,7 +203,8 @@ def train(
     given = locals()
     folder = out or Path("runs") / f"{model}-{Path(data).resolve().name}"
     images = None if data in DATA else Path(data)
-    _train({name: given[name] for name in DEFAULTS}, folder, images, device, tensorboard)
+    recipe = {name: given[name] for name in DEFAULTS}
+    _train(recipe, folder, images, device, lower, tensorboard)
 
 
 @app.command()
@@ -203,12 +213,13 @@ def resume(
     epochs: Annotated[int | None, typer.Option(help="A new total of epochs.")] = None,
     data: OtherData = None,
     device: Device = "auto",
+    lower: Lower = "auto",
     tensorboard: TensorBoard = False,
 ) -> None:
     """Go on with a run that was stopped, or train a finished one for more epochs."""
     recipe = recipes.read(folder)
     recipe["epochs"] = recipe["epochs"] if epochs is None else epochs
-    _train(recipe, folder, data, device, tensorboard, resume=True)
+    _train(recipe, folder, data, device, lower, tensorboard, resume=True)
 
 
 @app.command()
@@ -371,6 +382,7 @@ def _train(
     folder: Path,
     images: Path | None,
     device: str,
+    lower: "How",
     tensorboard: bool,
     resume: bool = False,
 ) -> None:
@@ -379,7 +391,8 @@ def _train(
 
     log = history.tensorboard(folder / "tensorboard") if tensorboard else None
     try:
-        done = recipes.train(recipe, folder, images=images, device=device, resume=resume, log=log)
+        settings: Any = {"device": device, "lower": lower, "resume": resume, "log": log}
+        done = recipes.train(recipe, folder, images=images, **settings)
     except training.Interrupted as stop:
         print(f"probgen: {stop}", file=sys.stderr)
         raise typer.Exit(130) from None

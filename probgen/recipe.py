@@ -155,7 +155,7 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
         recipe: ``DEFAULTS`` with changes.
         folder: the run's folder.
         images: the data, where they are a folder of images.
-        settings: others of ``training.fit``: device, resume, log, show.
+        settings: others of ``training.fit``: device, lower, resume, log, show.
     """
     from probgen import training
 

@@ -21,7 +21,7 @@ from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
 from probgen.evaluation import likelihood
 from probgen.history import History, Measured, Meter, NonFiniteError, Record, measured
-from probgen.lowering import HOW, How, Lowered
+from probgen.lowering import HOW, Captured, How, Lowered
 from probgen.objectives import ELBO, Pair, Terms
 from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
 
@@ -244,6 +244,8 @@ class _Run:
             how=self.settings.lower,
             steps=self.total,
         )
+        keep = self.settings.log_every
+        self.updates = Captured(self.gradients, self._finish_update, self.optimizer, keep)
         self.fixed = self._fixed()
         self.environments = [environment()]
         self.recipe = recipe
@@ -348,14 +350,18 @@ class _Run:
         return measured(loss, terms, self.objective.weights())
 
     def _update(self, index: Tensor) -> None:
-        step = self.gradients(index)
+        values = self.updates(index)
+        self.meter.add(self.measured._replace(values=values))
+        self.images += len(index)
+        self.step += 1
+
+    def _finish_update(self, step: Measured) -> Tensor:
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.meter.add(step)
-        self.images += len(index)
-        self.step += 1
+        self.measured = step
+        return step.values
 
     def _at_boundary(self) -> bool:
         at_epoch = self.step % self.epoch_steps == 0
@@ -465,6 +471,7 @@ class _Run:
             "recipe": self.recipe,
             "settings": asdict(self.settings),
             "lowered": self.gradients.used,
+            "captured": self.updates.used,
             "run": self.fixed,
             "environments": self.environments,
         }

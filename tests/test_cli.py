@@ -89,6 +89,20 @@ def test_resume_trains_for_more_epochs_as_if_in_one_go(probgen, run, tmp_path):
     assert parts["weights_sha256"] == whole["weights_sha256"]
 
 
+def test_how_steps_run_is_no_part_of_the_recipe(probgen, tmp_path):
+    runs = {}
+    for lower in ("eager", "graph"):
+        folder = tmp_path / lower
+        assert probgen(*QUICK, "--epochs", 1, "--lower", lower, "--out", folder)[0] == 0
+        runs[lower] = checkpoint.read_json(folder / "run.json")
+        assert runs[lower]["lowered"] == lower
+    for name in ("recipe", "weights_sha256"):
+        assert runs["eager"][name] == runs["graph"][name]
+    assert probgen("resume", tmp_path / "eager", "--epochs", 2, "--lower", "graph")[0] == 0
+    assert checkpoint.read_json(tmp_path / "eager" / "run.json")["lowered"] == "graph"
+    assert probgen(*QUICK, "--lower", "jit", "--out", tmp_path / "jit")[0] == 2
+
+
 def test_a_folder_of_images_is_a_data_set(probgen, tmp_path):
     pixels = np.random.default_rng(0)
     for name in "ab":

@@ -265,3 +265,19 @@ def test_fit_trains_and_validates_by_the_bound():
     elbos = history.series("validation_elbo")[1]
     assert losses[1] < losses[0]
     assert all(-loss > elbo for loss, elbo in zip(losses, elbos, strict=True))
+
+
+def test_all_samples_are_of_the_same_subsample():
+    """The data are far apart: a sample of another datum would have no weight at all."""
+    x = 100.0 * torch.arange(50)
+
+    def program(observed):
+        with pyro.plate("data", 50, subsample_size=5) as index:
+            z = pyro.sample("z", dist.Normal(x[index], 1.0))
+            if observed:
+                pyro.sample("x", dist.Normal(z, 1.0), obs=x[index])
+
+    exact = dist.Normal(0.0, 2**0.5).log_prob(torch.tensor(0.0)).item()
+    objective = objectives.ImportanceWeightedELBO(500, vectorize_particles=False)
+    terms = objective.terms(lambda: program(True), lambda: program(False))
+    assert terms.estimates["bound"].tolist() == pytest.approx([exact] * 5, abs=0.2)

@@ -9,13 +9,14 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import RenyiELBO, Trace_ELBO
+from pyro.infer import Trace_ELBO
 from pyro_zoo import ZOO, arguments, by_hand
 from torch import nn
 from torch._inductor import config as inductor_config
 
 from probgen import control, data, lowering, models, nets, objectives, training
 from probgen.lowering import SVI, LoweringError, LoweringWarning, inductor
+from probgen.lowering.recording import record
 from probgen.run import Folder
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
@@ -80,6 +81,36 @@ def test_gradients_are_the_eager_ones(name):
     expected = {i: p.grad for i, p in enumerate(svi.captured) if p.grad is not None}
     assert found.keys() == expected.keys()
     assert far(found, expected) < 1e-6
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_lowered_evaluation_is_the_eager_one_and_leaves_no_trace(name):
+    args = arguments(name)
+    plain, svi = made(pyro.infer.SVI, name), None
+    expected = [plain.evaluate_loss(*args) for _ in range(4)]
+    svi = made(SVI, name, lower="graph")
+    found = [svi.evaluate_loss(*args) for _ in range(4)]
+    assert svi.evaluation.used == "graph"
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert svi.lowered.used == "eager"
+    assert all(p.grad is None for p in svi.evaluated)
+    assert svi.optim.optim_objs == {}
+
+
+def test_evaluations_between_steps_see_the_parameters_and_keep_gradients():
+    def mixed(kind):
+        svi, (x,) = made(kind, "mask and scale"), arguments("mask and scale")
+        losses = []
+        for _ in range(4):
+            losses += [svi.step(x), svi.evaluate_loss(x)]
+        parameter = next(iter(pyro.get_param_store().named_parameters()))[1]
+        parameter.grad = torch.ones_like(parameter)
+        losses += [svi.evaluate_loss(x[:9]) for _ in range(3)]
+        assert torch.equal(parameter.grad, torch.ones_like(parameter))
+        pyro.clear_param_store()
+        return losses + [svi.evaluate_loss(x) for _ in range(3)]
+
+    assert mixed(SVI) == pytest.approx(mixed(pyro.infer.SVI), rel=1e-6)
 
 
 def test_the_noise_is_new_in_every_call():
@@ -313,13 +344,71 @@ def test_what_cannot_be_lowered_runs_eagerly_and_says_why(name):
     eager_all_the_way(model, by_hand, (torch.ones(3),), match)
 
 
-def test_a_renyi_bound_of_a_subsample_is_not_lowered():
-    model, guide, _ = ZOO["guide by hand"]()
-    svi = SVI(model, guide, adam(), RenyiELBO(num_particles=2))
-    with pytest.warns(LoweringWarning, match="bound depends on the size of the data"):
-        svi.step(*arguments("guide by hand"))
-    svi.step(*arguments("guide by hand"))
-    assert svi.lowered.used == "eager"
+class Asking(Trace_ELBO):
+    """An objective that decides by its own value."""
+
+    def loss_and_grads(self, model, guide, *args, **kwargs):
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+        (loss if loss.item() > 0 else 2 * loss).backward()
+        return loss.detach()
+
+
+def test_an_objective_that_asks_the_host_runs_eagerly():
+    def losses(kind):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        svi = kind(conjugate, by_hand, adam(), Asking())
+        return [svi.step(torch.ones(3)) for _ in range(4)]
+
+    with pytest.warns(LoweringWarning, match=r"for a value \(test_lowering.py, line") as said:
+        found = losses(SVI)
+    assert len(said) == 1
+    assert found == pytest.approx(losses(pyro.infer.SVI), rel=1e-6)
+
+
+def test_parameters_that_appear_with_a_shape_are_trained():
+    def guide(x):
+        loc = pyro.param(f"loc_{len(x)}", torch.zeros(()))
+        pyro.sample("loc", dist.Normal(loc, 1.0))
+
+    def run(kind):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        svi = kind(conjugate, guide, adam(), Trace_ELBO())
+        return [svi.step(torch.ones(n)) for n in (3, 3, 4, 3, 4, 4, 4)], parameters()
+
+    expected, values = run(pyro.infer.SVI)
+    found, ours = run(SVI)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert ours.keys() == values.keys()
+    assert far(ours, values) < 1e-6
+
+
+def test_an_operation_without_a_kernel_here_fails_as_in_pyro():
+    @torch.library.custom_op("probgen_tests::elsewhere", mutates_args=(), device_types="cuda")
+    def elsewhere(x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    def model(x):
+        observed(pyro.sample("loc", dist.Normal(0.0, 1.0)), elsewhere(x))
+
+    for kind in (pyro.infer.SVI, SVI):
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        with pytest.raises(NotImplementedError, match="elsewhere"):
+            svi.step(torch.ones(3))
+
+
+def test_an_operation_that_inductor_does_not_know_leaves_the_graph():
+    @torch.library.custom_op("probgen_tests::twice", mutates_args=())
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    lowered = lowering.Lowered(
+        lambda x: twice(x).sum(), list, name="it", roots=(), how="inductor"
+    )  # fmt: skip
+    with pytest.warns(LoweringWarning, match="inductor does not compile it") as said:
+        values = [lowered(torch.ones(3)).item() for _ in range(4)]
+    assert (len(said), lowered.used, values) == (1, "graph", [6.0] * 4)
 
 
 @pytest.mark.parametrize("name", ["networks, ours", "subsampled"])
@@ -626,13 +715,34 @@ def test_auto_compiles_what_runs_long_enough(monkeypatch):
     monkeypatch.setattr(inductor, "compiled", lambda module, inputs: compiled.append(1) or module)
     monkeypatch.setattr(inductor, "SECONDS", 1e-4)
     monkeypatch.setattr(inductor, "SECONDS_PER_OPERATION", 0.0)
-    for steps, calls, expected in ((10, 5, 0), (20, 5, 1), (None, 13, 0), (None, 16, 1)):
+    for steps, calls, expected in ((22, 5, 0), (23, 5, 1), (None, 24, 0), (None, 26, 1)):
         compiled.clear()
         lowered = lowering.Lowered(lambda x: x.exp(), list, name="it", roots=(), steps=steps)
         for _ in range(calls):
             lowered(torch.ones(3))
         assert len(compiled) == expected
         assert lowered.used == ("inductor" if expected else "graph")
+
+
+def test_compiling_pays_by_operations_and_by_bytes_and_not_for_convolutions():
+    def several(n):
+        def program(x):
+            for _ in range(n):
+                x = x.sin()
+            return [x]
+
+        return program
+
+    def steps(program, *arguments):
+        return inductor.break_even(record(program, arguments).module(), arguments)
+
+    small, large = torch.ones(10), torch.ones(1_000_000)
+    assert steps(several(10), small) > 50_000
+    assert 2000 < steps(several(1000), small) < 5000
+    assert steps(several(10), large) < 1000
+    image, kernel = torch.ones(1, 1, 8, 8), torch.ones(1, 1, 3, 3)
+    assert steps(lambda x, w: [torch.conv2d(x, w)], image, kernel) == float("inf")
+    assert steps(several(1000), small.to("meta")) == float("inf")
 
 
 def test_no_compiler_is_said_once_and_the_graph_is_replayed():

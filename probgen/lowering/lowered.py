@@ -4,6 +4,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -42,8 +43,8 @@ class Lowered:
     ``program`` itself is called, and one ``LoweringWarning`` says why.
 
     Args:
-        program: gives tensors (nested as it likes), and gradients in the ``.grad`` of the
-            parameters, which is None before.
+        program: gives tensors (nested as it likes), and gradients, if any, in the ``.grad`` of
+            the parameters, which is None before.
         parameters: what it differentiates by, as known after the first call.
         name: what a warning calls it.
         roots: functions and objects it is made of, watched for changes.
@@ -84,6 +85,12 @@ class Lowered:
             self._compile(replay, call)
         return replay(call.tensors)
 
+    def recorded(self, *args: Any, **kwargs: Any) -> "_Replay | None":
+        """What a call with these arguments would replay, if it was recorded before."""
+        if self.how == "eager" or not self.started or _PYRO_STACK:
+            return None
+        return self._known(_Call.of(args, kwargs))
+
     def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Record these arguments' kind now, without any effect."""
         self.started = True
@@ -118,7 +125,7 @@ class Lowered:
             self.stay_eager(str(refusal))
             return None
         except Exception as error:  # the eager run will show it, if it is the program's own
-            self.stay_eager(f"recording it failed: {error}")
+            self.stay_eager(f"recording it failed: {type(error).__name__}: {_first_line(error)}")
             return None
         if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
             self._compile(replay, call)
@@ -170,7 +177,10 @@ class _Call(NamedTuple):
 
     @classmethod
     def of(cls, args: Any, kwargs: Any) -> "_Call":
-        leaves, spec = tree_flatten((args, kwargs))
+        if not kwargs and all(isinstance(arg, Tensor) for arg in args):
+            leaves, spec = list(args), _flat(len(args))  # the common call, without a walk
+        else:
+            leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
         kinds = tuple((type(o), o if isinstance(o, _PLAIN) else None) for o in others)
@@ -195,6 +205,15 @@ class _Call(NamedTuple):
 
 
 _TENSOR = object()
+
+
+@cache
+def _flat(n: int) -> TreeSpec:
+    return tree_flatten(((0,) * n, {}))[1]
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "")
 
 
 def _surroundings() -> tuple[Any, ...]:
@@ -316,6 +335,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
 
 def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
     results: list[_Result] = []
+    before = [(parameter, parameter.grad) for parameter in lowered.parameters()]
 
     def program(*tensors: Tensor) -> list[Tensor]:
         parameters = lowered.parameters()
@@ -332,8 +352,8 @@ def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
     try:
         return record(program, call.tensors, lowered.parameters()), results[-1]
     finally:
-        for parameter in lowered.parameters():
-            parameter.grad = None
+        for parameter, gradient in [(p, None) for p in lowered.parameters()] + before:
+            parameter.grad = gradient
 
 
 def _difference(a: Recording, x: _Result, b: Recording, y: _Result) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import torch
 from pyro.infer.util import Dice
+from pyro.ops.provenance import detach_provenance
 from pyro.util import warn_if_inf, warn_if_nan
 from torch import Tensor, fx
 from torch.overrides import TorchFunctionMode
@@ -22,6 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 aten = torch.ops.aten
+WRITES = "bytes"
+"""Where a node says how much an operation writes that can be fused with others."""
 _WRITTEN_UNSAID = {
     aten.native_batch_norm.default: (3, 4),
     aten.cudnn_batch_norm.default: (3, 4),
@@ -144,6 +147,8 @@ class _Recorder(TorchDispatchMode):
         self._save_before_writing(func, args, kwargs)
         result = func(*args, **kwargs)
         node = self.graph.call_function(func, *nodes)
+        if torch.Tag.pointwise in func.tags and isinstance(result, Tensor):
+            node.meta[WRITES] = result.nbytes
         origin = self._origin(func, tensors)
         self._note(result, node, origin, {_storage(tensor) for tensor in tensors})
         return result
@@ -248,7 +253,7 @@ class _PythonReads(TorchFunctionMode):
     ) -> Any:
         caller = sys._getframe(1)
         if func is Tensor.item and _module(caller).startswith("pyro.infer."):
-            return args[0].detach()
+            return detach_provenance(args[0]).detach()
         if caller.f_code is Dice.compute_expectation.__code__:
             if func is Tensor.all:
                 return False

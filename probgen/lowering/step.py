@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from probgen.evaluation import likelihood
+from probgen.lowering.captured import Captured
 from probgen.lowering.lowered import How, Lowered, LoweringError
 from probgen.objectives import ELBO, Pair
 
@@ -72,10 +73,13 @@ class Step:
             roots=(pair, objective),
             how=how,
         )
+        self.update = Captured(self.gradients, self._finish, self.optimizer, keep=1)
 
     def __call__(self, *batch: Tensor) -> Tensor:
         """Update the pair; the loss per datum before, a 0-d tensor on the device."""
-        loss = self.gradients(*batch)
+        return self.update(*batch).clone()
+
+    def _finish(self, loss: Tensor) -> Tensor:
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimizer.step()

@@ -8,12 +8,12 @@ import torch
 from pyro import poutine
 from pyro.infer import RenyiELBO
 from pyro.infer.util import torch_item
-from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 from torch import Tensor
 
 from probgen.lowering import update
 from probgen.lowering.lowered import How, Lowered
+from probgen.lowering.renyi import Renyi
 
 
 class SVI(pyro.infer.SVI):
@@ -27,7 +27,8 @@ class SVI(pyro.infer.SVI):
         model: Pyro program.
         guide: its guide, autoguides included.
         optim: a ``pyro.optim`` optimiser, or a ``torch.optim`` one over all parameters.
-        loss: a Pyro ELBO, one of ``objectives``, or a function as ``pyro.infer.SVI`` takes it.
+        loss: a Pyro ELBO, one of ``objectives``, or a function as ``pyro.infer.SVI`` takes it;
+            ``RenyiELBO`` is corrected, see ``lowering.renyi``.
         lower: "graph" replays PyTorch's kernels, "inductor" compiles them, "auto" the second
             after as many steps as pay for it, "eager" is Pyro.
 
@@ -56,59 +57,67 @@ class SVI(pyro.infer.SVI):
     ) -> None:
         if isinstance(optim, torch.optim.Optimizer):
             optim = _OfAll(optim)
+        loss = Renyi(loss) if type(loss) is RenyiELBO else loss
         super().__init__(model, guide, optim, loss, **kwargs)
-        self.renyi = isinstance(loss, RenyiELBO)
+        name = getattr(model, "__name__", type(model).__name__)
+        roots = (model, guide, loss)
         self.captured: list[Tensor] = []
         self.stored: dict[str, Tensor] = {}
         self.lowered = Lowered(
-            self._loss_and_grads,
-            lambda: self.captured,
-            name=f"SVI of {getattr(model, '__name__', type(model).__name__)}",
-            roots=(model, guide, loss),
+            self._loss_and_grads, lambda: self.captured, name=f"SVI of {name}", roots=roots,
             how=lower,
+        )  # fmt: skip
+        self.evaluated: list[Tensor] = []
+        self.evaluation = Lowered(
+            self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots, how=lower
         )
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """One gradient step; the loss as a number."""
-        if not self._holds_parameters():
-            self.lowered.forget()
+        self._follow_store()
         loss = self.lowered(*args, **kwargs)
         update.step(self.optim, self.captured)
         for parameter in self.captured:
             parameter.grad = None
-        if isinstance(loss, tuple):
-            return type(loss)(map(torch_item, loss))
-        return warn_if_nan(torch_item(loss), "loss")
+        return _number(loss)
+
+    def evaluate_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """The loss as a number; nothing is updated."""
+        self._follow_store()
+        return _number(self.evaluation(*args, **kwargs))
 
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
-        with poutine.trace(param_only=True) as capture, _Scales() as scales:
+        with poutine.trace(param_only=True) as capture:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
-        if self.renyi and scales.found and self.lowered.how != "eager":
-            self.lowered.stay_eager(
-                "RenyiELBO puts the scale of a subsampled plate inside its log-mean-exp, so its "
-                "bound depends on the size of the data"
-            )
-        sites = capture.trace.nodes.values()
-        values: list[Any] = [site["value"] for site in sites]
-        found = {id(p): p for p in (value.unconstrained() for value in values)}
-        self.captured = list(found.values())
-        self.stored = dict(pyro.get_param_store().named_parameters())
+        self.captured = self._with(self.captured, capture)
         return loss
 
-    def _holds_parameters(self) -> bool:
-        """Whether Pyro's store was not cleared, loaded or written to since."""
+    def _loss(self, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad(), poutine.trace(param_only=True) as capture:
+            loss = self.loss(self.model, self.guide, *args, **kwargs)
+        self.evaluated = self._with(self.evaluated, capture)
+        return loss
+
+    def _with(self, known: list[Tensor], capture: Any) -> list[Tensor]:
+        """All parameters so far: a replay moves those of its own recording, not of the last."""
+        self.stored = dict(pyro.get_param_store().named_parameters())
+        sites = capture.trace.nodes.values()
+        found = [*known, *(site["value"].unconstrained() for site in sites)]
+        return list({id(parameter): parameter for parameter in found}.values())
+
+    def _follow_store(self) -> None:
+        """Start anew where Pyro's store was cleared, loaded or written to."""
         now = dict(pyro.get_param_store().named_parameters())
-        return all(now.get(name) is parameter for name, parameter in self.stored.items())
+        if any(now.get(name) is not parameter for name, parameter in self.stored.items()):
+            self.lowered.forget()
+            self.evaluation.forget()
+            self.stored, self.captured, self.evaluated = {}, [], []
 
 
-class _Scales(Messenger):
-    """Whether any sample's log-density is scaled."""
-
-    found = False
-
-    def _pyro_post_sample(self, message: Any) -> None:
-        scale = message["scale"]
-        self.found |= isinstance(scale, Tensor) or scale != 1
+def _number(loss: Any) -> Any:
+    if isinstance(loss, tuple):
+        return type(loss)(map(torch_item, loss))
+    return warn_if_nan(torch_item(loss), "loss")
 
 
 class _OfAll(pyro.optim.PyroOptim):

@@ -11,18 +11,37 @@ from pyro.optim.clipped_adam import ClippedAdam
 from pyro.optim.optim import is_scheduler
 from torch import Tensor
 
+_SPECIAL = ("amsgrad", "maximize", "capturable", "differentiable")
+_SETTINGS = (
+    *_SPECIAL, "lr", "betas", "eps", "weight_decay", "decoupled_weight_decay",
+    "clip_norm", "lrd", "centered_variance",
+)  # fmt: skip
+
 
 class _Owned(NamedTuple):
-    """A parameter that has a gradient, with what its optimiser keeps for it."""
+    """A parameter that has a gradient, with its optimiser's numbers and what that keeps for it."""
 
     parameter: Tensor
+    kind: type
     group: dict[str, Any]
     state: dict[str, Any]
+    settings: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, optim: PyroOptim, parameter: Tensor) -> "_Owned":
+        optimizer: Any = optim.optim_objs.get(parameter)
+        if is_scheduler(optimizer):
+            optimizer = optimizer.optimizer
+        if optimizer is None:
+            return cls(parameter, type(None), {}, {}, ())
+        group = optimizer.param_groups[0]
+        settings = tuple(map(group.get, _SETTINGS))
+        return cls(parameter, type(optimizer), group, optimizer.state[parameter], settings)
 
     @property
-    def settings(self) -> list[tuple[str, Any]]:
-        """All of the group's numbers."""
-        return [(name, value) for name, value in self.group.items() if name != "params"]
+    def is_plain(self) -> bool:
+        """Whether it has taken a step, and none of the special kinds."""
+        return "exp_avg_sq" in self.state and not any(self.settings[: len(_SPECIAL)])
 
 
 @torch.no_grad()
@@ -33,40 +52,25 @@ def step(optim: PyroOptim, parameters: Iterable[Tensor]) -> None:
     per parameter and ``get_state`` see no difference.
     """
     parameters = [parameter for parameter in parameters if parameter.grad is not None]
-    optimizers = [_optimizer(optim, parameter) for parameter in parameters]
-    together = _TOGETHER.get(_one_kind(optimizers))
-    if together is None or not all(map(_has_state, optimizers, parameters)):
+    owned = [_Owned.of(optim, parameter) for parameter in parameters]
+    kinds = {one.kind for one in owned}
+    together = _TOGETHER.get(kinds.pop()) if len(kinds) == 1 else None
+    if together is None or not all(one.is_plain for one in owned):
         optim(parameters)
         return
     for parameter in parameters:
-        if optim.grad_clip[parameter] is not None:
-            optim.grad_clip[parameter](parameter)
-    owned = [
-        _Owned(parameter, optimizer.param_groups[0], optimizer.state[parameter])
-        for parameter, optimizer in zip(parameters, optimizers, strict=True)
-    ]
+        if (clip := optim.grad_clip[parameter]) is not None:
+            clip(parameter)
     for _, group in groupby(owned, lambda one: one.settings):
         together(list(group))
-
-
-def _optimizer(optim: PyroOptim, parameter: Tensor) -> Any:
-    found: Any = optim.optim_objs.get(parameter)
-    return found.optimizer if is_scheduler(found) else found
-
-
-def _one_kind(optimizers: Sequence[Any]) -> type | None:
-    kinds = set(map(type, optimizers))
-    return kinds.pop() if len(kinds) == 1 else None
-
-
-def _has_state(optimizer: Any, parameter: Tensor) -> bool:
-    plain = not any(optimizer.param_groups[0].get(name) for name in _SPECIAL)
-    return plain and "exp_avg_sq" in optimizer.state[parameter]
 
 
 def _adam(owned: Sequence[_Owned]) -> None:
     group = owned[0].group
     parameters, gradients, states = _columns(owned)
+    if parameters[0].is_cuda:  # where the fused kernel counts on the device
+        for parameter, state in zip(parameters, states, strict=True):
+            state["step"] = state["step"].to(parameter.device)
     steps = [state["step"] for state in states]
     fused = torch._fused_adamw_ if group.get("decoupled_weight_decay") else torch._fused_adam_
     torch._foreach_add_(steps, 1)
@@ -120,8 +124,7 @@ def _columns(owned: Sequence[_Owned]) -> tuple[list[Tensor], Any, list[dict[str,
     return parameters, [parameter.grad for parameter in parameters], [one.state for one in owned]
 
 
-_SPECIAL = ("amsgrad", "maximize", "capturable", "differentiable")
-_TOGETHER: dict[type | None, Callable[[Sequence[_Owned]], None]] = {
+_TOGETHER: dict[type, Callable[[Sequence[_Owned]], None]] = {
     torch.optim.Adam: _adam,
     torch.optim.AdamW: _adam,
     ClippedAdam: _clipped_adam,

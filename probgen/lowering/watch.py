@@ -64,7 +64,15 @@ class Watch:
 
     def holds(self) -> bool:
         """Whether nothing has changed."""
-        return all(entry.holds() for entry in self.entries)
+        for entry in self.entries:  # in every step, so identity comes before any call
+            get, _, key, value, _ = entry
+            try:
+                same = get(key) is value
+            except (KeyError, IndexError, AttributeError, ValueError):
+                return False
+            if not same and not entry.holds():
+                return False
+        return True
 
     def restore(self) -> None:
         """Put back what a run of the programs has changed; what it has created stays.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import pyro.distributions as dist
 import torch
 from pyro.distributions.util import scale_and_mask
+from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
@@ -280,6 +281,25 @@ def with_values(trace: Any, change: Callable[[Tensor], Tensor]) -> Any:
     for site in drawn(trace):
         copy.nodes[site["name"]] = site | {"value": change(site["value"])}
     return copy
+
+
+class OneSubsample(Messenger):
+    """The indices that a plate draws first are those of all its later calls.
+
+    Importance weights of one datum need samples of that datum: traced one after the other, every
+    sample would draw a subsample of its own.
+    """
+
+    def __init__(self) -> None:
+        self.drawn: dict[str, Any] = {}
+
+    def _pyro_sample(self, message: Any) -> None:
+        if site_is_subsample(message) and message["name"] in self.drawn:
+            message["value"], message["done"] = self.drawn[message["name"]], True
+
+    def _pyro_post_sample(self, message: Any) -> None:
+        if site_is_subsample(message):
+            self.drawn.setdefault(message["name"], message["value"])
 
 
 def _held_density(site: Site) -> Tensor:

@@ -1,7 +1,7 @@
 """The importance-weighted bound, with a gradient whose signal does not fade as it tightens."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from probgen.objectives.decomposition import (
     Datum,
     ObjectiveError,
+    OneSubsample,
     Program,
     Terms,
     dependence,
@@ -88,7 +89,7 @@ class ImportanceWeightedELBO(ELBO):
 
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """The ELBO's terms, means over the samples, and their bound."""
-        draws = [self._draw(*traces) for traces in self.traces(model, guide, *args, **kwargs)]
+        draws = [self._draw(*pair) for pair in self.traces(model, guide, *args, **kwargs)]
         parts = [draw.terms for draw in draws]
         terms = Terms.joined(parts, lambda t: torch.stack(t).mean(0), parts[0].scale)
         return terms._replace(estimates={"bound": self._bound(draws, terms)})
@@ -97,6 +98,14 @@ class ImportanceWeightedELBO(ELBO):
         """The k samples of each datum as log p(x, z_i) - log q(z_i | x), ``(k, *batch)``."""
         traces = self.traces(model, guide, *args, **kwargs)
         return self._joined([self._draw(*pair).log_weight() for pair in traces])
+
+    def traces(
+        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        """As ``ELBO.traces``, all of the same data where the programs draw a subsample."""
+        with OneSubsample():
+            found = [*super().traces(model, guide, *args, **kwargs)]
+        yield from found
 
     def extra_repr(self) -> str:
         """Its settings, for a recipe."""

@@ -1,0 +1,207 @@
+"""Whole updates on CUDA as one launch: a recorded program and what follows it, captured."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from probgen.lowering.lowered import Lowered
+from probgen.lowering.recording import Recording
+
+WARM_UP = 3
+"""Calls on a side stream before a capture: libraries choose kernels and take their memory."""
+
+
+class Captured:
+    """Updates that begin with ``lowered`` and end with ``finish``; on CUDA, graphs that hold both.
+
+    Off CUDA, and until ``lowered`` has a recording, an update is those two calls. With one, three
+    updates run on a side stream, where waits of the host are noticed; then the update is captured,
+    which executes nothing, and from there replayed: arguments are copied into fixed buffers,
+    PyTorch's generator draws new noise for every replay, and results go into a ring of fixed
+    rows, so that nothing waits for the device. Before each replay the recording is compared with
+    what it depends on, as everywhere in lowering, and so are the optimiser's settings: others make
+    another graph. An update that cannot be captured runs as it would, and one warning says why.
+
+    Args:
+        lowered: the program; its result goes to ``finish``.
+        finish: steps the optimiser and gives a tensor of one shape, by tensor operations alone.
+        optimizer: what ``finish`` steps.
+        keep: results that stay valid at a time.
+
+    Source: PyTorch documentation, CUDA semantics, "CUDA Graphs": whole-network capture.
+    """
+
+    def __init__(
+        self,
+        lowered: Lowered,
+        finish: Callable[[Any], Tensor],
+        optimizer: torch.optim.Optimizer,
+        keep: int,
+    ) -> None:
+        self.lowered, self.finish, self.optimizer, self.keep = lowered, finish, optimizer, keep
+        self.calls: dict[Any, int] = {}
+        self.graphs: dict[Any, _Graph] = {}
+        self.refused = False
+
+    @property
+    def used(self) -> bool:
+        """Whether any update was captured."""
+        return bool(self.graphs)
+
+    def __call__(self, *arguments: Tensor) -> Tensor:
+        """One update; its result is overwritten ``keep`` calls later."""
+        device = arguments[0].device
+        replay = self.lowered.recorded(*arguments) if self._may(device) else None
+        if replay is None:
+            return self._update(arguments)
+        key = replay, _settings(self.optimizer)
+        if key in self.graphs:
+            return self.graphs[key](arguments)
+        if reason := _needs_host(replay.recording, device) or _counts_on_host(self.optimizer):
+            self._refuse(reason)
+            return self._update(arguments)
+        self.calls[key] = self.calls.get(key, 0) + 1
+        result = self._warmed(arguments, device)
+        if self.calls[key] == WARM_UP and not self.refused:
+            self._capture(key, arguments, result, device)
+        return result
+
+    def _may(self, device: torch.device) -> bool:
+        return not self.refused and supports(device)
+
+    def _update(self, arguments: Sequence[Tensor]) -> Tensor:
+        return self.finish(self.lowered(*arguments))
+
+    def _warmed(self, arguments: Sequence[Tensor], device: torch.device) -> Tensor:
+        with aside(device) as waits:
+            result = self._update(arguments)
+        if waits:
+            self._refuse("it makes the host wait for the device")
+        return result.clone()
+
+    def _capture(
+        self, key: Any, arguments: Sequence[Tensor], example: Tensor, device: torch.device
+    ) -> None:
+        replay, _ = key
+
+        def update(buffers: Sequence[Tensor]) -> Tensor:
+            return self.finish(replay(buffers))
+
+        try:
+            with _capturable(self.optimizer):
+                self.graphs[key] = _Graph(update, arguments, example, self.keep, device)
+        except RuntimeError as error:
+            self._refuse(f"its capture failed: {str(error).strip().splitlines()[0]}")
+
+    def _refuse(self, reason: str) -> None:
+        self.refused = True
+        self.lowered.warn(f"its updates are not captured in a CUDA graph: {reason}")
+
+
+class _Graph:
+    """A captured update with its buffers."""
+
+    def __init__(
+        self,
+        update: Callable[[Sequence[Tensor]], Tensor],
+        arguments: Sequence[Tensor],
+        example: Tensor,
+        keep: int,
+        device: torch.device,
+    ) -> None:
+        self.buffers = [argument.clone() for argument in arguments]
+        self.rows = example.new_empty(keep, *example.shape)
+        self.position = torch.zeros(1, dtype=torch.int64, device=example.device)
+        self.next = 0
+
+        def body() -> None:
+            self.rows.index_copy_(0, self.position, update(self.buffers).unsqueeze(0))
+            self.position.add_(1).remainder_(keep)
+
+        self.replay = capture(body, device)
+
+    def __call__(self, arguments: Sequence[Tensor]) -> Tensor:
+        for buffer, argument in zip(self.buffers, arguments, strict=True):
+            buffer.copy_(argument)
+        self.replay()
+        row = self.rows[self.next]
+        self.next = (self.next + 1) % len(self.rows)
+        return row
+
+
+def supports(device: torch.device) -> bool:
+    """Whether updates on the device can be captured."""
+    return device.type == "cuda"
+
+
+def capture(body: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """What launches the work of ``body`` again; the capture itself executes none of it."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.device(device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        body()
+    return graph.replay
+
+
+@contextmanager
+def aside(device: torch.device) -> Iterator[list[str]]:
+    """On a stream beside the current one; lists the waits of the host for the device."""
+    waits: list[str] = []
+    with ExitStack() as stack:
+        stack.enter_context(torch.cuda.device(device))
+        current, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+        stream.wait_stream(current)
+        stack.callback(current.wait_stream, stream)
+        stack.callback(torch.cuda.set_sync_debug_mode, torch.cuda.get_sync_debug_mode())
+        said = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always")
+        stack.enter_context(torch.cuda.stream(stream))
+        torch.cuda.set_sync_debug_mode("warn")
+        yield waits
+    for warning in said:
+        if "synchronizing CUDA operation" in str(warning.message):
+            waits.append(str(warning.message))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
+def _needs_host(recording: Recording, device: torch.device) -> str:
+    if recording.pinned:
+        return "Python decides by values of its inputs"
+    elsewhere = [t for t in recording.externals if t.dim() and t.device.type != device.type]
+    if elsewhere:
+        where = elsewhere[0].device.type
+        return f"it uses a tensor on the {where}: keep it in a buffer of the module"
+    return ""
+
+
+def _counts_on_host(optimizer: torch.optim.Optimizer) -> str:
+    groups = optimizer.param_groups
+    ready = all(group.get("capturable") or group.get("fused") for group in groups)
+    if ready or type(optimizer) is torch.optim.SGD:
+        return ""
+    return f"{type(optimizer).__name__} counts on the host: give it fused=True or capturable=True"
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> tuple[Any, ...]:
+    """The numbers that a capture holds fast: a learning rate, say."""
+    values = (v for group in optimizer.param_groups for k, v in group.items() if k != "params")
+    return tuple(id(value) if isinstance(value, Tensor) else value for value in values)
+
+
+@contextmanager
+def _capturable(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Let a fused optimiser, whose counts are on the device, be captured."""
+    groups = [group for group in optimizer.param_groups if group.get("capturable") is False]
+    for group in groups:
+        group["capturable"] = True
+    try:
+        yield
+    finally:
+        for group in groups:
+            group["capturable"] = False

@@ -1,0 +1,233 @@
+"""Updates captured in CUDA graphs; what does not need a GPU is tested without one."""
+
+from contextlib import nullcontext
+from functools import partial
+
+import pytest
+import torch
+
+from probgen import control, data, lowering, models, nets, objectives, training
+from probgen.lowering import LoweringWarning, captured
+from probgen.run import Folder
+
+DIGITS, TEST = data.digits()
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def pair(likelihood=None):
+    torch.manual_seed(0)
+    encoder, decoder = (
+        nets.dense_encoder(DIGITS.shape, 4, (16,)),
+        nets.dense_decoder(4, DIGITS.shape, (16,)),
+    )
+    return models.VAE(encoder, decoder, likelihood)
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Captures are kept Python calls; buffers, rows and counts are the real ones."""
+    made = []
+
+    def capture(body, device):
+        made.append(body)
+        return body
+
+    monkeypatch.setattr(captured, "supports", lambda device: True)
+    monkeypatch.setattr(captured, "aside", lambda device: nullcontext([]))
+    monkeypatch.setattr(captured, "capture", capture)
+    return made
+
+
+def fitted(objective, lower="graph", optimizer=None, device=None, **settings):
+    module = pair(models.OptimalGaussian())
+    history = training.fit(
+        module, objective, DIGITS, steps=40, batch_size=400, clip_norm=5.0, log_every=3,
+        lower=lower, optimizer=optimizer, device=device, **settings,
+    )  # fmt: skip
+    rows = [{k: v for k, v in r.items() if "second" not in k} for r in history.records]
+    return rows, [p.detach().cpu() for p in module.state_dict().values()]
+
+
+OBJECTIVES = {
+    "ELBO": objectives.ELBO,
+    "annealed": lambda: objectives.BetaELBO(control.Linear(0, 1, 10)),
+    "controlled": lambda: objectives.ControlledELBO(target_kl=6.0),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_fixed_buffers_and_rows_give_the_same_run(name, stand_in, tmp_path):
+    found = fitted(OBJECTIVES[name](), checkpoint=tmp_path)
+    assert len(stand_in) == 2  # the batches of 400, and the last of an epoch with 300
+    assert Folder(tmp_path).facts()["captured"] is True
+    expected = fitted(OBJECTIVES[name](), lower="eager")
+    assert len(stand_in) == 2
+    assert found[0] == expected[0]
+    assert all(map(torch.equal, found[1], expected[1]))
+
+
+def test_results_stay_valid_as_long_as_said(stand_in):
+    x = DIGITS.batch(slice(50))[0]
+    step = lowering.lower(objectives.ELBO(), pair(), x)
+    losses = [step(x) for _ in range(10)]
+    assert len(stand_in) == 1
+    assert len({loss.item() for loss in losses}) == 10
+
+
+def test_another_learning_rate_is_another_graph(stand_in):
+    x = DIGITS.batch(slice(50))[0]
+
+    def losses(how):
+        step = lowering.lower(objectives.ELBO(), pair(), x, how=how)
+        torch.manual_seed(0)
+        found = []
+        for i in range(18):
+            step.optimizer.param_groups[0]["lr"] = 1e-3 if i < 9 else 1e-2
+            found.append(step(x).item())
+        return found
+
+    assert losses("graph") == losses("eager")
+    assert len(stand_in) == 2
+
+
+def test_a_changed_attribute_is_seen_before_a_replay(stand_in):
+    x = DIGITS.batch(slice(50))[0]
+
+    def losses(how):
+        module = pair()
+        step = lowering.lower(objectives.ELBO(), module, x, how=how)
+        torch.manual_seed(0)
+        found = [step(x).item() for _ in range(6)]
+        module.eval()
+        return found + [step(x).item() for _ in range(3)], step
+
+    (found, step), (expected, _) = losses("graph"), losses("eager")
+    assert found == expected
+    assert sum(map(len, step.gradients.replays.values())) == 2
+
+
+def test_on_the_cpu_nothing_is_captured():
+    x = DIGITS.batch(slice(50))[0]
+    step = lowering.lower(objectives.ELBO(), pair(), x)
+    for _ in range(6):
+        step(x)
+    assert not step.update.used
+
+
+REFUSED = {
+    "an optimiser that counts on the host": (
+        partial(torch.optim.Adam, lr=1e-3, fused=False, foreach=False),
+        "Adam counts on the host: give it fused=True",
+    ),
+    "an optimiser without the switch": (partial(torch.optim.Rprop, lr=1e-3), "Rprop counts on"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_captured_is_said_once_and_runs(name, stand_in):
+    optimizer, reason = REFUSED[name]
+    with pytest.warns(LoweringWarning, match=reason) as said:
+        found = fitted(objectives.ELBO(), optimizer=optimizer)
+    assert (len(said), len(stand_in)) == (1, 0)
+    assert found[0] == fitted(objectives.ELBO(), "eager", optimizer)[0]
+
+
+def test_an_update_that_waits_for_the_device_is_not_captured(stand_in, monkeypatch):
+    monkeypatch.setattr(captured, "aside", lambda device: nullcontext(["synchronizing"]))
+    with pytest.warns(LoweringWarning, match="makes the host wait") as said:
+        fitted(objectives.ELBO())
+    assert (len(said), len(stand_in)) == (1, 0)
+
+
+def test_a_capture_that_fails_is_said_and_the_run_goes_on(stand_in, monkeypatch):
+    def fails(body, device):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(captured, "capture", fails)
+    with pytest.warns(LoweringWarning, match="capture failed: operation not permitted") as said:
+        found = fitted(objectives.ELBO())
+    assert len(said) == 1
+    assert found[0] == fitted(objectives.ELBO(), "eager")[0]
+
+
+def test_values_that_python_looks_at_are_not_captured(stand_in):
+    parameter = torch.nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.SGD([parameter], 0.1)
+
+    def program(x, lengths):
+        loss = (parameter - x[: int(lengths.max())]).square().sum()
+        loss.backward()
+        return loss.detach()
+
+    def finish(loss):
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    lowered = lowering.Lowered(program, lambda: [parameter], name="it", roots=(), how="graph")
+    update = captured.Captured(lowered, finish, optimizer, keep=1)
+    x, lengths = torch.ones(5), torch.tensor([2, 3])
+    update(x, lengths), update(x, lengths)
+    with pytest.warns(LoweringWarning, match="Python decides by values"):
+        update(x, lengths)
+    assert update(x, lengths) > 0
+    assert not update.used
+
+
+@CUDA
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_captured_updates_are_the_eager_ones(name, tmp_path):
+    found = fitted(OBJECTIVES[name](), device="cuda", checkpoint=tmp_path)
+    assert Folder(tmp_path).facts()["captured"] is True
+    expected = fitted(OBJECTIVES[name](), lower="eager", device="cuda")
+    for ours, theirs in zip(found[0], expected[0], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    for ours, theirs in zip(found[1], expected[1], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+@CUDA
+def test_captured_noise_is_new_and_of_the_generator():
+    x = DIGITS.batch(slice(50))[0].cuda()
+    runs = []
+    for how in ("graph", "eager"):
+        step = lowering.lower(objectives.ELBO(), pair().cuda(), x, lr=1e-12, how=how)
+        torch.cuda.manual_seed(0)
+        runs.append(torch.stack([step(x) for _ in range(12)]))
+        assert step.update.used == (how == "graph")
+    assert len({loss.item() for loss in runs[0]}) == 12
+    torch.testing.assert_close(runs[0], runs[1], rtol=1e-5, atol=1e-5)
+
+
+@CUDA
+def test_replays_do_not_wait_for_the_device():
+    x = DIGITS.batch(slice(50))[0].cuda()
+    step = lowering.lower(objectives.ELBO(), pair().cuda(), x)
+    for _ in range(8):
+        step(x)
+    assert step.update.used
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(5):
+            step(x)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@CUDA
+def test_a_program_with_data_on_the_cpu_runs_uncaptured():
+    class Shifted(models.VAE):
+        shift = torch.zeros(1)
+
+        def model(self, x, y=None):
+            super().model(x + self.shift.to(x.device), y)
+
+    torch.manual_seed(0)
+    module = Shifted(
+        nets.dense_encoder(DIGITS.shape, 4, (16,)), nets.dense_decoder(4, DIGITS.shape, (16,))
+    ).cuda()
+    x = DIGITS.batch(slice(50))[0].cuda()
+    step = lowering.lower(objectives.ELBO(), module, x)
+    with pytest.warns(LoweringWarning, match="tensor on the cpu"):
+        losses = [step(x).item() for _ in range(5)]
+    assert all(map(torch.isfinite, torch.tensor(losses)))
