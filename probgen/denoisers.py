@@ -68,7 +68,7 @@ class DenseDenoiser(nn.Module):
         return self.out(h).reshape(x.shape)
 
 
-class Residual(nn.Module):
+class _Residual(nn.Module):
     """Two 3x3 convolutions beside the identity; the embedding scales and shifts in between."""
 
     def __init__(self, before: int, after: int, embedded: int, dropout: float) -> None:
@@ -85,7 +85,7 @@ class Residual(nn.Module):
         return self.skip(x) + self.second(h)
 
 
-class Attention(nn.Module):
+class _Attention(nn.Module):
     """Self-attention between the pixels, beside the identity."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -101,15 +101,15 @@ class Attention(nn.Module):
         return x + self.out(attend(q, k, v).transpose(-1, -2).reshape(x.shape))
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """Residual, then attention where there is any."""
 
     def __init__(
         self, before: int, after: int, embedded: int, dropout: float, heads: int | None
     ) -> None:
         super().__init__()
-        self.residual = Residual(before, after, embedded, dropout)
-        self.attention = nn.Identity() if heads is None else Attention(after, heads)
+        self.residual = _Residual(before, after, embedded, dropout)
+        self.attention = nn.Identity() if heads is None else _Attention(after, heads)
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         return self.attention(self.residual(x, embedded))
@@ -136,33 +136,36 @@ class UNet(nn.Module):
             raise NetError(f"expected blocks >= 1; got {blocks}")
         embedded = 4 * channels[0]
 
-        def block(before: int, after: int, side: tuple[int, int]) -> Block:
+        def block(before: int, after: int, side: tuple[int, int]) -> _Block:
             seen = heads if side[0] in attention else None
-            return Block(before, after, embedded, dropout, seen)
+            return _Block(before, after, embedded, dropout, seen)
 
         self.embedding = Embedding(embedded, _at_least_one(classes))
         seen = shape[0] * patch**2
         self.first = nn.Conv2d(seen, channels[0], 3, 1, 1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        self.halve, self.double = nn.ModuleList(), nn.ModuleList()
+        self.halvings, self.doublings = nn.ModuleList(), nn.ModuleList()
         width, skips = channels[0], [channels[0]]
         for level, (after, side) in enumerate(zip(channels, sides, strict=True)):
             if level:
-                self.halve.append(nn.Conv2d(width, width, 3, 2, 1))
+                self.halvings.append(nn.Conv2d(width, width, 3, 2, 1))
                 skips.append(width)
             for _ in range(blocks):
                 self.down.append(block(width, after, side))
                 width = after
                 skips.append(width)
         self.middle = nn.ModuleList(
-            [Block(width, width, embedded, dropout, h) for h in (heads if attention else None, None)]
+            [
+                _Block(width, width, embedded, dropout, h)
+                for h in (heads if attention else None, None)
+            ]
         )
         for level, (after, side) in reversed([*enumerate(zip(channels, sides, strict=True))]):
             for _ in range(blocks + 1):
                 self.up.append(block(width + skips.pop(), after, side))
                 width = after
             if level:
-                self.double.append(nn.Conv2d(width, width, 3, 1, 1))
+                self.doublings.append(nn.Conv2d(width, width, 3, 1, 1))
         self.blocks = blocks
         self.last = nn.Sequential(_norm(width), nn.SiLU(), _zero(nn.Conv2d(width, seen, 3, 1, 1)))
 
@@ -173,7 +176,7 @@ class UNet(nn.Module):
         skips = [h]
         for i, block in enumerate(self.down):
             if i and i % self.blocks == 0:
-                h = self.halve[i // self.blocks - 1](h)
+                h = self.halvings[i // self.blocks - 1](h)
                 skips.append(h)
             h = block(h, embedded)
             skips.append(h)
@@ -181,7 +184,7 @@ class UNet(nn.Module):
             h = block(h, embedded)
         for i, block in enumerate(self.up):
             if i and i % (self.blocks + 1) == 0:
-                h = self.double[i // (self.blocks + 1) - 1](interpolate(h, scale_factor=2.0))
+                h = self.doublings[i // (self.blocks + 1) - 1](interpolate(h, scale_factor=2.0))
             h = block(torch.cat([h, skips.pop()], dim=1), embedded)
         h = self.last(h)
         return pixel_shuffle(h, self.patch) if self.patch > 1 else h

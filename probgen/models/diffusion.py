@@ -137,9 +137,9 @@ class Diffusion(Registered, nn.Module):
             self._follow()
         labels = self._hidden(self._labels(y, x.shape[:1]))
         with pyro.plate("data", len(x), dim=-1):
-            pyro.sample("x_T", self._normal(torch.zeros_like(x), torch.ones_like(x)))
+            pyro.sample("x_T", self._standard(x))
             with self._time(x) as t:
-                x_t = pyro.sample("x_t", self._normal(torch.zeros_like(x), torch.ones_like(x), False))
+                x_t = pyro.sample("x_t", self._standard(x, mask=False))
                 x_0 = self.denoise(x_t, self._noise(t), labels)
                 pyro.sample("x_s", self._reverse(x_t, x_0, t))
                 observed = self._decoder(x_0, t).mask(t == 0)
@@ -239,8 +239,8 @@ class Diffusion(Registered, nn.Module):
         """Log-SNR of x_s, infinite for the data themselves."""
         return pad(self.log_snr, (1, 0), value=torch.inf)[t]
 
-    def _step(self, t: Tensor) -> dict[str, Tensor]:
-        """What objectives and evaluators may know of a step: its number and a weight.
+    def _step(self, t: Tensor) -> Any:
+        """What objectives and evaluators may know of a step: its number, T, and a weight.
 
         The weighted sum over time is the mean of the network's squared error, summed over a datum.
         """
@@ -251,7 +251,8 @@ class Diffusion(Registered, nn.Module):
             own = (-less).sigmoid() * noise.share(now, less)
             last = torch.where(t == 0, last, own)
         error = {"epsilon": now.exp(), "v": 1 / (-now).sigmoid(), "x0": torch.ones_like(now)}
-        return {"step": t, "weight": 2 * last * error[self.predicts] / (known * self.steps)}
+        weight = 2 * last * error[self.predicts] / (known * self.steps)
+        return {"step": t, "steps": self.steps, "weight": weight}
 
     def _reverse(self, x_t: Tensor, x_0: Tensor, t: Tensor, variance: str = "") -> Any:
         """q(x_s | x_t, x_0), or p with its own variance; left out at t = 1, where x is x_s."""
@@ -269,6 +270,9 @@ class Diffusion(Registered, nn.Module):
             return self._normal(x_0, scale)
         each = DiscretizedNormal((x_0 + 1) / 2, scale / 2, self.levels)
         return each.to_event(len(self.shape))
+
+    def _standard(self, x: Tensor, mask: Any = True) -> Any:
+        return self._normal(torch.zeros_like(x), torch.ones_like(x), mask)
 
     def _normal(self, mean: Tensor, scale: Tensor, mask: Any = True) -> Any:
         return dist.Normal(mean, scale).to_event(len(self.shape)).mask(mask)
@@ -334,8 +338,8 @@ class Diffusion(Registered, nn.Module):
         device = self.log_snr.device
         if y is None:
             return torch.randint(self.classes, (n,), device=device)
-        labels = torch.as_tensor(y, device=device)
-        labels = self._labels(labels.expand(n) if labels.dim() == 0 else labels, torch.Size([n]))
+        wanted = torch.as_tensor(y, device=device)
+        labels = self._labels(wanted if wanted.dim() else wanted.expand(n), torch.Size([n]))
         self._check_range(labels)
         return labels
 
@@ -368,7 +372,7 @@ class Diffusion(Registered, nn.Module):
     def _check_net(self) -> None:
         like = next(self.net.parameters(), torch.zeros(()))
         x = like.new_zeros(2, *self.shape)
-        given = (x, like.new_zeros(2))
+        given: tuple[Tensor, ...] = (x, like.new_zeros(2))
         if hasattr(self, "classes"):
             given += (torch.full((2,), self.classes, device=like.device),)
         try:
@@ -377,7 +381,8 @@ class Diffusion(Registered, nn.Module):
             what = "x_t, log-SNRs and labels" if hasattr(self, "classes") else "x_t and log-SNRs"
             raise ModelError(f"the net takes no {what} of two data: {error}") from error
         if found.shape != x.shape:
-            raise ModelError(f"expected the net to give {tuple(x.shape)}; got {tuple(found.shape)}")
+            wanted, got = tuple(x.shape), tuple(found.shape)
+            raise ModelError(f"expected the net to give {wanted} for two data; got {got}")
 
 
 def _checked(schedule: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The forward process of diffusion: schedules, and the Gaussians that follow from the log-SNR.
 
-x_t = alpha_t x_0 + sigma_t noise, alpha_t^2 + sigma_t^2 = 1, log_snr_t = log(alpha_t^2 / sigma_t^2)
+x_t = alpha_t x_0 + sigma_t noise, alpha_t^2 + sigma_t^2 = 1, log_snr = log(alpha_t^2 / sigma_t^2)
 
 Without noise the log-SNR is infinite; every function takes that too.
 """
@@ -31,7 +31,7 @@ def cosine(steps: int, offset: float = 0.008) -> Tensor:
     Source: Nichol & Dhariwal 2021, Improved denoising diffusion, equation 17.
 
     >>> cosine(4)
-    tensor([8.4731e-01, 4.9385e-01, 1.4427e-01, 1.4427e-04], dtype=torch.float64)
+    tensor([8.4701e-01, 4.9384e-01, 1.4427e-01, 1.4427e-04], dtype=torch.float64)
     """
     t = torch.arange(_checked(steps) + 1, dtype=torch.float64) / steps
     f = ((t + offset) / (1 + offset) * math.pi / 2).cos().square()
@@ -94,7 +94,7 @@ def posterior(
 
 
 def share(log_snr: Tensor, less_noise: Tensor) -> Tensor:
-    """c = 1 - SNR_t / SNR_s, what q(x_s | x_t, x_0) takes of x_0."""
+    """What q(x_s | x_t, x_0) takes of x_0: c = 1 - SNR_t / SNR_s."""
     return -torch.expm1(log_snr - less_noise)
 
 

@@ -15,5 +15,6 @@ from probgen.objectives.total_correlation import TotalCorrelationELBO
 
 __all__ = [
     "ELBO", "GECO", "BetaELBO", "CapacityELBO", "ControlledELBO", "FreeBitsELBO",
-    "ImportanceWeightedELBO", "ObjectiveError", "Pair", "SimpleELBO", "Terms", "TotalCorrelationELBO", "terms",
+    "ImportanceWeightedELBO", "ObjectiveError", "Pair", "SimpleELBO", "Terms",
+    "TotalCorrelationELBO", "terms",
 ]  # fmt: skip
