@@ -1,6 +1,7 @@
 """Several runs as one study: trained or gone on with, scored, its numbers and figures written."""
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,8 @@ def command(main: Callable[..., object], epochs: int = 10) -> None:
     """Call a study's ``main`` with the words of the command line.
 
     Args:
-        main: ``main(epochs, quick, runs, out, device)`` of a script whose docstring is the help.
+        main: ``main(epochs, quick, runs, out, device)`` of a script whose docstring is the help,
+            and ``full`` too, where the study has a larger form.
         epochs: where none are given.
     """
     parser = argparse.ArgumentParser(
@@ -31,6 +33,8 @@ def command(main: Callable[..., object], epochs: int = 10) -> None:
     )
     parser.add_argument("--epochs", type=int, default=epochs, help=f"default: {epochs}")
     parser.add_argument("--quick", action="store_true", help="a few images, in seconds")
+    if "full" in inspect.signature(main).parameters:
+        parser.add_argument("--full", action="store_true", help="the large form, for a GPU")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs")
     parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")

@@ -386,7 +386,7 @@ class Diffusion(Registered, nn.Module):
 
 
 def _checked(schedule: Tensor) -> Tensor:
-    alphas = torch.as_tensor(schedule).double()
+    alphas = schedule.double()  # as_tensor would take it to a device that is set by default
     falls = bool((alphas.diff() < 0).all() and ((alphas > 0) & (alphas < 1)).all())
     if alphas.dim() != 1 or len(alphas) < 1 or not falls:
         raise ModelError(
