@@ -233,4 +233,4 @@ def main(
 
 
 if __name__ == "__main__":
-    study.command(main, epochs=4)
+    study.command(main, epochs=8)
