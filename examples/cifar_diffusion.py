@@ -181,7 +181,7 @@ def pictured(
         "guidance": figures.images(guided, run.data.classes),
         "bits-over-time": figures.lines(
             {"cumulative": (range(1, len(bits) + 1), bits.cumsum(0))}, "step t",
-            "bits per dimension, of the steps up to t",
+            "bits per dimension up to t",
         ),
         "nearest-neighbours": neighbours(run, train, images, judge),
     }  # fmt: skip

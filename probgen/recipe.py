@@ -362,7 +362,7 @@ def _diffusion(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: A
 
     if recipe["likelihood"] != DEFAULTS["likelihood"]:
         raise RecipeError("--likelihood goes with other models: diffusion has its own")
-    schedules = {"cosine": models.noise.cosine, "linear": models.noise.linear}
+    schedules: dict[str, Any] = {"cosine": models.noise.cosine, "linear": models.noise.linear}
     if recipe["schedule"] not in schedules:
         known = ", ".join(schedules)
         raise RecipeError(f"expected schedule {known}; got {recipe['schedule']!r}")
