@@ -16,7 +16,7 @@ from probgen.models import noise, samplers
 from probgen.models.likelihood import DiscretizedNormal
 from probgen.run import Folder
 
-RING_STEPS, RING_TOLERANCE = 2000, 0.03
+RING = ((1800, 5e-3), (900, 7e-4), (500, 1e-4))
 MEAN, SCALE = torch.tensor([1.0, -2.0]), torch.tensor([2.0, 3.0])
 
 
@@ -61,7 +61,8 @@ def digits(n=64):
 
 def test_the_bound_meets_the_entropy_of_gaussian_data():
     entropy = (0.5 * torch.log(2 * math.pi * math.e * SCALE**2)).sum().item()
-    found = time_steps.decompose(optimal(variance="beta"), gaussian(20_000), passes=10)
+    pair, many = optimal(300), gaussian(20_000)
+    found = time_steps.decompose(pair, many, passes=200, batch_size=20_000)
     assert found.nats == pytest.approx(entropy, rel=0.01)
     assert found.bits_per_dimension == pytest.approx(found.nats / 2 / math.log(2))
 
@@ -77,23 +78,34 @@ def test_the_terms_are_the_sum_over_time():
 
 
 SAMPLERS = {
-    "ancestral": (samplers.ancestral, 500),
-    "ancestral beta": (partial(samplers.ancestral, variance="beta"), 500),
-    "ddim": (samplers.ddim, 500),
-    "ddim eta 0.5": (partial(samplers.ddim, eta=0.5), 500),
+    "ancestral": (samplers.ancestral, 1000),
+    "ancestral beta": (partial(samplers.ancestral, variance="beta"), 1000),
+    "ddim": (samplers.ddim, 1000),
+    "ddim eta 0.5": (partial(samplers.ddim, eta=0.5), 1000),
     "dpm-solver": (samplers.dpm_solver, 100),
 }
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_samples_of_gaussian_data_have_their_mean_and_covariance(name):
+def test_samples_of_gaussian_data_have_their_mean_and_covariance(name, monkeypatch):
+    """With this denoiser a sample is affine in its noises: each moves a row of its own."""
     sampler, steps = SAMPLERS[name]
+    pair, noises = optimal(), iter(torch.eye(steps + 2)[2:, :, None].expand(-1, -1, 2))
+    monkeypatch.setattr(torch, "randn_like", lambda x: next(noises))
+    start = torch.eye(steps + 2)[1, :, None].expand(-1, 2)
+    x = sampler(lambda x, log_snr: pair.net(x, log_snr[None]), pair.path(steps), start)
+    mean, variance = x[0], (x[1:] - x[0]).square().sum(0)
+    torch.testing.assert_close(mean / SCALE, MEAN / SCALE, rtol=0, atol=0.01)
+    torch.testing.assert_close(variance / SCALE**2, torch.ones(2), rtol=0, atol=0.01)
+
+
+def test_a_pair_samples_as_its_samplers_do():
+    pair = optimal(50)
     torch.manual_seed(0)
-    x = optimal(2000).sample(60_000, steps=steps, sampler=sampler)
-    torch.testing.assert_close(x.mean(0) / SCALE, MEAN / SCALE, rtol=0, atol=0.01)
-    white = (x - MEAN) / SCALE
-    torch.testing.assert_close(white.std(0), torch.ones(2), rtol=0, atol=0.01)
-    assert abs(white.prod(1).mean()) < 0.012
+    found = pair.sample(9, steps=10, sampler=samplers.ddim)
+    torch.manual_seed(0)
+    expected = samplers.ddim(pair.denoise, pair.path(10), torch.randn(9, 2))
+    torch.testing.assert_close(found, expected)
 
 
 def test_ddim_is_a_map_of_the_noise_and_with_eta_1_ancestral_sampling():
@@ -138,7 +150,8 @@ def test_what_is_predicted_changes_nothing_in_the_bound_or_the_samples(predicts)
 def test_the_simple_loss_is_the_squared_error_of_the_network(predicts):
     torch.manual_seed(0)
     net = denoisers.dense((2,), (16,))
-    pair = models.Diffusion(net, noise.linear(50), levels=None, predicts=predicts).double()
+    settings = {"levels": None, "predicts": predicts, "variance": "posterior"}
+    pair = models.Diffusion(net, noise.linear(50), **settings).double()
     x = gaussian(300).batch(slice(0, 300))[0].double()
     torch.manual_seed(1)
     ((model, guide),) = objectives.ELBO().traces(pair.model, pair.guide, x)
@@ -359,20 +372,21 @@ def test_a_unet_trains_recorded(patch, shape):
 
 
 def test_a_ring_of_eight_gaussians_is_covered_evenly():
+    """Every mode within 3 % of its share; 120,000 samples leave an error of 0.8 % of chance."""
     torch.manual_seed(0)
-    mode = torch.arange(16_000) % 8
-    angle = mode * (math.pi / 4)
+    angle = torch.arange(16_000) % 8 * (math.pi / 4)
     centre = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
     train = data.arrays(centre + 0.1 * torch.randn(16_000, 2))
-    net = denoisers.dense((2,), (96, 96, 96))
-    pair = models.Diffusion(net, noise.cosine(40), levels=None)
-    training.fit(pair, objectives.SimpleELBO(), train, steps=RING_STEPS, batch_size=512, lr=3e-3,
-                 lower="graph")  # fmt: skip
+    net = denoisers.dense((2,), (64, 64, 64))
+    pair = models.Diffusion(net, noise.cosine(20), levels=None)
+    for steps, lr in RING:
+        training.fit(pair, objectives.SimpleELBO(), train, steps=steps, batch_size=800, lr=lr,
+                     lower="graph")  # fmt: skip
     torch.manual_seed(1)
-    x = pair.sample(60_000, steps=40, sampler=samplers.ancestral)
+    x = pair.sample(120_000, steps=20, sampler=samplers.ancestral)
     found = (torch.atan2(x[:, 1], x[:, 0]) / (math.pi / 4)).round().long() % 8
     shares = found.bincount(minlength=8) / len(found)
-    assert (shares * 8 - 1).abs().max() < RING_TOLERANCE
+    assert (shares * 8 - 1).abs().max() < 0.03
     assert ((x - centre[:8][found]).norm(dim=1) < 0.4).float().mean() > 0.95
 
 

@@ -49,8 +49,9 @@ class Diffusion(Registered, nn.Module):
         levels: of data in [0, 1] on an even grid, which are scaled to [-1, 1]; p(x | x_1) is then
             a probability, and nats become bits of a code. None for real data, as they are, with
             a Gaussian density.
-        variance: of p(x_s | x_t): "posterior", that of q(x_s | x_t, x_0), or "beta", that of
-            q(x_t | x_s). p(x | x_1) has "beta" in both cases.
+        variance: of p(x_s | x_t): "beta", that of q(x_t | x_s), right for data much wider than
+            the first noise, or "posterior", that of q(x_s | x_t, x_0), right for data on a point.
+            p(x | x_1) has "beta" in both cases.
         unlabelled: share of the labels hidden in training, for guidance.
         decay: of the moving average of the weights, which starts faster; 0 for none.
         shape: of one datum; the network's own where it has one.
@@ -82,7 +83,7 @@ class Diffusion(Registered, nn.Module):
         *,
         predicts: Predicts = "v",
         levels: int | None = 256,
-        variance: Literal["posterior", "beta"] = "posterior",
+        variance: Literal["posterior", "beta"] = "beta",
         unlabelled: float = 0.1,
         decay: float = 0.999,
         shape: Sequence[int] | None = None,
@@ -186,8 +187,9 @@ class Diffusion(Registered, nn.Module):
     ) -> Tensor:
         """Draws of x, ``(n, *shape)``.
 
-        Draws of the model itself, which the ELBO bounds, take ``sampler=samplers.ancestral`` and
-        ``steps=diffusion.steps``; 20 steps of DPM-Solver++ come close to them.
+        Draws of the model itself, which the ELBO bounds, take ``steps=diffusion.steps`` and
+        ``sampler=partial(samplers.ancestral, variance=diffusion.variance)``; 20 steps of
+        DPM-Solver++ come close to them.
 
         Args:
             n: how many.
@@ -242,7 +244,8 @@ class Diffusion(Registered, nn.Module):
     def _step(self, t: Tensor) -> Any:
         """What objectives and evaluators may know of a step: its number, T, and a weight.
 
-        The weighted sum over time is the mean of the network's squared error, summed over a datum.
+        The weighted sum over time is, up to a constant, the mean of the network's squared error,
+        summed over a datum.
         """
         now, less = self._noise(t), self._less_noise(t)
         known = less.sigmoid() * noise.share(now, less).square()

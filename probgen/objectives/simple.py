@@ -16,8 +16,9 @@ class SimpleELBO(ELBO):
 
     Sites in the plate over time state w_t by ``infer={"weight": w}``, of the plate's shape;
     sites without count as they are outside of it: not at all, as the KL of x_T. With the
-    weights of ``models.Diffusion`` the loss is the squared error of what the network predicts,
-    summed over a datum, its mean over the steps. The terms themselves stay those of the ELBO.
+    weights of ``models.Diffusion`` the loss is, up to a constant, the squared error of what the
+    network predicts, summed over a datum, its mean over the steps. The terms themselves stay
+    those of the ELBO.
 
     Source: Ho et al. 2020, Denoising diffusion probabilistic models, equation 14.
 
