@@ -228,7 +228,7 @@ def main(
     shown = [*table, *rows, *([within] if within else [])]
     shown += [{"run": "data", "source": described(run)}]
     found = pictured(run, parts.training, images, steps, rows, judge)
-    study.write(out, NAME, [run], shown, found)
+    study.write(out, NAME, [run], shown, found, budget=25)
     return table
 
 

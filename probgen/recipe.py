@@ -291,7 +291,11 @@ def _built(recipe: Recipe, shape: tuple[int, ...]) -> Any:
     }
     priors: dict[str, Any] = {
         "normal": lambda: None,
-        "mixture": lambda: models.MixturePrior(recipe["latent"], recipe["components"]),
+        "mixture": lambda: models.MixturePrior(
+            recipe["latent"],
+            recipe["components"],
+            recipe.get("classes") if recipe["model"] == "conditional" else None,
+        ),
         "flow": lambda: models.FlowPrior(recipe["latent"]),
     }
     known: Mapping[str, Mapping[str, Any]]

@@ -419,11 +419,18 @@ class _Run:
             self.folder.save(self.step, self.snapshot.tensors(), self._state())
         if self.best.weights and self.settings.patience is not None:
             load_state(self.module, self.best.weights)
+        self._after_training()
         if self.folder:
             results = {"steps": self.step, "seconds": self.seconds}
             facts = {**self._facts(), "results": results}
             self.folder.finish(tensors_of(self.module), self.history.to_csv(), facts)
         return self.history
+
+    def _after_training(self) -> None:
+        fit = getattr(self.module, "after_training", None)
+        if fit is not None:
+            with likelihood.at_rest(self.module, self.settings.seed):
+                fit(self.data)
 
     def _warn(self) -> None:
         complaint = getattr(self.module, "complaint", lambda: None)()
