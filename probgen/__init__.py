@@ -4,9 +4,9 @@ from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["checkpoint", "control", "data", "dsep", "evaluation", "exact", "graph", "history"]
-__all__ += ["lowering", "markov", "models", "nets", "objectives", "program", "recipe", "report"]
-__all__ += ["run", "study", "training"]
+__all__ = ["checkpoint", "control", "data", "denoisers", "dsep", "evaluation", "exact", "graph"]
+__all__ += ["history", "lowering", "markov", "models", "nets", "objectives", "program"]
+__all__ += ["recipe", "report", "run", "study", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

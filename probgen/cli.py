@@ -86,13 +86,14 @@ def _option(panel: str) -> Any:
 
 
 _data_option, _model_option = _option("Data"), _option("Model")
+_diffusion_option = _option("Diffusion")
 _objective_option, _training_option = _option("Objective"), _option("Training")
 
 
 @app.command()
 def train(
     model: Annotated[
-        Literal["vae", "conditional", "vampprior", "vq", "sparse", "autoencoder"],
+        Literal["vae", "conditional", "vampprior", "vq", "sparse", "autoencoder", "diffusion"],
         typer.Argument(help="What to train."),
     ],
     data: DataOption = "digits",
@@ -130,6 +131,21 @@ def train(
     codes: Annotated[int, _model_option("Size of a vq's codebook.")] = 512,
     penalty: Annotated[float, _model_option("Weight of the l1 norm in a sparse encoder.")] = 0.1,
     noise: Annotated[float, _model_option("On an autoencoder's input in training.")] = 0.0,
+    noise_steps: Annotated[int, _diffusion_option("Steps from data to noise.")] = 1000,
+    schedule: Annotated[
+        Literal["cosine", "linear"], _diffusion_option("Of the noise.")
+    ] = "cosine",
+    predicts: Annotated[
+        Literal["epsilon", "v", "x0"], _diffusion_option("What the network estimates.")
+    ] = "v",
+    width: Annotated[int, _diffusion_option("Channels of a conv net (U-Net) at its top.")] = 32,
+    blocks: Annotated[int, _diffusion_option("Residual blocks of each width of a U-Net.")] = 1,
+    patch: Annotated[
+        int, _diffusion_option("Side of the squares of pixels a U-Net sees as one.")
+    ] = 1,
+    by_class: Annotated[
+        bool, _diffusion_option("Learn p(x | class) too, for sample --guidance.")
+    ] = False,
     objective: Annotated[
         Literal[
             "elbo",
@@ -140,6 +156,7 @@ def train(
             "free-bits",
             "total-correlation",
             "iwae",
+            "simple",
         ],
         _objective_option("What to maximise."),
     ] = "elbo",
@@ -315,13 +332,33 @@ def sample(
     folder: RunFolder,
     n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the latents.")] = 0,
+    label: Annotated[int | None, typer.Option(help="Class of all images, from 0.")] = None,
+    steps: Annotated[
+        int | None, _diffusion_option("Evaluations of the network; 20 unless given.")
+    ] = None,
+    sampler: Annotated[
+        Literal["ancestral", "ddim", "dpm-solver"], _diffusion_option("How to go from noise.")
+    ] = "dpm-solver",
+    guidance: Annotated[
+        float, _diffusion_option("1 for none; more leans towards the class.")
+    ] = 1.0,
     out: Annotated[Path | None, typer.Option(help="PNG; samples.png in the run's folder.")] = None,
     device: Device = "auto",
 ) -> None:
-    """Draw images from a trained model into one PNG."""
-    from probgen import report
+    """Draw images from a trained model into one PNG.
 
-    images = report.pictures.samples(recipes.trained(folder, device), n, seed)
+    Example: `probgen sample runs/x --label 3 --steps 50 --guidance 2`
+    """
+    from probgen import models, report
+
+    pair = recipes.trained(folder, device)
+    settings: dict[str, Any] = {}
+    if isinstance(pair, models.Diffusion):
+        chosen = getattr(models.samplers, sampler.replace("-", "_"))
+        settings = {"steps": steps, "sampler": chosen, "guidance": guidance}
+    elif (steps, sampler, guidance) != (None, "dpm-solver", 1.0):
+        raise recipes.RecipeError("--steps, --sampler and --guidance go with diffusion")
+    images = report.pictures.samples(pair, n, seed, label, **settings)
     _say(f"{n} samples: {report.save_grid(out or folder / 'samples.png', images)}")
 
 
@@ -403,7 +440,8 @@ def _train(
         _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
     except models.ModelError as missing:
         _say(f"no samples: {missing}")
-    _say(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
+    if hasattr(done.pair, "encode") and hasattr(done.pair, "decode"):
+        _say(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
     _say(f"report: {report.save(folder, done.history, done.pair, done.test, scores)}")
 
 

@@ -168,12 +168,12 @@ class CodeTransformer(nn.Module):
         return logits.reshape(*codes.shape, -1)
 
 
-def dry_run(module: nn.Module, x: Tensor) -> Any:
+def dry_run(module: nn.Module, *x: Tensor) -> Any:
     """What ``module`` gives for ``x`` in evaluation mode, its state and mode left as they were."""
     modes = [(part, part.training) for part in module.modules()]
     try:
         with torch.no_grad():
-            return module.eval()(x)
+            return module.eval()(*x)
     finally:
         for part, training in modes:
             part.training = training

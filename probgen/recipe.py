@@ -20,6 +20,8 @@ DEFAULTS: Recipe = {
     "model": "vae", "data": "digits", "limit": None, "binarize": False, "validation": 0.0,
     "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli", "sigma": 1.0,
     "prior": "normal", "components": 50, "codes": 512, "penalty": 0.1, "noise": 0.0,
+    "noise_steps": 1000, "schedule": "cosine", "predicts": "v", "width": 32, "blocks": 1,
+    "patch": 1, "by_class": False,
     "objective": "elbo", "beta": 1.0, "warmup": 0, "target_kl": None, "tolerance": None,
     "kp": 1.0, "ki": 0.02, "beta_min": 0.0, "beta_max": 100.0, "gamma": None, "capacity": None,
     "free_bits": None, "per": "dimension", "k": None, "epochs": 20, "batch_size": 128, "lr": 1e-3,
@@ -218,6 +220,7 @@ def _objectives() -> "dict[str, Callable[..., ELBO]]":
         "free-bits": lambda free_bits, per: objectives.FreeBitsELBO(free_bits, per),
         "total-correlation": lambda beta: objectives.TotalCorrelationELBO(beta=beta),
         "iwae": lambda k: objectives.ImportanceWeightedELBO(k),
+        "simple": lambda: objectives.SimpleELBO(),
     }
 
 
@@ -356,6 +359,44 @@ def _autoencoder(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior:
     return models.Autoencoder(*_coders(recipe, shape, parts=1), likelihood, noise=recipe["noise"])
 
 
+def _diffusion(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
+    import torch
+
+    from probgen import denoisers, models
+
+    if recipe["likelihood"] != DEFAULTS["likelihood"]:
+        raise RecipeError("--likelihood goes with other models: diffusion has its own")
+    schedules: dict[str, Any] = {"cosine": models.noise.cosine, "linear": models.noise.linear}
+    if recipe["schedule"] not in schedules:
+        known = ", ".join(schedules)
+        raise RecipeError(f"expected schedule {known}; got {recipe['schedule']!r}")
+    classes = recipe.get("classes") if recipe["by_class"] else None
+    if recipe["by_class"] and not classes:
+        raise RecipeError("--by-class needs data with labels")
+    with torch.device("cpu"):  # its values are checked, also of a sketch without memory
+        schedule = schedules[recipe["schedule"]](recipe["noise_steps"])
+    net: Any
+    if recipe["net"] == "conv":
+        channels, heights = _halved(shape, recipe["width"], recipe["patch"])
+        net = denoisers.unet(
+            shape, channels, blocks=recipe["blocks"], attention=heights, classes=classes,
+            patch=recipe["patch"],
+        )  # fmt: skip
+    else:
+        net = denoisers.dense(shape, (recipe["hidden"],) * 3, classes)
+    return models.Diffusion(net, schedule, predicts=recipe["predicts"])
+
+
+def _halved(shape: tuple[int, ...], width: int, patch: int) -> tuple[list[int], list[int]]:
+    """Widths of a U-Net that halves the sides twice, once where they allow no more.
+
+    And the heights below the first, at which pixels attend.
+    """
+    twice = all(side % (4 * patch) == 0 for side in shape[1:])
+    channels = [width, 2 * width, 2 * width] if twice else [width, 2 * width]
+    return channels, [shape[1] // patch >> i for i in range(1, len(channels))]
+
+
 def _coders(
     recipe: Recipe, shape: tuple[int, ...], classes: int = 0, parts: int = 2
 ) -> tuple[Any, Any]:
@@ -380,4 +421,5 @@ _MODELS: dict[str, Any] = {
     "vq": _vq,
     "sparse": _sparse,
     "autoencoder": _autoencoder,
+    "diffusion": _diffusion,
 }

@@ -345,3 +345,60 @@ def test_metrics_that_cannot_be_had_are_one_line(probgen, run):
         status, _, err = probgen("evaluate", run, "--metrics", metrics, "--features", features)
         assert (status, err.count("\n")) == (2, 1), err
         assert re.search(match, err), err
+
+
+def test_diffusion_trains_evaluates_and_samples(probgen, tmp_path):
+    folder = tmp_path / "run"
+    words = ("--limit", 100, "--batch-size", 50, "--hidden", 16, "--noise-steps", 20)
+    status, out, err = probgen(
+        "train",
+        "diffusion",
+        "--objective",
+        "simple",
+        "--by-class",
+        "--epochs",
+        1,
+        *words,
+        "--out",
+        folder,
+    )
+    assert status == 0, err
+    assert "bits per dimension" in out
+    assert (folder / "report" / "samples.svg").exists()
+    assert not (folder / "reconstructions.png").exists()
+    status, _, err = probgen("evaluate", folder, "--metrics", "nll")
+    assert status == 2
+    assert "takes 1 of 20 cells" in err
+    guided = ("--label", 3, "--guidance", 2, "--sampler", "ancestral")
+    status, out, _ = probgen("sample", folder, "-n", 4, *guided, "--out", tmp_path / "x.png")
+    assert status == 0
+    assert (tmp_path / "x.png").exists()
+    assert probgen("report", folder)[0] == 0
+    for more, match in (
+        (("--steps", 21), "steps from 1 to 20"),
+        (("--label", 10), "labels from 0 to 9"),
+    ):
+        status, _, err = probgen("sample", folder, *more)
+        assert status == 2
+        assert match in err
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("diffusion", "--likelihood", "gaussian"), "has its own"),
+        (("diffusion", "--noise-steps", 0), "whole number >= 1; got 0"),
+        (("diffusion", "--net", "conv", "--patch", 3), "got 8 x 8"),
+        (("vae", "--objective", "simple"), "infer="),
+    ],
+)
+def test_diffusion_words_that_do_not_go_together(probgen, tmp_path, words, match):
+    status, _, err = probgen("train", *words, "--epochs", 1, "--out", tmp_path / "run")
+    assert status == 2
+    assert match in err
+
+
+def test_samplers_are_for_diffusion(probgen, run):
+    status, _, err = probgen("sample", run, "--guidance", 2)
+    assert status == 2
+    assert "go with diffusion" in err

@@ -23,6 +23,7 @@ FORBIDDEN = {
     "exact": {"pyro", "pgmpy", "matplotlib"},
     "data": {"pyro", "probgen"},
     "nets": {"pyro", "probgen"},
+    "denoisers": {"pyro", "probgen.models", "probgen.objectives", "probgen.data"},
     "control": {"pyro", "probgen"},
     "objectives": {"probgen.models", "probgen.training", "probgen.evaluation", "probgen.data"},
     "models": {"probgen.objectives", "probgen.training", "probgen.evaluation", "probgen.data"},
@@ -138,6 +139,7 @@ def test_a_notebook_runs_and_its_outputs_are_committed(path, tmp_path, monkeypat
 STUDIES = {"fashion_mnist_vae": 10, "dsprites_beta": 6, "control_vae": 11}
 STUDIES |= {"conditional_fashion": 4, "vampprior_mnist": 3, "vq_codes": 2, "sparse_codes": 2}
 STUDIES |= {"mnist_manifold": 2}
+STUDIES |= {"cifar_diffusion": 1}
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -13,9 +13,10 @@ from probgen.evaluation import (
     memorization,
     prdc,
     sparsity,
+    time_steps,
 )
 from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
 __all__ = ["EvaluationError", "ProtocolError", "Score", "controllability", "disentanglement"]
 __all__ += ["features", "fid", "images", "inception_score", "kid", "latents", "likelihood"]
-__all__ += ["memorization", "prdc", "sparsity"]
+__all__ += ["memorization", "prdc", "sparsity", "time_steps"]

@@ -188,8 +188,9 @@ def scores(
 ) -> Scores:
     """ELBO, log-likelihood and KL in nats, and the squared error of reconstructions.
 
-    The sum of squares is that of x minus the mean of p(x | z) at the mean of q(z | x), for pairs
-    with ``encode`` and ``decode``.
+    For a pair that states the ``levels`` of its discrete data the ELBO is given in bits per value
+    of a datum too. The sum of squares is that of x minus the mean of p(x | z) at the mean of
+    q(z | x), for pairs with ``encode`` and ``decode``.
 
     Args:
         pair: as for ``terms``.
@@ -201,6 +202,9 @@ def scores(
     found = terms(pair, data, num_particles=num_particles, seed=seed)
     named = {"ELBO": found.elbo, "log-likelihood": found.log_likelihood, "KL": found.total_kl}
     values = {name: {**_mean_and_error(v), "unit": "nats"} for name, v in named.items()}
+    if hasattr(pair, "levels"):
+        bits = -found.elbo / (math.prod(data.shape) or 1) / math.log(2)
+        values["bits per dimension"] = {**_mean_and_error(bits), "unit": "bits"}
     if hasattr(pair, "encode") and hasattr(pair, "decode"):
         squares = _mean_and_error(_squares(pair, data, seed))
         values["sum of squares"] = {**squares, "unit": "squared values"}

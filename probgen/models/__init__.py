@@ -1,7 +1,9 @@
 """Model/guide pairs, one file each; a file exists only where the distributions differ."""
 
+from probgen.models import noise, samplers
 from probgen.models.autoencoder import Autoencoder
 from probgen.models.conditional import ConditionalVAE
+from probgen.models.diffusion import Diffusion
 from probgen.models.likelihood import (
     Bernoulli,
     ContinuousBernoulli,
@@ -18,4 +20,5 @@ from probgen.models.vq import VQVAE, CodePrior
 __all__ = ["VAE", "VQVAE", "Autoencoder", "Bernoulli", "CodePrior", "ConditionalVAE"]
 __all__ += ["ContinuousBernoulli", "DiscretizedLogistic", "FlowPrior", "Gaussian"]
 __all__ += ["MixturePrior", "ModelError", "OptimalGaussian", "PriorError", "SparseVAE"]
+__all__ += ["Diffusion", "noise", "samplers"]
 __all__ += ["StandardNormal", "UnrolledISTA", "VampPriorVAE"]

@@ -1,6 +1,7 @@
 """Deterministic autoencoders: plain, denoising and regularised, with an ex-post density."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -8,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.data import Set
 from probgen.models.vae import VAE, ModelError, penalise
 
 CODES, BATCH = 10_000, 500
@@ -135,7 +135,7 @@ class Autoencoder(VAE):
         """What ``sample`` draws codes from; fit it after training."""
         return self.latent_prior  # type: ignore[return-value]
 
-    def after_training(self, data: Set) -> None:
+    def after_training(self, data: Any) -> None:
         """Fit the density to the codes of 10,000 items at most, if they are enough for it."""
         few = range(0, min(len(data), CODES), BATCH)
         codes = torch.cat([self.encode(data.batch(slice(i, i + BATCH))[0]).mean for i in few])

@@ -10,9 +10,11 @@ from probgen.objectives.controlled import GECO, ControlledELBO
 from probgen.objectives.decomposition import ObjectiveError, Pair, Terms
 from probgen.objectives.elbo import ELBO, terms
 from probgen.objectives.importance_weighted import ImportanceWeightedELBO
+from probgen.objectives.simple import SimpleELBO
 from probgen.objectives.total_correlation import TotalCorrelationELBO
 
 __all__ = [
     "ELBO", "GECO", "BetaELBO", "CapacityELBO", "ControlledELBO", "FreeBitsELBO",
-    "ImportanceWeightedELBO", "ObjectiveError", "Pair", "Terms", "TotalCorrelationELBO", "terms",
+    "ImportanceWeightedELBO", "ObjectiveError", "Pair", "SimpleELBO", "Terms",
+    "TotalCorrelationELBO", "terms",
 ]  # fmt: skip

@@ -196,9 +196,10 @@ class Datum(NamedTuple):
             merge = torch.mean if dim in particles else torch.sum
             value = merge(value, dim - trailing, keepdim=True)
         events = list(value.shape[value.dim() - trailing :])
-        spread = math.prod(size for dim, size in self.plates.items() if dim not in own)
+        spread = [size for dim, size in self.plates.items() if dim not in own]
+        weight = self.share / math.prod(spread) if spread else 1.0
         value = value.reshape([s if d in own else 1 for d, s in self.plates.items()] + events)
-        return (value * (self.share / spread)).expand([*shape, *events])
+        return (value * weight).expand([*shape, *events])
 
     def _weighted(self, value: Tensor, site: Site, trailing: int) -> Tensor:
         mask, weight = site["mask"], site["scale"]
@@ -362,6 +363,8 @@ def _factorised_kl(q: Any, p: Any) -> Tensor:
             kl = torch.distributions.kl_divergence(q.base_dist, p.base_dist)
             return kl.flatten(-dims) if dims > 1 else kl
     kl = torch.distributions.kl_divergence(q, p)
+    if not isinstance(kl, Tensor):
+        raise NotImplementedError("Pyro's 0.0 for what .mask(False) leaves out has no shape")
     return kl if q.event_shape else kl.unsqueeze(-1)
 
 

@@ -212,3 +212,10 @@ def _check_inside(datum: Datum, found: Sequence[Any]) -> None:
                 " of the data, and importance weights are one per datum: put it inside, make it "
                 "a parameter, or use ELBO"
             )
+        for frame in site["cond_indep_stack"]:
+            if frame.name not in datum.names and frame.size < (frame.full_size or 0):
+                raise ObjectiveError(
+                    f"the plate {frame.name!r} takes {frame.size} of {frame.full_size} cells of "
+                    f"the site {site['name']!r}, and the weight of a part of the latents bounds "
+                    "nothing: use ELBO"
+                )

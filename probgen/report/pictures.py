@@ -53,10 +53,12 @@ def reconstruction(pair: Any, items: Items) -> Tensor:
         return reconstructed(pair, *items)
 
 
-def samples(pair: Any, n: int, seed: int = 0, y: Tensor | int | None = None) -> Tensor:
-    """``pair.sample(n)``, seeded, of labels ``y`` where they are given."""
+def samples(
+    pair: Any, n: int, seed: int = 0, y: Tensor | int | None = None, **settings: Any
+) -> Tensor:
+    """``pair.sample(n)``, seeded, of labels ``y`` where they are given, with its own settings."""
     with at_rest(pair, seed):
-        return pair.sample(n) if y is None else pair.sample(n, y)
+        return pair.sample(n, **settings) if y is None else pair.sample(n, y, **settings)
 
 
 def traversal(pair: Any, items: Items, kl: Tensor, rows: int = 8, steps: int = 9) -> Rows:

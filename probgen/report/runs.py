@@ -248,6 +248,8 @@ def _samples(runs: Sequence[Run]) -> list[Card]:
     if missing := [_no_prior(run) for run in runs if _no_prior(run)]:
         return [Card("Samples", note=f"No pictures: {missing[0]}.")]
     note = "Means of p(x | z) for z from the prior, seed 0."
+    if not all(run.shows("decode") for run in runs):
+        note = "Draws of sample(n), seed 0."
     if len(runs) == 1:
         whole = pictures.samples(runs[0].pair, 32).unflatten(0, (4, 8))
         rows = {" " * i: row for i, row in enumerate(whole)}

@@ -1,0 +1,447 @@
+"""Diffusion: the bound, its samplers and its schedules against closed forms."""
+
+import math
+from functools import partial
+
+import pyro
+import pytest
+import torch
+from pyro.infer import SVI, Trace_ELBO
+from torch import nn
+
+from probgen import data, denoisers, evaluation, models, nets, objectives, training
+from probgen.evaluation import likelihood, time_steps
+from probgen.history import NonFiniteError
+from probgen.models import noise, samplers
+from probgen.models.likelihood import DiscretizedNormal
+from probgen.run import Folder
+
+RING = ((1800, 5e-3), (900, 7e-4), (500, 1e-4))
+MEAN, SCALE = torch.tensor([1.0, -2.0]), torch.tensor([2.0, 3.0])
+
+
+class Optimal(nn.Module):
+    """E[x_0 | x_t] of Gaussian data, or the noise or the velocity that say the same."""
+
+    shape = (2,)
+
+    def __init__(self, predicts="x0"):
+        super().__init__()
+        self.predicts = predicts
+
+    def forward(self, x, log_snr):
+        alpha, sigma = (sign * log_snr[:, None] for sign in (1, -1))
+        alpha, sigma = alpha.sigmoid().sqrt(), sigma.sigmoid().sqrt()
+        gain = alpha * SCALE**2 / (alpha**2 * SCALE**2 + sigma**2)
+        x_0 = MEAN + gain * (x - alpha * MEAN)
+        epsilon = (x - alpha * x_0) / sigma
+        return {"x0": x_0, "epsilon": epsilon, "v": alpha * epsilon - sigma * x_0}[self.predicts]
+
+
+def optimal(steps=1000, predicts="x0", **settings):
+    settings = {"levels": None, "predicts": predicts} | settings
+    return models.Diffusion(Optimal(predicts), noise.cosine(steps), **settings)
+
+
+def gaussian(n, seed=0):
+    drawn = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
+    drawn = (drawn - drawn.mean(0)) / drawn.std(0)
+    return data.arrays(MEAN + SCALE * drawn)
+
+
+def labelled(steps=20, unlabelled=0.1, **settings):
+    torch.manual_seed(0)
+    net = denoisers.dense((1, 8, 8), (16, 16), classes=10)
+    return models.Diffusion(net, noise.cosine(steps), unlabelled=unlabelled, **settings)
+
+
+def digits(n=64):
+    return data.digits()[0].take(torch.arange(n))
+
+
+def test_the_bound_meets_the_entropy_of_gaussian_data():
+    entropy = (0.5 * torch.log(2 * math.pi * math.e * SCALE**2)).sum().item()
+    pair, many = optimal(300), gaussian(20_000)
+    found = time_steps.decompose(pair, many, passes=200, batch_size=20_000)
+    assert found.nats == pytest.approx(entropy, rel=0.01)
+    assert found.bits_per_dimension == pytest.approx(found.nats / 2 / math.log(2))
+
+
+def test_the_terms_are_the_sum_over_time():
+    pair, few = optimal(40), gaussian(4_000)
+    exact = time_steps.decompose(pair, few, passes=10)
+    terms = likelihood.terms(pair, few, num_particles=10)
+    error = 4 * terms.elbo.std().item() / len(few) ** 0.5
+    assert -terms.elbo.mean().item() == pytest.approx(exact.nats, abs=error)
+    assert terms.kl["x_T"].mean().item() == pytest.approx(exact.prior, rel=0.01)
+    assert not terms.kl["x_t"].any()
+
+
+SAMPLERS = {
+    "ancestral": (samplers.ancestral, 1000),
+    "ancestral beta": (partial(samplers.ancestral, variance="beta"), 1000),
+    "ddim": (samplers.ddim, 1000),
+    "ddim eta 0.5": (partial(samplers.ddim, eta=0.5), 1000),
+    "dpm-solver": (samplers.dpm_solver, 100),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samples_of_gaussian_data_have_their_mean_and_covariance(name, monkeypatch):
+    """With this denoiser a sample is affine in its noises: each moves a row of its own."""
+    sampler, steps = SAMPLERS[name]
+    pair, noises = optimal(), iter(torch.eye(steps + 2)[2:, :, None].expand(-1, -1, 2))
+    monkeypatch.setattr(torch, "randn_like", lambda x: next(noises))
+    start = torch.eye(steps + 2)[1, :, None].expand(-1, 2)
+    x = sampler(lambda x, log_snr: pair.net(x, log_snr[None]), pair.path(steps), start)
+    mean, variance = x[0], (x[1:] - x[0]).square().sum(0)
+    torch.testing.assert_close(mean / SCALE, MEAN / SCALE, rtol=0, atol=0.01)
+    torch.testing.assert_close(variance / SCALE**2, torch.ones(2), rtol=0, atol=0.01)
+
+
+def test_a_pair_samples_as_its_samplers_do():
+    pair = optimal(50)
+    torch.manual_seed(0)
+    found = pair.sample(9, steps=10, sampler=samplers.ddim)
+    torch.manual_seed(0)
+    expected = samplers.ddim(pair.denoise, pair.path(10), torch.randn(9, 2))
+    torch.testing.assert_close(found, expected)
+
+
+def test_ddim_is_a_map_of_the_noise_and_with_eta_1_ancestral_sampling():
+    pair, start = optimal(50), torch.randn(7, 2)
+    path = pair.path(10)
+    first, second = (samplers.ddim(pair.denoise, path, start) for _ in range(2))
+    assert torch.equal(first, second)
+    found = []
+    for sampler in (samplers.ancestral, partial(samplers.ddim, eta=1.0)):
+        torch.manual_seed(0)
+        found.append(sampler(pair.denoise, path, start))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
+
+
+def test_dpm_solver_begins_as_ddim_and_is_of_higher_order():
+    pair, start = optimal(), torch.randn(50, 2)
+    one = pair.path(1)
+    torch.testing.assert_close(
+        samplers.dpm_solver(pair.denoise, one, start), samplers.ddim(pair.denoise, one, start)
+    )
+    exact = samplers.dpm_solver(pair.denoise, pair.path(1000), start)
+    errors = {
+        name: (sampler(pair.denoise, pair.path(100), start) - exact).norm()
+        for name, sampler in (("ddim", samplers.ddim), ("dpm", samplers.dpm_solver))
+    }
+    assert errors["dpm"] < errors["ddim"] / 5
+
+
+@pytest.mark.parametrize("predicts", ["epsilon", "v"])
+def test_what_is_predicted_changes_nothing_in_the_bound_or_the_samples(predicts):
+    x, found = gaussian(500).batch(slice(0, 500))[0], []
+    for pair in (optimal(100).double(), optimal(100, predicts).double()):
+        torch.manual_seed(0)
+        terms = objectives.terms(pair.model, pair.guide, x.double())
+        path, start = pair.path(20), torch.ones(3, 2).double()
+        found.append((terms.elbo, samplers.dpm_solver(pair.denoise, path, start)))
+    for ours, reference in zip(*found, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("predicts", ["epsilon", "v", "x0"])
+def test_the_simple_loss_is_the_squared_error_of_the_network(predicts):
+    torch.manual_seed(0)
+    net = denoisers.dense((2,), (16,))
+    settings = {"levels": None, "predicts": predicts, "variance": "posterior"}
+    pair = models.Diffusion(net, noise.linear(50), **settings).double()
+    x = gaussian(300).batch(slice(0, 300))[0].double()
+    torch.manual_seed(1)
+    ((model, guide),) = objectives.ELBO().traces(pair.model, pair.guide, x)
+    torch.manual_seed(1)
+    found = objectives.SimpleELBO().terms(pair.model, pair.guide, x).estimates["weighted"]
+    t, x_t = model.nodes["x"]["infer"]["step"][0], guide.nodes["x_t"]["value"][0]
+    alpha, sigma = ((sign * pair.log_snr[t]).sigmoid().sqrt()[:, None] for sign in (1, -1))
+    epsilon = (x_t - alpha * x) / sigma
+    wanted = {"epsilon": epsilon, "v": alpha * epsilon - sigma * x, "x0": x}[predicts]
+    error = (net(x_t, pair.log_snr[t]) - wanted).square().sum(1)
+    torch.testing.assert_close(found[t > 0], error[t > 0])
+    constant = (found - error)[t == 0]
+    torch.testing.assert_close(constant, constant[:1].expand_as(constant))
+
+
+def test_the_simple_loss_needs_weights():
+    vae = models.VAE(nets.dense_encoder((2,), 1), nets.dense_decoder(1, (2,)), models.Gaussian())
+    with pytest.raises(objectives.ObjectiveError, match="state infer=.*got none"):
+        objectives.SimpleELBO().loss(vae.model, vae.guide, torch.zeros(3, 2))
+
+
+def test_the_cosine_schedule_is_the_papers():
+    def f(t):
+        return math.cos((t / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    found = noise.cosine(1000)
+    for t in (1, 10, 500, 999):
+        assert found[t - 1].item() == pytest.approx(f(t) / f(0), rel=1e-9)
+    assert (found[-1] / found[-2]).item() == pytest.approx(0.001)
+
+
+def test_the_linear_schedule_is_the_papers():
+    found, product = noise.linear(1000), 1.0
+    for t in range(1000):
+        product *= 1 - (1e-4 + (0.02 - 1e-4) * t / 999)
+        assert found[t].item() == pytest.approx(product, rel=1e-9)
+
+
+def test_the_posterior_is_the_papers():
+    """Equations 6 and 7 of Ho et al., in betas."""
+    alphas = noise.linear(100)
+    t, x_t, x_0 = 40, torch.randn(5).double(), torch.randn(5).double()
+    beta, now, before = 1 - alphas[t] / alphas[t - 1], alphas[t], alphas[t - 1]
+    mean = before.sqrt() * beta / (1 - now) * x_0
+    mean = mean + (1 - beta).sqrt() * (1 - before) / (1 - now) * x_t
+    found = noise.posterior(x_t, x_0, alphas.logit()[t], alphas.logit()[t - 1])
+    torch.testing.assert_close(found[0], mean)
+    torch.testing.assert_close(found[1].square(), (1 - before) / (1 - now) * beta)
+    torch.testing.assert_close(noise.step_scale(*alphas.logit()[[t, t - 1]]).square(), beta)
+
+
+def test_guidance_goes_from_the_unconditional_through_the_conditional_estimate():
+    pair, x, y = labelled(levels=None), torch.randn(5, 1, 8, 8), torch.arange(5)
+    at = pair.log_snr[9]
+    plain, without = pair.denoise(x, at, y), pair.denoise(x, at)
+    assert not torch.allclose(plain, without, atol=1e-4)
+    for scale in (0.0, 1.0, 3.0):
+        guided = pair.denoise(x, at, y, scale)
+        torch.testing.assert_close(guided, without + scale * (plain - without))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.02, 1.0])
+def test_a_discretised_normal_is_finite_however_far_the_mean(scale):
+    loc = torch.tensor([-5.0, 0.0, 0.4, 1.0, 7.0], requires_grad=True)
+    grid = (torch.arange(256) / 255)[:, None]
+    found = DiscretizedNormal(loc, torch.tensor(scale)).log_prob(grid)
+    torch.testing.assert_close(found.exp().sum(0), torch.ones(5), rtol=1e-4, atol=1e-4)
+    found.sum().backward()
+    assert found.isfinite().all()
+    assert loc.grad.isfinite().all()
+
+
+def test_steps_are_spread_evenly_over_a_batch():
+    pair, x = optimal(50), torch.zeros(100, 2)
+    torch.manual_seed(0)
+    trace = pyro.poutine.trace(pair.guide).get_trace(x)
+    step = trace.nodes["x_s"]["infer"]["step"]
+    assert step.shape == (1, 100)
+    assert step.flatten().bincount().tolist() == [2] * 50
+
+
+@pytest.mark.parametrize("objective", [objectives.ELBO, objectives.SimpleELBO])
+def test_recorded_steps_are_those_of_pyro(objective):
+    histories, weights = [], []
+    for how in ("eager", "graph"):
+        pair = labelled()
+        histories.append(training.fit(pair, objective(), digits(), batch_size=16, steps=6,
+                                      log_every=1, lower=how).series("loss")[1])  # fmt: skip
+        weights.append(pair.state_dict())
+    assert histories[1] == pytest.approx(histories[0], rel=1e-5)
+    for a, b in zip(*(w.values() for w in weights), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_training_knows_that_a_sum_over_time_is_inside_a_datum():
+    """The size of the data spreads what lies above them, not what lies below."""
+    pair = labelled().eval()
+    x, y = digits().batch(slice(0, 16))
+    found = []
+    for size in (None, 1000):
+        torch.manual_seed(0)
+        objective = objectives.ELBO(data_size=size)
+        found.append(objective.terms(pair.model, pair.guide, x, y).elbo)
+    torch.testing.assert_close(*found)
+
+
+def test_plain_svi_trains_and_agrees_in_expectation():
+    pair, (x, y) = labelled(), digits().batch(slice(0, 64))
+    svi = SVI(pair.model, pair.guide, pyro.optim.Adam({"lr": 0.01}), Trace_ELBO())
+    before = [p.clone() for p in pair.parameters()]
+    svi.step(x, y)
+    svi.step(x, y)
+    assert all(not torch.equal(a, b) for a, b in zip(before, pair.parameters(), strict=True))
+    pair.eval()
+    found = torch.tensor([
+        [float(loss.loss(pair.model, pair.guide, x, y)) for _ in range(60)]
+        for loss in (Trace_ELBO(), objectives.ELBO())
+    ])  # fmt: skip
+    error = 4 * (found.var(1) / 60).sum().sqrt()
+    assert abs(found.mean(1).diff()) < error
+
+
+def test_vectorised_particles_are_a_loop_of_them():
+    pair = optimal(20)
+    x = gaussian(2000).batch(slice(0, 2000))[0]
+    means = []
+    for vectorised in (False, True):
+        loss = objectives.ELBO(num_particles=8, vectorize_particles=vectorised)
+        terms = loss.terms(pair.model, pair.guide, x)
+        assert terms.elbo.shape == (2000,)
+        means.append(terms.elbo)
+    error = 4 * sum(m.var() / len(m) for m in means).sqrt()
+    assert abs(means[0].mean() - means[1].mean()) < error
+
+
+def test_evaluation_takes_the_average_of_the_weights():
+    pair = labelled(decay=0.5)
+    x, y = digits().batch(slice(0, 16))
+    weight = pair.net.out.weight
+    mean = weight.detach().clone()
+    for step in range(1, 4):
+        with torch.no_grad():
+            weight.add_(1.0)
+        objectives.ELBO().loss_and_grads(pair.model, pair.guide, x, y)
+        mean.lerp_(weight.detach(), 1 - min(0.5, step / (step + 9)))
+    torch.testing.assert_close(pair.average.out.weight, mean)
+    at, noisy = pair.log_snr[3], torch.randn(2, 1, 8, 8)
+    trained = pair.denoise(noisy, at, y[:2])
+    assert not torch.allclose(pair.eval().denoise(noisy, at, y[:2]), trained.clamp(-1, 1))
+    assert not {id(p) for p in pair.parameters()} & {id(b) for b in pair.average.buffers()}
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
+    fit = partial(
+        training.fit,
+        objective=objectives.SimpleELBO(),
+        data=digits(),
+        batch_size=16,
+        lower="eager",
+    )
+    straight, killed, again = labelled(), labelled(), labelled()
+    fit(straight, steps=6)
+    fit(killed, steps=3, checkpoint=tmp_path / "run")
+    fit(again, steps=6, checkpoint=tmp_path / "run", resume=True)
+    for a, b in zip(straight.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_divergence_keeps_the_last_good_weights(tmp_path):
+    fit = partial(
+        training.fit, objective=objectives.SimpleELBO(), data=digits(), batch_size=16, log_every=1
+    )
+    pair = labelled()
+    fit(pair, steps=2, checkpoint=tmp_path / "run", lower="eager")
+    with torch.no_grad():
+        pair.net.out.bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="nothing was saved"):
+        fit(pair, steps=2, lower="eager")
+    kept = Folder(tmp_path / "run").read_weights(labelled())
+    assert all(weight.isfinite().all() for weight in kept.values())
+
+
+def test_the_unet_sees_noise_labels_and_every_pixel():
+    torch.manual_seed(0)
+    net = denoisers.unet((1, 8, 12), (8, 16), blocks=2, attention=(4,), heads=2, classes=3)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.1)  # what begins at zero would hide the rest
+    x = torch.randn(2, 1, 8, 12, requires_grad=True)
+    label, level = torch.tensor([0, 3]), torch.tensor([1.0, -2.0])
+    out = net(x, level, label)
+    assert out.shape == x.shape
+    assert not torch.allclose(out, net(x, level + 1, label))
+    assert not torch.allclose(out[0], net(x, level, label + torch.tensor([1, 0]))[0])
+    out[0].square().sum().backward()
+    assert (x.grad[0] != 0).all()
+    assert not x.grad[1].any()
+    without = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+@pytest.mark.parametrize(("patch", "shape"), [(1, (3, 8, 8)), (2, (1, 28, 28))])
+def test_a_unet_trains_recorded(patch, shape):
+    torch.manual_seed(0)
+    net = denoisers.unet(shape, (8, 8), blocks=1, attention=(shape[1] // patch // 2,), patch=patch)
+    pair = models.Diffusion(net, noise.cosine(10))
+    losses = []
+    images = data.arrays(torch.rand(8, *shape).mul(255).round() / 255)
+    for how in ("eager", "graph"):
+        one = models.Diffusion(net, noise.cosine(10))
+        one.load_state_dict(pair.state_dict())
+        one.net = denoisers.unet(shape, (8, 8), blocks=1, patch=patch,
+                                 attention=(shape[1] // patch // 2,))  # fmt: skip
+        one.net.load_state_dict(net.state_dict())
+        history = training.fit(one, objectives.SimpleELBO(), images, batch_size=8, steps=3,
+                               log_every=1, lower=how)  # fmt: skip
+        losses.append(history.series("loss")[1])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_a_ring_of_eight_gaussians_is_covered_evenly():
+    """Every mode within 3 % of its share; 120,000 samples leave an error of 0.8 % of chance."""
+    torch.manual_seed(0)
+    angle = torch.arange(16_000) % 8 * (math.pi / 4)
+    centre = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
+    train = data.arrays(centre + 0.1 * torch.randn(16_000, 2))
+    net = denoisers.dense((2,), (64, 64, 64))
+    pair = models.Diffusion(net, noise.cosine(20), levels=None)
+    for steps, lr in RING:
+        training.fit(pair, objectives.SimpleELBO(), train, steps=steps, batch_size=800, lr=lr,
+                     lower="graph")  # fmt: skip
+    torch.manual_seed(1)
+    x = pair.sample(120_000, steps=20, sampler=samplers.ancestral)
+    found = (torch.atan2(x[:, 1], x[:, 0]) / (math.pi / 4)).round().long() % 8
+    shares = found.bincount(minlength=8) / len(found)
+    assert (shares * 8 - 1).abs().max() < 0.03
+    assert ((x - centre[:8][found]).norm(dim=1) < 0.4).float().mean() > 0.95
+
+
+X = torch.rand(4, 1, 8, 8)
+Y = torch.arange(4)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: optimal(20).sample(2, guidance=2.0), "guidance 1, none, for a model without lab"),
+        (lambda: labelled(unlabelled=0.0).sample(2, guidance=2.0), "unlabelled=0"),
+        (lambda: labelled().sample(2, guidance=-1.0), "guidance >= 0"),
+        (lambda: labelled().sample(2, steps=21), "steps from 1 to 20, those of training; got 21"),
+        (lambda: labelled().sample(2, steps=0), "got 0"),
+        (lambda: labelled().sample(0), "n >= 1"),
+        (lambda: labelled().sample(2, 10), "labels from 0 to 9; got 10"),
+        (lambda: labelled().sample(3, torch.tensor([1, 2])), r"whole labels \(3\)"),
+        (lambda: optimal(20).sample(2, 3), "no label, for an unconditional model"),
+        (lambda: labelled().sample(2, sampler=partial(samplers.ddim, eta=2.0)), "eta from 0 to 1"),
+        (lambda: labelled().model(X), r"labels y \(4\), 0 to 9; got none"),
+        (lambda: labelled().model(X, Y + 7), "labels from 0 to 9; got 10"),
+        (lambda: labelled().model(X, Y.float()), "whole labels"),
+        (lambda: labelled().guide(X[:, :, 1:], Y), r"got \(4, 1, 7, 8\)"),
+        (lambda: noise.cosine(0), "steps, a whole number >= 1; got 0"),
+        (lambda: noise.linear(2.5), "got 2.5"),
+        (lambda: models.Diffusion(Optimal(), torch.tensor([0.1, 0.9])), "falling between 1 and 0"),
+        (lambda: models.Diffusion(Optimal(), torch.zeros(0)), "falling"),
+        (lambda: models.Diffusion(Optimal(), shape=(3,)), "net"),
+        (lambda: models.Diffusion(nn.Identity()), "shape="),
+        (lambda: models.Diffusion(nn.Linear(2, 2), shape=(2,)), "takes no x_t and log-SNRs"),
+        (lambda: optimal(predicts="score"), "predicts epsilon, v, x0; got 'score'"),
+        (lambda: optimal(variance="learned"), "variance posterior, beta"),
+        (lambda: optimal(levels=1), "levels >= 2"),
+        (lambda: optimal(decay=1.0), "decay from 0 to below 1"),
+        (lambda: denoisers.unet((1, 28, 28), (8, 8, 8, 8)), "multiples of 8, .* got 28 x 28"),
+        (lambda: denoisers.unet((1, 9, 8), (8, 8)), "got 9 x 8"),
+        (lambda: denoisers.unet((1, 8, 8), (8, 8), attention=(5,)), "among 8, 4; got 5"),
+        (lambda: denoisers.unet((8, 8), (8, 8)), "channels, height, width"),
+        (lambda: denoisers.unet((1, 8, 8), (8, 6), attention=(4,)), "divide the width 6; got 4"),
+        (lambda: denoisers.unet((1, 8, 8), (8,), blocks=0), "blocks >= 1"),
+        (lambda: denoisers.unet((1, 8, 8), (8,), classes=0), "classes >= 1"),
+        (lambda: denoisers.dense((2,), ()), "at least one hidden layer"),
+        (lambda: time_steps.decompose(optimal(100), gaussian(20)), "take passes=10"),
+        (lambda: time_steps.decompose(optimal(10), gaussian(20), passes=0), "passes"),
+        (lambda: likelihood.nll(optimal(10), gaussian(20), k=2), "'time' takes 1 of 10 cells"),
+        (lambda: training.fit(labelled(), objectives.ELBO(), gaussian(200), steps=1), "items"),
+    ],
+)
+def test_what_cannot_work_is_refused(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_only_diffusion_has_a_sum_over_time():
+    encoder, decoder = nets.dense_encoder((1, 8, 8), 2), nets.dense_decoder(2, (1, 8, 8))
+    with pytest.raises(evaluation.EvaluationError, match="a sum over time"):
+        time_steps.decompose(models.VAE(encoder, decoder), digits())
