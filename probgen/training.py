@@ -11,6 +11,9 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from probgen.adversarial import CollapseError as CollapseError
+from probgen.adversarial import CollapseWarning as CollapseWarning
+from probgen.adversarial import fit_adversarial as fit_adversarial
 from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
 from probgen.evaluation import likelihood

@@ -39,6 +39,10 @@ class Loss:
     def constrain(self, d: nn.Module) -> None:
         """What is done to the critic after each of its steps; nothing in most."""
 
+    def estimates(self, parts: Parts) -> Parts:
+        """What the terms of the discriminator's loss tell beside it."""
+        return {}
+
     def optimizer(
         self, parameters: Iterable[nn.Parameter], lr: float | None = None
     ) -> torch.optim.Optimizer:
@@ -150,6 +154,10 @@ class Wasserstein(Loss):
         """See ``Loss``."""
         return {"g_loss_made": -d(made).mean()}
 
+    def estimates(self, parts: Parts) -> Parts:
+        """The distance of data and samples, E D(x) - E D(x')."""
+        return {"distance": -parts["d_loss_data"] - parts["d_loss_made"]}
+
     @torch.no_grad()
     def constrain(self, d: nn.Module) -> None:
         """Clip the weights."""
@@ -199,6 +207,10 @@ class GradientPenalty(Loss):
     def of_generator(self, d: nn.Module, made: Tensor) -> Parts:
         """See ``Loss``."""
         return {"g_loss_made": -d(made).mean()}
+
+    def estimates(self, parts: Parts) -> Parts:
+        """The distance of data and samples, E D(x) - E D(x')."""
+        return {"distance": -parts["d_loss_data"] - parts["d_loss_made"]}
 
     def slopes(self, d: nn.Module, x: Tensor, made: Tensor) -> Tensor:
         """Norms of the critic's gradient at random points between data and samples, (B,)."""
@@ -265,6 +277,10 @@ class SelfSupervised(Loss):
     def constrain(self, d: nn.Module) -> None:
         """As the other loss does."""
         self.loss.constrain(d)
+
+    def estimates(self, parts: Parts) -> Parts:
+        """The other loss's."""
+        return self.loss.estimates(parts)
 
     def optimizer(
         self, parameters: Iterable[nn.Parameter], lr: float | None = None
