@@ -312,7 +312,9 @@ class _Duel(Loop):
         self._draw_grid()
         record = self._measure(self._sampled())
         self._check_collapse(record)
-        self._remember()
+        best = max(self.history.series("diversity")[1], default=0.0)
+        if record["diversity"] >= min(ALIVE, best):
+            self._remember()
         return record
 
     def _sampled(self) -> Tensor:
@@ -334,12 +336,14 @@ class _Duel(Loop):
         return record
 
     def _draw_grid(self) -> None:
-        from probgen.report.images import is_image, save_grid
+        shape = self.gan.shape
+        if self.folder is None or len(shape) != 3 or shape[0] not in (1, 3):
+            return
+        from probgen.report import save_grid  # with matplotlib, for runs that are kept only
 
-        if self.folder and is_image(self.gan.shape):
-            with likelihood.at_rest(self.gan, self.settings.seed):
-                images = self.gan.sample(GRID)
-            save_grid(self.folder.path / "grids" / f"step-{self.step:06d}.png", images)
+        with likelihood.at_rest(self.gan, self.settings.seed):
+            images = self.gan.sample(GRID)
+        save_grid(self.folder.path / "grids" / f"step-{self.step:06d}.png", images)
 
     def _check_collapse(self, record: Record) -> None:
         _, before = self.history.series("diversity")
