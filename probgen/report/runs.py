@@ -27,6 +27,13 @@ TERMS = (
     ("kl", "KL(q(z | x) ‖ p(z))", 1),
     ("beta", "β", 1),
     ("lambda", "λ", 1),
+    ("d_loss", "The discriminator's loss", 1),
+    ("g_loss", "The generator's loss", 1),
+    ("distance", "Wasserstein distance, as the critic has it", 1),
+    ("fid", "FID of samples while training", 1),
+    ("kid", "KID of samples while training", 1),
+    ("classes", "Classes among samples", 1),
+    ("diversity", "Variance of samples over that of data", 1),
 )
 
 WIDE = 5.2
@@ -190,6 +197,9 @@ def _score_table(runs: list[Run]) -> Table:
 
 def _scores(run: Run) -> Table:
     """The scores of one run below each other: a telephone has room for them."""
+    if not run.scores.values:
+        note = "It has no density to score: probgen evaluate RUN --metrics fid,kid,prdc,classes."
+        return Table(["score"], [["of samples only"]], note)
     rows = [[name, pm(score), score["unit"]] for name, score in run.scores.values.items()]
     return Table(["score", "mean per item", "unit"], rows, _protocol(run))
 
@@ -247,7 +257,8 @@ def _samples(runs: Sequence[Run]) -> list[Card]:
         return [Card("Samples", note=_why_not(runs, "sample"))]
     if missing := [_no_prior(run) for run in runs if _no_prior(run)]:
         return [Card("Samples", note=f"No pictures: {missing[0]}.")]
-    note = "Means of p(x | z) for z from the prior, seed 0."
+    dense = all(hasattr(run.pair, "decode") for run in runs)
+    note = f"{'Means of p(x | z)' if dense else 'Samples'} for z from the prior, seed 0."
     if len(runs) == 1:
         whole = pictures.samples(runs[0].pair, 32).unflatten(0, (4, 8))
         rows = {" " * i: row for i, row in enumerate(whole)}
