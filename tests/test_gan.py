@@ -553,3 +553,50 @@ def test_resuming_a_duel_with_other_settings_is_refused(tmp_path):
         loss = words.pop("loss", Hinge())
         with pytest.raises(checkpoint.CheckpointError, match=match):
             training.fit_adversarial(gan(), loss, DIGITS, resume=True, **words)
+
+
+def test_a_gan_trains_resumes_and_is_scored_on_the_command_line(probgen, tmp_path):
+    folder = tmp_path / "run"
+    words = ("--net", "conv", "--loss", "wasserstein-gp", "--latent", 8, "--batch-size", 50)
+    few = ("--limit", 200, "--critic-steps", 1, "--epochs", 1)
+    status, out, err = probgen("train", "gan", *words, *few, "--out", folder)
+    assert status == 0, err
+    assert "no density to score: probgen evaluate" in out
+    assert not (folder / "reconstructions.png").exists()
+    status, _, err = probgen("resume", folder, "--epochs", 2)
+    assert status == 0, err
+    facts = checkpoint.read_json(folder / "run.json")
+    assert facts["results"]["steps"] == 8
+    assert facts["run"]["loss"] == "GradientPenalty(weight=10.0)"
+    status, out, err = probgen("evaluate", folder, "--metrics", "fid,prdc,classes,nll,mig")
+    assert status == 2
+    assert "no nll: expected a model and a guide; GAN has no density" in err
+    assert "no mig: GAN has no encode" in err
+    saved = checkpoint.read_json(folder / "scores.json")
+    assert saved["scores"] == {}
+    assert {"FID", "coverage", "classes"} <= {s["name"] for s in saved["metrics"]["scores"]}
+    page = (folder / "report.html").read_text()
+    assert "Wasserstein distance, as the critic has it" in page
+    assert (folder / "report" / "d_loss.svg").exists()
+    status, out, err = probgen("sample", folder, "-n", 4, "--out", tmp_path / "four.png")
+    assert status == 0, err
+    assert (tmp_path / "four.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("gan", "--objective", "beta", "--beta", 2), "--objective goes with the other models"),
+        (("gan", "--beta", 2), "--beta goes with --objective"),
+        (("gan", "--patience", 2), "--patience goes with the other models"),
+        (("gan", "--net", "gated"), "expected --net conv or subpixel"),
+        (("gan", "--net", "dense", "--loss", "self-supervised"), "expected --net conv"),
+        (("vae", "--net", "subpixel"), "--net subpixel goes with gan"),
+        (("vae", "--loss", "hinge"), "--loss goes with gan"),
+        (("vae", "--critic-steps", 2), "--critic-steps goes with gan"),
+    ],
+)
+def test_words_of_the_others_are_refused(probgen, tmp_path, words, match):
+    status, _, err = probgen("train", *words, "--limit", 200, "--out", tmp_path / "run")
+    assert status == 2
+    assert match in err
