@@ -41,9 +41,9 @@ CHANGES = {
 QUARTERS = 4
 NOTE = """
 FID, KID and PRDC (k = 5) between the {n:,} test images and as many samples, on the features of the
-library's classifier of these images ({extractor}); real training images have an FID of {floor:.2f}
-on MNIST. classes: of ten, those with a tenth of an even share of the samples or more. minutes: of
-training, {images:,} generated images each. images/s: sampling on this machine.
+library's classifier of these images ({extractor}); real training images of {data} have an FID of
+{floor:.2f}. classes: of ten, those with a tenth of an even share of the samples or more. minutes:
+of training, {images:,} generated images each. images/s: sampling on this machine.
 """
 REFERENCE = "WGAN better and faster than GAN; SSGAN did not train"
 SOURCE = "coursework report, 150 epochs, no numbers"
@@ -101,7 +101,7 @@ def claims(rows: list[study.Row]) -> list[study.Row]:
     ]
 
 
-def grids(folder: Path, epochs: int) -> Tensor:
+def grids(folder: Path) -> Tensor:
     """Corners of the grids at each quarter, (4, 3, H, W): samples of the same latents."""
     paths = sorted((folder / "grids").glob("*.png"))
     chosen = [paths[max(0, round(len(paths) * q / QUARTERS) - 1)] for q in range(1, QUARTERS + 1)]
@@ -110,10 +110,10 @@ def grids(folder: Path, epochs: int) -> Tensor:
     return torch.tensor(np.stack(whole))[:, :side, :side].permute(0, 3, 1, 2) / 255
 
 
-def drawn(runs: list[Run], folder: Path, epochs: int) -> dict[str, Figure]:
+def drawn(runs: list[Run], folder: Path) -> dict[str, Figure]:
     histories = {run.name: run.history for run in runs}
     wasserstein = {name: one for name, one in histories.items() if name.startswith("WGAN")}
-    quarters = {run.name: grids(folder / run.name, epochs) for run in runs}
+    quarters = {run.name: grids(folder / run.name) for run in runs}
     columns = [f"{q}/{QUARTERS}" for q in range(1, QUARTERS + 1)]
     half = len(runs) // 2
     first, second = dict(list(quarters.items())[:half]), dict(list(quarters.items())[half:])
@@ -144,12 +144,13 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
     facts = Folder(runs / NAME / "GAN").facts()
     images = facts["results"]["steps"] * facts["settings"]["batch_size"]
-    known = {"n": len(seen[0].test_set), "extractor": identity(seen[0].extractor)}
+    known = {"n": len(seen[0].test_set), "extractor": identity(seen[0].extractor),
+             "data": trained[0].data.name}  # fmt: skip
     floor = float(seen[0].floor())
     study.show(rows, NOTE.format(**known, floor=floor, images=images))
     compared = claims(rows)
     study.show(compared)
-    study.write(out, NAME, trained, [*rows, *compared], drawn(trained, runs / NAME, epochs))
+    study.write(out, NAME, trained, [*rows, *compared], drawn(trained, runs / NAME))
     return rows
 
 
