@@ -36,7 +36,7 @@ from probgen.scoring import drawn
 
 CHUNK = 500
 ALIVE, DEAD = 0.1, 0.01
-OLD = 1000
+OLD, SEVERAL = 1000, 4
 GRID = 64
 
 
@@ -356,7 +356,7 @@ class _Duel(Loop):
             )
         _, seen = self.history.series("classes")
         found, old = record.get("classes", math.inf), self.step == self.total >= OLD
-        if seen and found <= max(seen) / 2 < seen[-1]:
+        if seen and max(seen) >= SEVERAL and found <= max(seen) / 2 < seen[-1]:
             self._say(f"samples show {found:.0f} classes, after {max(seen):.0f} at their best")
         elif now < ALIVE and (old or (before and before[-1] >= ALIVE)):
             self._say(f"samples have {now:.2g} of the data's variance")
