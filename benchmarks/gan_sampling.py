@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from svi_step import machine
 
-from probgen import data, models, nets, training
+from probgen import data, models, players, training
 from probgen.objectives.adversarial import (
     GradientPenalty,
     Hinge,
@@ -27,11 +27,15 @@ SHAPE, LATENT, BATCH = (1, 28, 28), 64, 64
 
 
 def contenders():
-    conv, dcgan = nets.conv_discriminator, nets.dcgan_generator
+    conv, dcgan = players.conv_discriminator, players.dcgan_generator
     found = {
-        "GAN, dense": (nets.dense_generator, nets.dense_discriminator(SHAPE), NonSaturating()),
+        "GAN, dense": (
+            players.dense_generator,
+            players.dense_discriminator(SHAPE),
+            NonSaturating(),
+        ),
         "DCGAN": (dcgan, conv(SHAPE, norm="batch"), NonSaturating()),
-        "pixel shuffle": (nets.subpixel_generator, conv(SHAPE, norm="batch"), NonSaturating()),
+        "pixel shuffle": (players.subpixel_generator, conv(SHAPE, norm="batch"), NonSaturating()),
         "WGAN, clipped": (dcgan, conv(SHAPE, norm="batch"), Wasserstein()),
         "WGAN-GP": (dcgan, conv(SHAPE), GradientPenalty()),
         "SNGAN": (dcgan, conv(SHAPE, norm="spectral"), Hinge()),
@@ -60,11 +64,11 @@ def training_steps(gan, loss, images, steps):
 def main(rounds, steps, n, out):
     torch.manual_seed(0)
     noise = torch.randint(256, (4096, *SHAPE), dtype=torch.uint8)
-    images, players = data.Set(noise, name="noise"), contenders()
-    sampled = {name: [] for name in players}
-    stepped = {name: [] for name in players}
+    images, games = data.Set(noise, name="noise"), contenders()
+    sampled = {name: [] for name in games}
+    stepped = {name: [] for name in games}
     for _ in range(rounds):
-        for name, (gan, loss) in players.items():
+        for name, (gan, loss) in games.items():
             sampled[name].append(sampling(gan, n))
             stepped[name].append(training_steps(gan, loss, images, steps))
     rows = [
@@ -74,7 +78,7 @@ def main(rounds, steps, n, out):
             "samples per second": round(statistics.median(sampled[name])),
             "generator steps of 64 per second": round(statistics.median(stepped[name]), 2),
         }
-        for name, (gan, _) in players.items()
+        for name, (gan, _) in games.items()
     ]
     for row in rows:
         print(*row.values(), sep="  ")

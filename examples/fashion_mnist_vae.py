@@ -99,7 +99,7 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     study.show(rows, NOTE.format(constant=constant(trained[0])))
     compared = study.beside(rows, REFERENCE, SOURCE)
     study.show(compared)
-    study.write(out, NAME, trained, [*rows, *compared], drawn(trained))
+    study.write(out, NAME, trained, [*rows, *compared], drawn(trained), budget=40)
     return rows
 
 

@@ -1,6 +1,6 @@
 """Fashion-MNIST: how well nearest neighbours classify pixels, components, and codes.
 
-python examples/latent_knn.py           # 40 minutes at most on two idle cores
+python examples/latent_knn.py           # 30 minutes at most on two idle cores
 python examples/latent_knn.py --quick   # the same on a few digits, in seconds
 
 Raw pixels, PCA (the number of components chosen by the cross-validated accuracy of PCA and kNN
@@ -33,20 +33,38 @@ from probgen.report import Run, figures, pictures
 from probgen.scoring import drawn as some
 
 NAME = "latent_knn"
+MODELS: dict[str, recipe.Recipe] = {
+    "AE": {"model": "autoencoder", "likelihood": "gaussian", "sigma": math.sqrt(0.5)},
+    "VAE": {"model": "vae", "likelihood": "gaussian-optimal"},
+}
 CHANGES = {
-    f"{net} {name} {latent}": {"net": net, "hidden": hidden, "model": model, "latent": latent}
+    f"{net} {name} {latent}": {"net": net, "hidden": hidden, "latent": latent} | words
     for net, hidden in (("dense", 400), ("conv", 256))
-    for name, model in (("AE", "autoencoder"), ("VAE", "vae"))
+    for name, words in MODELS.items()
     for latent in (32, 64)
 }
+REFERENCE = {
+    "raw": {"accuracy": 0.8568},
+    "PCA": {"accuracy": 0.8606},
+    "raw of 10000": {"accuracy": 0.82},
+    "Isomap of 10000": {"accuracy": 0.78},
+    "dense AE 64": {"accuracy": 0.8728},
+    "conv AE 64": {"accuracy": 0.8706},
+    "dense VAE 32": {"accuracy": 0.70},
+    "dense VAE 64": {"accuracy": 0.73},
+    "conv VAE 64": {"accuracy": 0.75},
+}
+SOURCE = "coursework report, on 20 % of all images; VAE rows: neighbours fitted to the test set"
 NEIGHBOURS = 35
 NOTE = """
 Accuracy on the official test set; precision, recall and F1 as means over the classes. k and
 weights are chosen by 3-fold cross-validation on the training set, as are PCA's {components}
 components, of {options}, at k = 5. Isomap: {neighbours} neighbours, {embedded} dimensions, fitted
 to {few:,} training images; the test images by its out-of-sample extension. Codes: of an
-autoencoder, or the mean of q(z | x). Epochs of each encoder: {epochs}, on the sum of squares
-(Gaussian, sigma^2 = 1/2). Seconds: to build the index and to classify the test set.
+autoencoder, or the mean of q(z | x). Epochs of each encoder: {epochs}; autoencoders on the sum
+of squares, VAEs with the Gaussian scale of the greatest likelihood. With sigma^2 = 1/2, fixed, a
+VAE's codes hold 8 nats and classify at 0.80 to 0.82: too little of the image is left in them.
+Seconds: to build the index and to classify the test set.
 A coursework report has 0.70 to 0.75 for codes: it fitted the neighbours to the test set and
 scaled the KL wrongly.
 """
@@ -67,8 +85,8 @@ QUICK = Sizes((5, 10), 200, 8, (5, 20))
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     data = {"data": "digits", "limit": 300} if quick else {"data": "fashion-mnist"}
-    common = recipe.DEFAULTS | data | {"likelihood": "gaussian", "sigma": math.sqrt(0.5)}
-    return {name: common | {"epochs": epochs} | words for name, words in CHANGES.items()}
+    common = recipe.DEFAULTS | data | {"epochs": epochs}
+    return {name: common | words for name, words in CHANGES.items()}
 
 
 def pixels(data: Set) -> np.ndarray:
@@ -187,9 +205,11 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     rows = [row(name, score) for name, score in (scores | codes).items()]
     study.show(rows, NOTE.format(components=components, neighbours=NEIGHBOURS, epochs=epochs,
                                  **sizes._asdict()))  # fmt: skip
+    compared = study.beside(rows, REFERENCE, SOURCE)
+    study.show(compared)
     measured = {name: {"kNN": without_choices(score)} for name, score in codes.items()}
     shown = drawn(trained, scores | codes, train, sizes)
-    study.write(out, NAME, trained, rows, shown, measured)
+    study.write(out, NAME, trained, [*rows, *compared], shown, measured)
     return rows
 
 

@@ -3,7 +3,7 @@
 python examples/vampprior_mnist.py           # 30 minutes at most on two idle cores
 python examples/vampprior_mnist.py --quick   # the same on a few digits, in seconds
 
-Gated nets 300-300, 40 latent dimensions, 200 components, 20 epochs. Runs go to
+Gated nets 300-300, 40 latent dimensions, 200 components, 40 epochs. Runs go to
 runs/vampprior_mnist, each in the format of `probgen train`: an interrupted study goes on where it
 stopped. Numbers and figures go to docs/results.
 """
@@ -76,4 +76,4 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
 
 
 if __name__ == "__main__":
-    study.command(main, epochs=20)
+    study.command(main, epochs=40)

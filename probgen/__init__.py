@@ -5,8 +5,8 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 __all__ = ["checkpoint", "control", "data", "dsep", "evaluation", "exact", "graph", "history"]
-__all__ += ["lowering", "markov", "models", "nets", "objectives", "program", "recipe", "report"]
-__all__ += ["run", "study", "training"]
+__all__ += ["lowering", "markov", "models", "nets", "objectives", "players", "program", "recipe"]
+__all__ += ["report", "run", "study", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

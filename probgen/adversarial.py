@@ -131,10 +131,10 @@ def fit_adversarial(
 
     Source: Goodfellow et al. 2014, algorithm 1; Arjovsky et al. 2017, algorithm 1.
 
-    >>> from probgen import data, models, nets, objectives, training
+    >>> from probgen import data, models, objectives, players, training
     >>> train, _ = data.digits()
-    >>> generator, critic = nets.dense_generator(8, (1, 8, 8)), nets.dense_discriminator((1, 8, 8))
-    >>> gan = models.GAN(generator, critic)
+    >>> generator = players.dense_generator(8, train.shape)
+    >>> gan = models.GAN(generator, players.dense_discriminator(train.shape))
     >>> history = training.fit_adversarial(gan, objectives.adversarial.Hinge(), train, steps=20)
     >>> history.records[-1]["step"]
     20
@@ -152,11 +152,11 @@ def fit_adversarial(
     if (judge is None) != (validation is None):
         raise TrainingError("expected validation data and a judge of their features, or neither")
     folder = opened(checkpoint, resume)
-    players: Any = gan
-    where = likelihood.device_of(players) if device is None else place(device)
-    players.to(where)
+    duel: Any = gan
+    where = likelihood.device_of(duel) if device is None else place(device)
+    duel.to(where)
     with surroundings(where, seed, precision):
-        run = _Duel(players, loss, data.to(where), settings, folder, log, recipe)
+        run = _Duel(duel, loss, data.to(where), settings, folder, log, recipe)
         run.prepare(generator_optimizer, discriminator_optimizer, validation, judge)
         if resume:
             run.restore()

@@ -120,7 +120,8 @@ def train(
         Literal["normal", "mixture", "flow"], _model_option("p(z) of vae and conditional.")
     ] = "normal",
     components: Annotated[
-        int, _model_option("Gaussians of a mixture prior, pseudo-inputs of a vampprior.")
+        int,
+        _model_option("Of a mixture prior (per class of a conditional); a vampprior's inputs."),
     ] = 50,
     codes: Annotated[int, _model_option("Size of a vq's codebook.")] = 512,
     penalty: Annotated[float, _model_option("Weight of the l1 norm in a sparse encoder.")] = 0.1,

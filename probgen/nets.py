@@ -1,14 +1,12 @@
-"""Encoders and decoders, generators and discriminators: plain modules, no Pyro."""
+"""Encoders and decoders: plain modules from images to distribution parameters and back."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import constraints
-from torch.nn.utils.parametrizations import spectral_norm
 
 SMALLEST = 8
 
@@ -36,7 +34,7 @@ class Encoder(nn.Module):
         super().__init__()
         if parts not in (1, 2):
             raise NetError(f"expected parts 1 or 2; got {parts}")
-        self.shape, self.latent = tuple(shape), _at_least_one("latent", latent)
+        self.shape, self.latent = tuple(shape), at_least_one("latent", latent)
         self.parts = parts
         features = dry_run(trunk, torch.zeros(2, *self.shape))
         if features.dim() != 2:
@@ -68,7 +66,7 @@ class Decoder(nn.Module):
 
     def __init__(self, latent: int, shape: Sequence[int], trunk: nn.Module) -> None:
         super().__init__()
-        self.shape, self.latent = tuple(shape), _at_least_one("latent", latent)
+        self.shape, self.latent = tuple(shape), at_least_one("latent", latent)
         out = dry_run(trunk, torch.zeros(2, latent))
         if out.numel() != 2 * math.prod(self.shape):
             raise NetError(f"expected (batch, {_names(self.shape)}); got {tuple(out.shape)}")
@@ -145,7 +143,7 @@ class CodeTransformer(nn.Module):
         self, codes: int, sides: Sequence[int], width: int, layers: int, heads: int
     ) -> None:
         super().__init__()
-        length = math.prod(_positive(sides, "sides"))
+        length = math.prod(positive(sides, "sides"))
         if min(codes, width, layers, heads) < 1 or width % heads:
             raise NetError(
                 "expected codes, width, layers, heads >= 1 and heads that divide width; got "
@@ -203,8 +201,8 @@ def dense_encoder(
     >>> loc.shape
     torch.Size([5, 32])
     """
-    widths = [math.prod(_positive(shape)), *_positive(hidden, "hidden")]
-    return Encoder(shape, latent, nn.Sequential(nn.Flatten(), *_dense(widths, gated)), parts)
+    widths = [math.prod(positive(shape)), *positive(hidden, "hidden")]
+    return Encoder(shape, latent, nn.Sequential(nn.Flatten(), *dense_layers(widths, gated)), parts)
 
 
 def dense_decoder(
@@ -221,9 +219,9 @@ def dense_decoder(
     >>> dense_decoder(32, (1, 28, 28))(torch.zeros(7, 5, 32)).shape
     torch.Size([7, 5, 1, 28, 28])
     """
-    widths = [_at_least_one("latent", latent), *_positive(hidden, "hidden")]
-    out = nn.Linear(widths[-1], math.prod(_positive(shape)))
-    return Decoder(latent, shape, nn.Sequential(*_dense(widths, gated), out))
+    widths = [at_least_one("latent", latent), *positive(hidden, "hidden")]
+    out = nn.Linear(widths[-1], math.prod(positive(shape)))
+    return Decoder(latent, shape, nn.Sequential(*dense_layers(widths, gated), out))
 
 
 def conv_encoder(
@@ -249,12 +247,12 @@ def conv_encoder(
     >>> log_scale.shape
     torch.Size([5, 64])
     """
-    sides = _halvings(shape, channels)
+    sides = halvings(shape, channels)
     layers: list[nn.Module] = []
     for i, o in pairwise([shape[0], *channels]):
         layers += [nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU()]
     flat = channels[-1] * math.prod(sides[-1])
-    dense = _dense([flat, _at_least_one("hidden", hidden)])
+    dense = dense_layers([flat, at_least_one("hidden", hidden)])
     return Encoder(shape, latent, nn.Sequential(*layers, nn.Flatten(), *dense), parts)
 
 
@@ -275,11 +273,11 @@ def conv_decoder(
     >>> conv_decoder(64, (1, 9, 15))(torch.zeros(5, 64)).shape
     torch.Size([5, 1, 9, 15])
     """
-    sides = _halvings(shape, channels)
+    sides = halvings(shape, channels)
     start = (channels[-1], *sides[-1])
-    widths = [_at_least_one("latent", latent), _at_least_one("hidden", hidden), math.prod(start)]
+    widths = [at_least_one("latent", latent), at_least_one("hidden", hidden), math.prod(start)]
     upwards = _upwards([*channels[::-1], shape[0]], sides)
-    trunk = nn.Sequential(*_dense(widths), nn.Unflatten(1, start), *upwards)
+    trunk = nn.Sequential(*dense_layers(widths), nn.Unflatten(1, start), *upwards)
     return Decoder(latent, shape, trunk)
 
 
@@ -302,12 +300,12 @@ def grid_encoder(
     >>> grid_encoder((1, 28, 28), 64)(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 64, 7, 7])
     """
-    _halvings(shape, channels)
+    halvings(shape, channels)
     layers: list[nn.Module] = []
     for i, o in pairwise([shape[0], *channels]):
         layers += [nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU()]
     rest = [_Residual(channels[-1]) for _ in range(blocks)]
-    out = nn.Conv2d(channels[-1], _at_least_one("width", width), 1)
+    out = nn.Conv2d(channels[-1], at_least_one("width", width), 1)
     return GridEncoder(shape, nn.Sequential(*layers[:-1], *rest, nn.ReLU(), out))
 
 
@@ -325,8 +323,8 @@ def grid_decoder(
     >>> grid_decoder(64, (1, 28, 28))(torch.zeros(3, 5, 64, 7, 7)).shape
     torch.Size([3, 5, 1, 28, 28])
     """
-    sides = _halvings(shape, channels)
-    first = nn.Conv2d(_at_least_one("width", width), channels[-1], 3, padding=1)
+    sides = halvings(shape, channels)
+    first = nn.Conv2d(at_least_one("width", width), channels[-1], 3, padding=1)
     rest = [_Residual(channels[-1]) for _ in range(blocks)]
     layers = _upwards([*channels[::-1], shape[0]], sides)
     return GridDecoder(shape, nn.Sequential(first, *rest, nn.ReLU(), *layers))
@@ -355,250 +353,8 @@ def code_transformer(
     return CodeTransformer(codes, sides, width, layers, heads)
 
 
-class Generator(Decoder):
-    """z ``(*batch, latent)`` -> data ``(*batch, *shape)``; images (C, H, W) come in [0, 1].
-
-    Args:
-        latent: dimensions of z.
-        shape: shape of one datum.
-        trunk: as for ``Decoder``; a sigmoid is put over what it gives for images.
-    """
-
-    @property
-    def support(self) -> constraints.Constraint:
-        """Values a datum may take."""
-        return constraints.unit_interval if len(self.shape) == 3 else constraints.real
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Data for any leading batch dimensions."""
-        out = super().forward(z)
-        return out.sigmoid() if len(self.shape) == 3 else out
-
-
-class Discriminator(nn.Module):
-    """x ``(B, *shape)`` -> one unbounded score per datum ``(B,)``: a logit, or a critic's value.
-
-    Images in [0, 1] are seen as 2x - 1.
-
-    Args:
-        shape: shape of one datum.
-        trunk: module from ``(B, *shape)`` to features ``(B, d)``.
-        spectral: the heads' weights divided by their greatest singular value.
-        rotations: a second head on the same features, for self-supervision.
-
-    Raises:
-        NetError: the trunk does not give one row of features per datum.
-    """
-
-    def __init__(
-        self,
-        shape: Sequence[int],
-        trunk: nn.Module,
-        spectral: bool = False,
-        rotations: bool = False,
-    ) -> None:
-        super().__init__()
-        self.shape, self.trunk = tuple(shape), trunk
-        features = dry_run(trunk, torch.zeros(2, *self.shape))
-        if features.dim() != 2:
-            raise NetError(f"expected features (batch, d); got {tuple(features.shape)}")
-        wrap, width = _normalised(spectral), features.shape[1]
-        self.head = wrap(nn.Linear(width, 1))
-        self.rotation_head = wrap(nn.Linear(width, 4)) if rotations else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The scores."""
-        return self.head(self._features(x)).squeeze(-1)
-
-    def rotation(self, x: Tensor) -> Tensor:
-        """Logits ``(B, 4)`` of how often an image was turned by 90 degrees.
-
-        Raises:
-            NetError: there is no such head.
-        """
-        if self.rotation_head is None:
-            raise NetError("this discriminator has no rotation head: build it with rotations=True")
-        return self.rotation_head(self._features(x))
-
-    def _features(self, x: Tensor) -> Tensor:
-        if x.shape[1:] != self.shape:
-            raise NetError(f"expected data (B, {_names(self.shape)}); got {tuple(x.shape)}")
-        return self.trunk(2 * x - 1 if len(self.shape) == 3 else x)
-
-
-def dense_generator(
-    latent: int, shape: Sequence[int], hidden: Sequence[int] = (256, 512)
-) -> Generator:
-    """Fully connected generator.
-
-    Args:
-        latent: dimensions of z.
-        shape: shape of one datum, e.g. (1, 28, 28) or (2,).
-        hidden: widths of the hidden layers, each followed by a ReLU.
-
-    >>> dense_generator(64, (1, 28, 28))(torch.randn(5, 64)).shape
-    torch.Size([5, 1, 28, 28])
-    """
-    widths = [_at_least_one("latent", latent), *_positive(hidden, "hidden")]
-    out = nn.Linear(widths[-1], math.prod(_positive(shape)))
-    return Generator(latent, shape, nn.Sequential(*_dense(widths), out))
-
-
-def dcgan_generator(
-    latent: int, shape: Sequence[int], channels: Sequence[int] = (32, 64)
-) -> Generator:
-    """Strided transposed 4x4 convolutions, each but the last with BatchNorm and a ReLU.
-
-    Args:
-        latent: dimensions of z.
-        shape: (channels, height, width) of one image, sides from 8 pixels up.
-        channels: widths, image side first; each doubles the sides.
-
-    Raises:
-        NetError: sides below 8 pixels or too small for that many halvings.
-
-    Source: Radford et al. 2016, section 3 and figure 1; weights start as N(0, 0.02^2).
-
-    >>> dcgan_generator(64, (3, 32, 32), (32, 64, 128))(torch.randn(5, 64)).shape
-    torch.Size([5, 3, 32, 32])
-    """
-    sides = _halvings(shape, channels)
-    layers = _projection(latent, channels[-1], sides[-1])
-    widths, doublings = pairwise([*channels[::-1], shape[0]]), pairwise(sides[::-1])
-    for (i, o), (small, large) in zip(widths, doublings, strict=True):
-        odd = (large[0] - 2 * small[0], large[1] - 2 * small[1])
-        last = large == sides[0]
-        up = nn.ConvTranspose2d(i, o, 4, 2, padding=1, output_padding=odd, bias=last)
-        layers += [up] if last else [up, nn.BatchNorm2d(o), nn.ReLU()]
-    return Generator(latent, shape, nn.Sequential(*layers).apply(_dcgan_start))
-
-
-def subpixel_generator(
-    latent: int, shape: Sequence[int], channels: Sequence[int] = (32, 64)
-) -> Generator:
-    """Sub-pixel convolutions, each but the last with BatchNorm and a ReLU.
-
-    Args:
-        latent: dimensions of z.
-        shape: (channels, height, width) of one image, sides from 8 pixels up that can be halved
-            as often as there are channels.
-        channels: widths, image side first; each doubles the sides.
-
-    Raises:
-        NetError: sides that cannot be halved so often.
-
-    >>> subpixel_generator(64, (1, 28, 28))(torch.randn(5, 64)).shape
-    torch.Size([5, 1, 28, 28])
-    """
-    sides = _halvings(shape, channels)
-    if any(side % 2 ** len(channels) for side in sides[0]):
-        raise NetError(
-            f"expected sides that can be halved {len(channels)} times, for pixel shuffle doubles "
-            f"them; got {sides[0]}: choose another number of channels"
-        )
-    layers = _projection(latent, channels[-1], sides[-1])
-    for i, o in pairwise(channels[::-1]):
-        layers += [subpixel_convolution(i, o), nn.BatchNorm2d(o), nn.ReLU()]
-    return Generator(
-        latent, shape, nn.Sequential(*layers, subpixel_convolution(channels[0], shape[0]))
-    )
-
-
-def subpixel_convolution(inputs: int, outputs: int, factor: int = 2) -> nn.Sequential:
-    """A 3x3 convolution to ``outputs * factor^2`` channels, shuffled into ``factor`` more pixels.
-
-    out[c, f i + a, f j + b] = convolved[c f^2 + a f + b, i, j]
-
-    Args:
-        inputs: channels in.
-        outputs: channels out.
-        factor: f, by which the sides grow.
-
-    Source: Shi et al. 2016, Real-time single image and video super-resolution, equation 4.
-
-    >>> convolution, shuffle = subpixel_convolution(1, 1)
-    >>> wide = convolution(torch.rand(1, 1, 16, 16))
-    >>> wide.shape, shuffle(wide).shape
-    (torch.Size([1, 4, 16, 16]), torch.Size([1, 1, 32, 32]))
-    """
-    wide = outputs * _at_least_one("factor", factor) ** 2
-    return nn.Sequential(nn.Conv2d(inputs, wide, 3, padding=1), nn.PixelShuffle(factor))
-
-
-def dense_discriminator(
-    shape: Sequence[int], hidden: Sequence[int] = (512, 256), spectral: bool = False
-) -> Discriminator:
-    """Fully connected discriminator or critic, LeakyReLU 0.2.
-
-    Args:
-        shape: shape of one datum.
-        hidden: widths of the hidden layers.
-        spectral: every weight divided by its greatest singular value.
-
-    >>> dense_discriminator((2,), (64, 64))(torch.zeros(5, 2)).shape
-    torch.Size([5])
-    """
-    wrap = _normalised(spectral)
-    layers: list[nn.Module] = [nn.Flatten()]
-    for i, o in pairwise([math.prod(_positive(shape)), *_positive(hidden, "hidden")]):
-        layers += [wrap(nn.Linear(i, o)), nn.LeakyReLU(0.2)]
-    return Discriminator(shape, nn.Sequential(*layers), spectral)
-
-
-def conv_discriminator(
-    shape: Sequence[int],
-    channels: Sequence[int] = (32, 64),
-    norm: str | None = None,
-    rotations: bool = False,
-) -> Discriminator:
-    """Strided 4x4 convolutions with LeakyReLU 0.2, then one score.
-
-    Args:
-        shape: (channels, height, width) of one image, sides from 8 pixels up.
-        channels: widths of the convolutions, each of which halves the sides (rounding down).
-        norm: "batch" for DCGAN's, which has it on all but the first convolution; "spectral" for
-            every weight divided by its greatest singular value; None.
-        rotations: a head for rotations on the same features.
-
-    Raises:
-        NetError: sides below 8 pixels or too small for that many halvings, an unknown norm.
-
-    Source: Radford et al. 2016, section 3; Miyato et al. 2018, equation 8 (spectral norm).
-
-    >>> conv_discriminator((1, 28, 28), norm="spectral", rotations=True).rotation(
-    ...     torch.zeros(5, 1, 28, 28)).shape
-    torch.Size([5, 4])
-    """
-    if norm not in (None, "batch", "spectral"):
-        raise NetError(f"expected norm None, 'batch' or 'spectral'; got {norm!r}")
-    _halvings(shape, channels)
-    spectral, layers = norm == "spectral", list[nn.Module]()
-    wrap = _normalised(spectral)
-    for i, o in pairwise([shape[0], *channels]):
-        batch = norm == "batch" and bool(layers)
-        layers.append(wrap(nn.Conv2d(i, o, 4, 2, padding=1, bias=not batch)))
-        layers += [nn.BatchNorm2d(o)] * batch + [nn.LeakyReLU(0.2)]
-    net = Discriminator(shape, nn.Sequential(*layers, nn.Flatten()), spectral, rotations)
-    return net.apply(_dcgan_start) if norm == "batch" else net
-
-
-def _projection(latent: int, width: int, sides: Sequence[int]) -> list[nn.Module]:
-    """From z to a grid of features."""
-    size = width * math.prod(sides)
-    dense = nn.Linear(_at_least_one("latent", latent), size, bias=False)
-    return [dense, nn.Unflatten(1, (width, *sides)), nn.BatchNorm2d(width), nn.ReLU()]
-
-
-def _dcgan_start(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(module.weight, std=0.02)
-
-
-def _normalised(spectral: bool) -> Callable[[nn.Module], nn.Module]:
-    return spectral_norm if spectral else lambda module: module
-
-
-def _dense(widths: Sequence[int], gated: bool = False) -> list[nn.Module]:
+def dense_layers(widths: Sequence[int], gated: bool = False) -> list[nn.Module]:
+    """Linear layers from each width to the next, each with a ReLU or a gate."""
     factor, gate = (2, nn.GLU) if gated else (1, nn.ReLU)
     return [layer for i, o in pairwise(widths) for layer in (nn.Linear(i, factor * o), gate())]
 
@@ -612,13 +368,13 @@ def _upwards(channels: Sequence[int], sides: Sequence[tuple[int, int]]) -> list[
     return layers[:-1]
 
 
-def _halvings(shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, int]]:
+def halvings(shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, int]]:
     """(height, width) before and after each convolution."""
-    if len(shape) != 3 or min(_positive(shape)[1:]) < SMALLEST:
+    if len(shape) != 3 or min(positive(shape)[1:]) < SMALLEST:
         raise NetError(
             f"expected (channels, height, width) with sides >= {SMALLEST}; got {tuple(shape)}"
         )
-    depth = len(_positive(channels, "channels"))
+    depth = len(positive(channels, "channels"))
     height, width = shape[1:]
     if depth < 1 or min(height, width) >> depth < 1:
         raise NetError(
@@ -627,13 +383,15 @@ def _halvings(shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, 
     return [(height >> i, width >> i) for i in range(depth + 1)]
 
 
-def _positive(sizes: Sequence[int], what: str = "shape") -> Sequence[int]:
+def positive(sizes: Sequence[int], what: str = "shape") -> Sequence[int]:
+    """The sizes, all from 1."""
     if any(size < 1 for size in sizes):
         raise NetError(f"expected {what} of positive sizes; got {tuple(sizes)}")
     return sizes
 
 
-def _at_least_one(what: str, size: int) -> int:
+def at_least_one(what: str, size: int) -> int:
+    """The size, from 1."""
     if size < 1:
         raise NetError(f"expected {what} >= 1; got {size}")
     return size

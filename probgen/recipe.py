@@ -342,7 +342,11 @@ def _built(recipe: Recipe, shape: tuple[int, ...]) -> Any:
     }
     priors: dict[str, Any] = {
         "normal": lambda: None,
-        "mixture": lambda: models.MixturePrior(recipe["latent"], recipe["components"]),
+        "mixture": lambda: models.MixturePrior(
+            recipe["latent"],
+            recipe["components"],
+            recipe.get("classes") if recipe["model"] == "conditional" else None,
+        ),
         "flow": lambda: models.FlowPrior(recipe["latent"]),
     }
     known: Mapping[str, Mapping[str, Any]]
@@ -410,7 +414,7 @@ def _autoencoder(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior:
 
 def _gan(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
     """Its discriminator is normalised as the loss's paper has it."""
-    from probgen import models, nets
+    from probgen import models, players
 
     net, loss, latent = recipe["net"], recipe["loss"], recipe["latent"]
     norms = {"non-saturating": "batch", "wasserstein": "batch", "wasserstein-gp": None,
@@ -421,11 +425,11 @@ def _gan(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) ->
         raise RecipeError(f"expected --net conv or subpixel for --loss {loss}; got {net}")
     if net == "dense":
         hidden, spectral = (recipe["hidden"],) * 2, norms[loss] == "spectral"
-        critic = nets.dense_discriminator(shape, hidden, spectral)
-        return models.GAN(nets.dense_generator(latent, shape, hidden), critic)
+        critic = players.dense_discriminator(shape, hidden, spectral)
+        return models.GAN(players.dense_generator(latent, shape, hidden), critic)
     channels = (32, 64, 128) if min(shape[1:]) >= 32 else (32, 64)
-    make = nets.dcgan_generator if net == "conv" else nets.subpixel_generator
-    critic = nets.conv_discriminator(shape, channels, norms[loss], loss == "self-supervised")
+    make = players.dcgan_generator if net == "conv" else players.subpixel_generator
+    critic = players.conv_discriminator(shape, channels, norms[loss], loss == "self-supervised")
     return models.GAN(make(latent, shape, channels), critic)
 
 

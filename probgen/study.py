@@ -1,6 +1,7 @@
 """Several runs as one study: trained or gone on with, scored, its numbers and figures written."""
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,8 @@ def command(main: Callable[..., object], epochs: int = 10) -> None:
     """Call a study's ``main`` with the words of the command line.
 
     Args:
-        main: ``main(epochs, quick, runs, out, device)`` of a script whose docstring is the help.
+        main: ``main(epochs, quick, runs, out, device)`` of a script whose docstring is the help;
+            a study with a protocol for a GPU takes ``full`` as well.
         epochs: where none are given.
     """
     parser = argparse.ArgumentParser(
@@ -31,6 +33,8 @@ def command(main: Callable[..., object], epochs: int = 10) -> None:
     )
     parser.add_argument("--epochs", type=int, default=epochs, help=f"default: {epochs}")
     parser.add_argument("--quick", action="store_true", help="a few images, in seconds")
+    if "full" in inspect.signature(main).parameters:
+        parser.add_argument("--full", action="store_true", help="the full protocol, for a GPU")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs")
     parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
@@ -101,10 +105,12 @@ def write(
     table: Sequence[Row],
     figures: Mapping[str, Figure],
     measured: Mapping[str, Mapping[str, Score]] | None = None,
+    budget: float = 30,
 ) -> None:
     """NAME.json with the table, scores and recipes, and NAME/ with the figures.
 
-    ``measured`` holds more scores of each run, by its name.
+    ``measured`` holds more scores of each run, by its name; ``budget`` is how many minutes the
+    defaults may take on two idle cores, printed beside what training took.
     """
     more = measured or {}
     details = {
@@ -119,7 +125,10 @@ def write(
         }
         for run in runs
     }
-    content = {"table": [dict(row) for row in table], "runs": details}
+    seconds = sum(run["seconds"] for run in details.values())
+    print(f"\n{seconds / 60:.1f} minutes of training; budget of the defaults: {budget:g} minutes")
+    took = {"budget_minutes": budget, "training_minutes": seconds / 60}
+    content = took | {"table": [dict(row) for row in table], "runs": details}
     checkpoint.write(out / f"{name}.json", checkpoint.to_json(content))
     for title, figure in figures.items():
         checkpoint.write(out / name / f"{title}.png", report.figures.to_png(figure))

@@ -291,7 +291,14 @@ class _Run(Loop):
     def _closed(self) -> History:
         if self.best.weights and self.settings.patience is not None:
             load_state(self.module, self.best.weights)
+        self._after_training()
         return super()._closed()
+
+    def _after_training(self) -> None:
+        fit = getattr(self.module, "after_training", None)
+        if fit is not None:
+            with likelihood.at_rest(self.module, self.settings.seed):
+                fit(self.data)
 
     def _own_facts(self) -> dict[str, Any]:
         return {"settings": asdict(self.settings), "lowered": self.gradients.used}

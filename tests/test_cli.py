@@ -117,7 +117,7 @@ def test_real_fashion_mnist_trains(probgen, shared_data, tmp_path):
         *QUICK, "--data", "fashion-mnist", "--epochs", 1, "--batch-size", 5000, "--out", tmp_path
     )
     assert status == 0, err
-    assert "10,000 images of fashion_mnist" in out
+    assert "10,000 images of fashion-mnist" in out
 
 
 WRONG = [

@@ -135,8 +135,8 @@ def test_a_notebook_runs_and_its_outputs_are_committed(path, tmp_path, monkeypat
         exec(compile("".join(cell["source"]), f"{path.name}, cell {number}", "exec"), names)
 
 
-STUDIES = {"fashion_mnist_vae": 10, "dsprites_beta": 3, "control_vae": 11}
-STUDIES |= {"conditional_fashion": 2, "vampprior_mnist": 3, "vq_codes": 2, "sparse_codes": 2}
+STUDIES = {"fashion_mnist_vae": 10, "dsprites_beta": 6, "control_vae": 11}
+STUDIES |= {"conditional_fashion": 4, "vampprior_mnist": 3, "vq_codes": 2, "sparse_codes": 2}
 STUDIES |= {"mnist_manifold": 2}
 
 

@@ -259,7 +259,7 @@ MNIST_COUNTS = (
 )
 OFFICIAL = {
     "mnist": (MNIST_COUNTS, [5, 0, 4, 1, 9], [0.1307], [0.3081]),
-    "fashion_mnist": (([6000] * 10, [1000] * 10), [9, 0, 0, 3, 0], [0.2860], [0.3530]),
+    "fashion-mnist": (([6000] * 10, [1000] * 10), [9, 0, 0, 3, 0], [0.2860], [0.3530]),
     "cifar10": (
         ([5000] * 10, [1000] * 10),
         [0, 1, 2, 3, 4],
@@ -274,7 +274,7 @@ def test_official_sets(shared_data, name):
     if name == "cifar10" and cifar.has_original():
         pytest.skip("these numbers are those of the JPEGs")
     counts, labels, mean, std = OFFICIAL[name]
-    train, test = getattr(data, name)()
+    train, test = getattr(data, name.replace("-", "_"))()
     assert [s.y.bincount().tolist() for s in (train, test)] == list(counts)
     assert train.y[:5].tolist() == labels
     found = train.statistics()

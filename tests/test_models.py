@@ -2,11 +2,14 @@
 
 import math
 
+import pyro.distributions as dist
 import pytest
 import torch
 from torch import nn
 
-from probgen import models, nets
+from probgen import data, models, nets, objectives, training
+from probgen.models.prior import GaussianMixture
+from probgen.run import Folder
 
 SHAPES = [(1, 8, 8), (3, 9, 15), (1, 28, 28), (2, 64, 33)]
 ENCODERS = {"dense": nets.dense_encoder, "conv": nets.conv_encoder}
@@ -240,6 +243,35 @@ def test_a_flow_prior_starts_at_the_normal_one_and_keeps_no_old_density():
     assert (flow().log_prob(z) != before).all()
 
 
+def test_a_mixture_is_its_components_summed():
+    """Also far from the origin with small scales, where expanded squares cancel."""
+    torch.manual_seed(0)
+    loc, log_scale, logits = 20 + torch.randn(6, 3), torch.randn(6, 3) - 3, torch.randn(6)
+    ours = GaussianMixture(loc, log_scale, logits)
+    parts = dist.Normal(loc.double(), log_scale.double().exp()).to_event(1)
+    exact = dist.MixtureSameFamily(dist.Categorical(logits=logits.double()), parts)
+    z = exact.sample((50, 4)).float()
+    torch.testing.assert_close(ours.log_prob(z).double(), exact.log_prob(z), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(ours.expand((4,)).log_prob(z), ours.log_prob(z))
+    many = ours.sample((200_000,)).double()
+    torch.testing.assert_close(many.mean(0), exact.mean, rtol=0, atol=0.02)
+    torch.testing.assert_close(many.var(0), exact.variance, rtol=0.02, atol=0)
+
+
+def test_a_prior_per_class_is_that_classes_mixture():
+    torch.manual_seed(0)
+    prior, y = models.MixturePrior(2, 3, classes=4), torch.tensor([2, 0, 2])
+    torch.nn.init.normal_(prior.logits)
+    z = torch.randn(3, 2)
+    for row, label, found in zip(z, y, prior(y).log_prob(z), strict=True):
+        own = slice(3 * label, 3 * label + 3)
+        alone = GaussianMixture(prior.loc[own], prior.log_scale[own], prior.logits[own])
+        torch.testing.assert_close(found, alone.log_prob(row))
+    drawn = prior(torch.tensor(2)).expand((50_000,)).sample()
+    weights = prior.logits[6:9].softmax(0)
+    torch.testing.assert_close(drawn.mean(0), weights @ prior.loc[6:9], rtol=0, atol=0.03)
+
+
 def test_the_vampprior_is_the_mixture_of_the_posteriors():
     u, z = torch.rand(5, 1, 8, 8), torch.randn(7, 3)
     vae = models.VampPriorVAE(
@@ -317,8 +349,6 @@ def test_a_code_that_was_never_used_stays_where_it_was():
 
 
 def test_a_collapsed_codebook_is_warned_of():
-    from probgen import data, objectives, training
-
     torch.manual_seed(0)
     encoder, decoder = nets.grid_encoder((1, 8, 8), 4), nets.grid_decoder(4, (1, 8, 8))
     vq = models.VQVAE(encoder, decoder, codes=64, revive=0.0)
@@ -369,3 +399,18 @@ def test_the_density_of_codes_is_that_of_a_gaussian_where_they_are_one():
     drawn = density().sample((5_000,))
     torch.testing.assert_close(drawn.mean(0), codes.mean(0), rtol=0, atol=0.15)
     torch.testing.assert_close(drawn.T.cov(), codes.T.cov(), rtol=0.1, atol=0.05)
+
+
+def test_training_ends_with_the_density_of_the_codes(tmp_path):
+    train, _ = data.digits()
+    torch.manual_seed(0)
+    encoder = nets.dense_encoder(train.shape, 4, parts=1)
+    pair = models.Autoencoder(encoder, nets.dense_decoder(4, train.shape), components=3)
+    with pytest.raises(models.vae.ModelError, match="no density of codes"):
+        pair.sample(2)
+    training.fit(pair, objectives.ELBO(), train, epochs=2, checkpoint=tmp_path, device="cpu")
+    codes = pair.encode(train.batch(slice(None))[0]).mean.detach()
+    again = models.autoencoder.Density(4, 3).fit(codes, seed=0)
+    torch.testing.assert_close(pair.density().log_prob(codes), again().log_prob(codes))
+    kept = Folder(tmp_path).read_weights(pair)
+    assert torch.equal(kept["latent_prior.loc"], pair.density.loc)

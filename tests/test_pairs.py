@@ -23,12 +23,12 @@ def vae(**parts):
     return models.VAE(dense(), back(), **parts)
 
 
-def conditional(net="dense"):
+def conditional(net="dense", **settings):
     if net == "conv":
         encoder, decoder = nets.conv_encoder((2, 8, 8), 3), nets.conv_decoder(13, SHAPE)
     else:
         encoder, decoder = nets.dense_encoder((2, 8, 8), 3), nets.dense_decoder(13, SHAPE)
-    return models.ConditionalVAE(encoder, decoder, classes=10)
+    return models.ConditionalVAE(encoder, decoder, classes=10, **settings)
 
 
 def vampprior(encoder=None, shape=(5, *SHAPE)):
@@ -58,6 +58,7 @@ PAIRS = {
     "vae optimal sigma": lambda: vae(likelihood=models.OptimalGaussian()),
     "conditional dense": conditional,
     "conditional conv": partial(conditional, "conv"),
+    "conditional prior": lambda: conditional(prior=models.MixturePrior(3, 2, classes=10)),
     "vampprior": vampprior,
     "vq": vq,
     "vq with prior": partial(vq, prior=True),
@@ -129,7 +130,7 @@ def test_the_loss_is_pyros_at_the_same_sample(pair, batch):
     q = pair.encode(*batch)
     z = q.sample()
     exact = "z" in sampled.kl_per_dim
-    kl = q.log_prob(z) - pair.prior().log_prob(z) if exact else sampled.total_kl
+    kl = q.log_prob(z) - pair.prior(batch[1]).log_prob(z) if exact else sampled.total_kl
     penalty = sum(cost.sum() for cost in sampled.penalty.values())
     found = kl.sum() + penalty - sampled.log_likelihood.sum()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
@@ -151,8 +152,8 @@ def test_double_precision_agrees_with_single(name, pair, batch):
     found = [double.decode(z.double(), y).log_prob(x.double()), double.encode(x.double(), y).mean]
     expected = [pair.decode(z, y).log_prob(x), z]
     if name not in NO_PRIOR:
-        found.append(double.prior().log_prob(z.double()))
-        expected.append(pair.prior().log_prob(z))
+        found.append(double.prior(y).log_prob(z.double()))
+        expected.append(pair.prior(y).log_prob(z))
     assert all(tensor.dtype == torch.float64 for tensor in found)
     for ours, single in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.float(), single, rtol=1e-4, atol=1e-3)
@@ -228,7 +229,7 @@ def test_samples_come_from_the_prior(name, pair):
     torch.manual_seed(4)
     images = pair.sample(5, torch.arange(5))
     torch.manual_seed(4)
-    z = pair.prior().sample((5,))
+    z = pair.prior(torch.arange(5)).expand((5,)).sample()
     torch.testing.assert_close(images, pair.decode(z, torch.arange(5)).mean)
     with pytest.raises(models.ModelError, match="n >= 1"):
         pair.sample(0)
@@ -303,6 +304,8 @@ def with_prior(codes, sides):
         (lambda: conditional().sample(2, 10), "labels from 0 to 9; got 10"),
         (lambda: conditional().sample(2, torch.tensor([0, -1])), "got -1"),
         (lambda: conditional().model(torch.rand(2, *SHAPE)), "got none"),
+        (lambda: conditional(prior=models.MixturePrior(3, 2, 9)), "prior of 10 classes; got 9"),
+        (lambda: models.MixturePrior(3, 2, 10)(), "labels y for a prior per class; got none"),
         (
             lambda: conditional().model(torch.rand(2, *SHAPE), torch.tensor([0.0, 1.0])),
             r"whole labels \(2\); got torch.float32",

@@ -26,7 +26,7 @@ def available() -> list[Entry]:
 
     Example:
         >>> [entry.name for entry in available()]
-        ['digits', 'dsprites', 'mnist', 'fashion_mnist', 'cifar10']
+        ['digits', 'dsprites', 'mnist', 'fashion-mnist', 'cifar10']
     """
     mnist, fashion = (
         _where(all(find(file.path) for file in files)) for files in (MNIST, FASHION_MNIST)
@@ -42,7 +42,7 @@ def available() -> list[Entry]:
         Entry("digits", (1_500, 297), (1, 8, 8), "embedded", *uci),
         Entry("dsprites", (663_552, 73_728), (1, 64, 64), sprites, *deepmind),
         Entry("mnist", (60_000, 10_000), (1, 28, 28), mnist, *lecun),
-        Entry("fashion_mnist", (60_000, 10_000), (1, 28, 28), fashion, *zalando),
+        Entry("fashion-mnist", (60_000, 10_000), (1, 28, 28), fashion, *zalando),
         Entry("cifar10", (50_000, 10_000), (3, 32, 32), cifar, *krizhevsky),
     ]
 

@@ -106,7 +106,7 @@ def fashion_mnist() -> tuple[Set, Set]:
         >>> len(train), len(test), train.shape  # doctest: +SKIP
         (60000, 10000, (1, 28, 28))
     """
-    return _idx_sets(FASHION_MNIST, CLOTHES, "fashion_mnist")
+    return _idx_sets(FASHION_MNIST, CLOTHES, "fashion-mnist")
 
 
 def idx(content: bytes, path: str) -> np.ndarray:

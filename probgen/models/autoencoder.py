@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
+from probgen.data import Set
 from probgen.models.vae import VAE, ModelError, penalise
+
+CODES, BATCH = 10_000, 500
 
 
 class Density(nn.Module):
@@ -75,7 +78,7 @@ class Autoencoder(VAE):
     loss = -log p(x | encoder(x + noise)) + code_weight |z|^2 / 2 + decoder_weight |theta|^2
 
     With noise it is a denoising autoencoder, with the weights RAE-L2. Sampling draws codes from
-    ``density``, once that was fitted to training codes.
+    ``density``, which ``training.fit`` fits to training codes at its end.
 
     Args:
         encoder: module from x ``(B, *shape)`` to a code ``(B, latent)``, e.g.
@@ -92,7 +95,7 @@ class Autoencoder(VAE):
         ModelError: networks that do not fit together, a negative weight, or sampling before the
             density was fitted.
 
-    Source: Vincent et al. 2008 (denoising); Ghosh et al. 2020, equation 9 (RAE-L2).
+    Source: Vincent et al. 2008 (denoising); Ghosh et al. 2020, section 3.1 (RAE-L2).
 
     >>> from probgen import data, models, nets
     >>> train, _ = data.digits()
@@ -131,6 +134,13 @@ class Autoencoder(VAE):
     def density(self) -> Density:
         """What ``sample`` draws codes from; fit it after training."""
         return self.latent_prior  # type: ignore[return-value]
+
+    def after_training(self, data: Set) -> None:
+        """Fit the density to the codes of 10,000 items at most, if they are enough for it."""
+        few = range(0, min(len(data), CODES), BATCH)
+        codes = torch.cat([self.encode(data.batch(slice(i, i + BATCH))[0]).mean for i in few])
+        if len(codes) > len(self.density.weights):
+            self.density.fit(codes)
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(x | z), with a flat measure over z."""

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import pyro.distributions as dist
 import torch
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
-from probgen.models.vae import VAE, ModelError
+from probgen.models.vae import VAE, ModelError, check_count
 
 
 class LabelledEncoder(nn.Module):
@@ -58,7 +59,8 @@ class LabelledDecoder(nn.Module):
 class ConditionalVAE(VAE):
     """z ~ prior, x ~ likelihood(decoder(z, y)); q(z | x, y) by the encoder.
 
-    Maximises log p(x | y) >= E_q log p(x | z, y) - KL(q(z | x, y) || p(z))
+    Maximises log p(x | y) >= E_q log p(x | z, y) - KL(q(z | x, y) || p(z)), or from p(z | y) where
+    the prior has ``classes``.
 
     Args:
         encoder: as for ``VAE``, of data with one more channel, which holds the label.
@@ -66,10 +68,11 @@ class ConditionalVAE(VAE):
             label.
         likelihood: as for ``VAE``.
         classes: number of classes, labels 0 to ``classes`` - 1.
-        prior: as for ``VAE``.
+        prior: as for ``VAE``; called with the labels if its ``classes`` are not None.
 
     Raises:
-        ModelError: networks that do not fit together, labels that are missing or out of range.
+        ModelError: networks that do not fit together, a prior of other classes, labels that are
+            missing or out of range.
 
     Source: Sohn et al. 2015, Learning structured output representation using deep conditional
     generative models; Kingma et al. 2014, Semi-supervised learning with deep generative models.
@@ -95,6 +98,15 @@ class ConditionalVAE(VAE):
         encoder, decoder = LabelledEncoder(encoder, classes), LabelledDecoder(decoder, classes)
         super().__init__(encoder, decoder, likelihood, prior=prior)
         self.classes = classes
+        self.prior_of_class = getattr(prior, "classes", None) is not None
+        if self.prior_of_class and prior.classes != classes:  # type: ignore[union-attr]
+            raise ModelError(f"expected a prior of {classes} classes; got {prior.classes}")  # type: ignore[union-attr]
+
+    def prior(self, y: Tensor | None = None) -> dist.TorchDistribution:
+        """p(z), or p(z | y) for labels ``y`` (B)."""
+        if not self.prior_of_class:
+            return self.latent_prior()
+        return self.latent_prior(None if y is None else y.long())
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | int | None = None) -> Tensor:
@@ -104,12 +116,13 @@ class ConditionalVAE(VAE):
             n: how many.
             y: one label for all, or one for each; None draws them uniformly.
         """
-        z = self._drawn(n)
+        check_count(n)
+        device = next(self.parameters()).device
         if y is None:
-            y = torch.randint(self.classes, (n,), device=z.device)
-        y = torch.as_tensor(y, device=z.device)
+            y = torch.randint(self.classes, (n,), device=device)
+        y = torch.as_tensor(y, device=device)
         self._check_range(self._checked(y, torch.Size([n])))
-        return self.decode(z, y).mean
+        return self.decode(self._drawn(n, y), y).mean
 
     def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         loc, log_scale = self.encoder(x, self._checked(y, x.shape[:1]))

@@ -21,7 +21,7 @@ class GAN(nn.Module):
 
     Args:
         generator: module from z ``(B, latent)`` to data ``(B, *shape)``, e.g.
-            ``nets.dcgan_generator``.
+            ``players.dcgan_generator``.
         discriminator: module from data ``(B, *shape)`` to one score each ``(B,)``, with no
             sigmoid: a logit or a critic's value, as the loss takes it.
         decay: of the moving average, per step of the generator; lower in the first steps,
@@ -34,9 +34,9 @@ class GAN(nn.Module):
 
     Source: Goodfellow et al. 2014; moving average: Yazici et al. 2019.
 
-    >>> from probgen import models, nets
+    >>> from probgen import models, players
     >>> shape = (1, 8, 8)
-    >>> gan = models.GAN(nets.dcgan_generator(16, shape), nets.conv_discriminator(shape))
+    >>> gan = models.GAN(players.dcgan_generator(16, shape), players.conv_discriminator(shape))
     >>> gan.sample(3).shape
     torch.Size([3, 1, 8, 8])
     """

@@ -98,9 +98,10 @@ class UnrolledISTA(nn.Module):
         if self.training and torch.is_grad_enabled():
             self._follow(dictionary.detach())
         c = self._bound(dictionary)
-        z = soft(h @ dictionary / c, self.penalty / c)
+        correlation, gram = h @ dictionary, dictionary.T @ dictionary
+        z = soft(correlation / c, self.penalty / c)
         for _ in range(self.steps - 1):
-            z = soft(z + (h - z @ dictionary.T) @ dictionary / c, self.penalty / c)
+            z = soft(z + (correlation - z @ gram) / c, self.penalty / c)
         return z, self.log_scale.to(z.dtype).expand_as(z)
 
     def _bound(self, dictionary: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ class VAE(Registered, nn.Module):
         self._check(x)
         self._register("decoder", "likelihood", "latent_prior")
         with pyro.plate("data", len(x)):
-            z = pyro.sample("z", self.prior())
+            z = pyro.sample("z", self.prior(y))
             return pyro.sample("x", self._decode(z, y, x), obs=x)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -108,7 +108,7 @@ class VAE(Registered, nn.Module):
         with pyro.plate("data", len(x)):
             return pyro.sample("z", self.encode(x, y))
 
-    def prior(self) -> dist.TorchDistribution:
+    def prior(self, y: Tensor | None = None) -> dist.TorchDistribution:
         """p(z)."""
         return self.latent_prior()
 
@@ -134,13 +134,12 @@ class VAE(Registered, nn.Module):
         """
         return self.decode(self._drawn(n)).mean
 
-    def _drawn(self, n: int) -> Tensor:
+    def _drawn(self, n: int, y: Tensor | None = None) -> Tensor:
         """Latents (n, latent) from the prior."""
-        if n < 1:
-            raise ModelError(f"expected n >= 1 samples; got {n}")
-        prior = self.prior()
+        check_count(n)
+        prior = self.prior(y)
         try:
-            return prior.sample((n,))
+            return prior.expand((n,)).sample()
         except NotImplementedError as error:
             raise ModelError(
                 f"expected a prior that can be sampled; got {type(prior).__name__}: {error}"
@@ -194,6 +193,12 @@ class VAE(Registered, nn.Module):
                 f"{tuple(output.shape)} for latents (3, 2, {latent})"
             )
         return latent
+
+
+def check_count(n: int) -> None:
+    """Raise a ModelError if so many samples cannot be drawn."""
+    if n < 1:
+        raise ModelError(f"expected n >= 1 samples; got {n}")
 
 
 def _shape_of(encoder: nn.Module, shape: Sequence[int] | None) -> tuple[int, ...]:

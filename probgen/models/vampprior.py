@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
-from probgen.models.prior import mixture
+from probgen.models.prior import GaussianMixture
 from probgen.models.vae import VAE, ModelError
 
 LOG_SCALE = (-3.0, 1.0)
@@ -95,10 +95,10 @@ class VampPriorVAE(VAE):
         self._check_start(x)
         self.latent_prior.start_at(x)  # type: ignore[operator]
 
-    def prior(self) -> dist.TorchDistribution:
+    def prior(self, y: Tensor | None = None) -> dist.TorchDistribution:
         """p(z), the mixture of q(z | u_k)."""
         loc, log_scale = self._code(self.latent_prior())
-        return mixture(loc, log_scale, loc.new_zeros(len(loc)))
+        return GaussianMixture(loc, log_scale, loc.new_zeros(len(loc)))
 
     def _check_start(self, x: Tensor) -> None:
         self._check(x)

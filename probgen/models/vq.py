@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from probgen.models.likelihood import Gaussian
-from probgen.models.vae import ModelError, Registered, penalise
+from probgen.models.vae import ModelError, Registered, check_count, penalise
 from probgen.nets import dry_run
 
 COLLAPSED = 0.01
@@ -294,7 +294,7 @@ class VQVAE(Registered, nn.Module):
         with pyro.plate("data", len(x)):
             return pyro.sample("z", self.encode(x))
 
-    def prior(self) -> dist.TorchDistribution:
+    def prior(self, y: Tensor | None = None) -> dist.TorchDistribution:
         """p(z): that of the codes which features are nearest to."""
         wanted, prior = (self.codebook.size, tuple(self.sides)), self.code_prior
         if prior is not None and (prior.codes, prior.shape) != wanted:
@@ -337,8 +337,7 @@ class VQVAE(Registered, nn.Module):
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Means of p(x | z) for n draws of codes from their learned prior, ``(n, *shape)``."""
-        if n < 1:
-            raise ModelError(f"expected n >= 1 samples; got {n}")
+        check_count(n)
         if self.code_prior is None:
             raise ModelError(
                 "this VQ-VAE has no prior over its codes, and uniform codes give no images: fit "

@@ -296,7 +296,7 @@ class SelfSupervised(Loss):
         if not hasattr(d, "rotation") or getattr(d, "rotation_head", d) is None:
             raise ObjectiveError(
                 "expected a discriminator with rotation(x) -> (B, 4); got one without: "
-                "nets.conv_discriminator(..., rotations=True)"
+                "players.conv_discriminator(..., rotations=True)"
             )
 
 
