@@ -184,7 +184,7 @@ def _fit(pair: Any, recipe: Recipe, parts: Parts, settings: dict[str, Any]) -> "
         pair,
         objective(recipe),
         parts.training,
-        lr=recipe["lr"] or LR,
+        lr=LR if recipe["lr"] is None else recipe["lr"],
         clip_norm=recipe["clip_norm"],
         patience=recipe["patience"],
         validation=parts.validation,
@@ -421,8 +421,9 @@ def _gan(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) ->
              "hinge": "spectral", "self-supervised": "spectral"}  # fmt: skip
     if loss not in norms:
         raise RecipeError(f"expected loss {', '.join(norms)}; got {loss!r}")
-    if net == "gated" or (net == "dense" and loss == "self-supervised"):
-        raise RecipeError(f"expected --net conv or subpixel for --loss {loss}; got {net}")
+    known = ("conv", "subpixel") if loss == "self-supervised" else ("dense", "conv", "subpixel")
+    if net not in known:
+        raise RecipeError(f"expected --net {', '.join(known)} for gan --loss {loss}; got {net}")
     if net == "dense":
         hidden, spectral = (recipe["hidden"],) * 2, norms[loss] == "spectral"
         critic = players.dense_discriminator(shape, hidden, spectral)

@@ -47,7 +47,9 @@ class Loss:
         self, parameters: Iterable[nn.Parameter], lr: float | None = None
     ) -> torch.optim.Optimizer:
         """The paper's optimiser, for either player."""
-        return torch.optim.Adam(parameters, lr or self.rate, betas=self.betas, fused=True)
+        return torch.optim.Adam(
+            parameters, self.rate if lr is None else lr, betas=self.betas, fused=True
+        )
 
     def check(self, d: nn.Module, shape: Sequence[int]) -> None:
         """Refuse a discriminator whose scores the loss cannot take.
@@ -168,7 +170,7 @@ class Wasserstein(Loss):
         self, parameters: Iterable[nn.Parameter], lr: float | None = None
     ) -> torch.optim.Optimizer:
         """RMSprop."""
-        return torch.optim.RMSprop(parameters, lr or self.rate)
+        return torch.optim.RMSprop(parameters, self.rate if lr is None else lr)
 
 
 @dataclass(frozen=True)
