@@ -23,6 +23,7 @@ FORBIDDEN = {
     "exact": {"pyro", "pgmpy", "matplotlib"},
     "data": {"pyro", "probgen"},
     "nets": {"pyro", "probgen"},
+    "players": {"pyro", "probgen.models", "probgen.training", "probgen.data"},
     "control": {"pyro", "probgen"},
     "objectives": {"probgen.models", "probgen.training", "probgen.evaluation", "probgen.data"},
     "models": {"probgen.objectives", "probgen.training", "probgen.evaluation", "probgen.data"},
