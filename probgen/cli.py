@@ -73,6 +73,9 @@ METRICS: "dict[str, Callable[[Any, Evidence, float | None], Sequence[Score]]]" =
     "memorization": lambda by, seen, level: [
         by.memorization.score(seen.samples, seen.train, seen.test)
     ],
+    "classes": lambda by, seen, level: [
+        by.classes.score(seen.probabilities, extractor=seen.samples.extractor)
+    ],
     "mig": lambda by, seen, level: [
         by.disentanglement.mig(seen.codes, seen.factors, interval=level)
     ],
@@ -93,7 +96,9 @@ _objective_option, _training_option = _option("Objective"), _option("Training")
 @app.command()
 def train(
     model: Annotated[
-        Literal["vae", "conditional", "vampprior", "vq", "sparse", "autoencoder", "diffusion"],
+        Literal[
+            "vae", "conditional", "vampprior", "vq", "sparse", "autoencoder", "diffusion", "gan"
+        ],
         typer.Argument(help="What to train."),
     ],
     data: DataOption = "digits",
@@ -103,7 +108,8 @@ def train(
     binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
     validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
     net: Annotated[
-        Literal["dense", "gated", "conv"], _model_option("Encoder and decoder.")
+        Literal["dense", "gated", "conv", "subpixel"],
+        _model_option("Encoder and decoder; of a gan both players, conv being DCGAN's."),
     ] = "dense",
     latent: Annotated[
         int, _model_option("Dimensions of the latent; of a vq's features, a sparse one's atoms.")
@@ -192,9 +198,24 @@ def train(
         Literal["dimension", "site"], _objective_option("free-bits: what they are free for.")
     ] = "dimension",
     k: Annotated[int | None, _objective_option("iwae: samples of the guide per image.")] = None,
+    loss: Annotated[
+        Literal["non-saturating", "wasserstein", "wasserstein-gp", "hinge", "self-supervised"],
+        _objective_option("gan: what its players minimise."),
+    ] = "non-saturating",
+    critic_steps: Annotated[
+        int | None,
+        _objective_option("gan: discriminator steps for one of the generator; None: the loss's."),
+    ] = None,
     epochs: Annotated[int, _training_option("Passes over the training set.")] = 20,
     batch_size: Annotated[int, _training_option("Images per step.")] = 128,
-    lr: Annotated[float, _training_option("Adam's learning rate.")] = 1e-3,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate.",
+            show_default=f"{recipes.LR:g}, of a gan its loss's",
+            rich_help_panel="Training",
+        ),
+    ] = None,
     clip_norm: Annotated[float | None, _training_option("Greatest gradient norm.")] = None,
     patience: Annotated[
         int | None, _training_option("Stop after so many epochs without a better validation.")
@@ -496,9 +517,12 @@ def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> No
     for name, score in scores.values.items():
         numbers = f"{score['mean']:.2f}", f"{score['standard_error']:.2f}"
         table.add_row(name, *numbers, score["unit"])
-    Console().print(table)
-    n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
-    _say(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
+    if scores.values:
+        Console().print(table)
+        n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
+        _say(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
+    elif not metrics:
+        _say(f"no density to score: probgen evaluate {folder} --metrics fid,kid,prdc,classes")
     for one in report.metric_tables([_Scored("value", metrics)]):
         _print(one)
     report.save_scores(folder, scores, metrics)

@@ -34,7 +34,7 @@ class Encoder(nn.Module):
         super().__init__()
         if parts not in (1, 2):
             raise NetError(f"expected parts 1 or 2; got {parts}")
-        self.shape, self.latent = tuple(shape), _at_least_one("latent", latent)
+        self.shape, self.latent = tuple(shape), at_least_one("latent", latent)
         self.parts = parts
         features = dry_run(trunk, torch.zeros(2, *self.shape))
         if features.dim() != 2:
@@ -66,7 +66,7 @@ class Decoder(nn.Module):
 
     def __init__(self, latent: int, shape: Sequence[int], trunk: nn.Module) -> None:
         super().__init__()
-        self.shape, self.latent = tuple(shape), _at_least_one("latent", latent)
+        self.shape, self.latent = tuple(shape), at_least_one("latent", latent)
         out = dry_run(trunk, torch.zeros(2, latent))
         if out.numel() != 2 * math.prod(self.shape):
             raise NetError(f"expected (batch, {_names(self.shape)}); got {tuple(out.shape)}")
@@ -143,7 +143,7 @@ class CodeTransformer(nn.Module):
         self, codes: int, sides: Sequence[int], width: int, layers: int, heads: int
     ) -> None:
         super().__init__()
-        length = math.prod(_positive(sides, "sides"))
+        length = math.prod(positive(sides, "sides"))
         if min(codes, width, layers, heads) < 1 or width % heads:
             raise NetError(
                 "expected codes, width, layers, heads >= 1 and heads that divide width; got "
@@ -201,8 +201,8 @@ def dense_encoder(
     >>> loc.shape
     torch.Size([5, 32])
     """
-    widths = [math.prod(_positive(shape)), *_positive(hidden, "hidden")]
-    return Encoder(shape, latent, nn.Sequential(nn.Flatten(), *_dense(widths, gated)), parts)
+    widths = [math.prod(positive(shape)), *positive(hidden, "hidden")]
+    return Encoder(shape, latent, nn.Sequential(nn.Flatten(), *dense_layers(widths, gated)), parts)
 
 
 def dense_decoder(
@@ -219,9 +219,9 @@ def dense_decoder(
     >>> dense_decoder(32, (1, 28, 28))(torch.zeros(7, 5, 32)).shape
     torch.Size([7, 5, 1, 28, 28])
     """
-    widths = [_at_least_one("latent", latent), *_positive(hidden, "hidden")]
-    out = nn.Linear(widths[-1], math.prod(_positive(shape)))
-    return Decoder(latent, shape, nn.Sequential(*_dense(widths, gated), out))
+    widths = [at_least_one("latent", latent), *positive(hidden, "hidden")]
+    out = nn.Linear(widths[-1], math.prod(positive(shape)))
+    return Decoder(latent, shape, nn.Sequential(*dense_layers(widths, gated), out))
 
 
 def conv_encoder(
@@ -247,12 +247,12 @@ def conv_encoder(
     >>> log_scale.shape
     torch.Size([5, 64])
     """
-    sides = _halvings(shape, channels)
+    sides = halvings(shape, channels)
     layers: list[nn.Module] = []
     for i, o in pairwise([shape[0], *channels]):
         layers += [nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU()]
     flat = channels[-1] * math.prod(sides[-1])
-    dense = _dense([flat, _at_least_one("hidden", hidden)])
+    dense = dense_layers([flat, at_least_one("hidden", hidden)])
     return Encoder(shape, latent, nn.Sequential(*layers, nn.Flatten(), *dense), parts)
 
 
@@ -273,11 +273,11 @@ def conv_decoder(
     >>> conv_decoder(64, (1, 9, 15))(torch.zeros(5, 64)).shape
     torch.Size([5, 1, 9, 15])
     """
-    sides = _halvings(shape, channels)
+    sides = halvings(shape, channels)
     start = (channels[-1], *sides[-1])
-    widths = [_at_least_one("latent", latent), _at_least_one("hidden", hidden), math.prod(start)]
+    widths = [at_least_one("latent", latent), at_least_one("hidden", hidden), math.prod(start)]
     upwards = _upwards([*channels[::-1], shape[0]], sides)
-    trunk = nn.Sequential(*_dense(widths), nn.Unflatten(1, start), *upwards)
+    trunk = nn.Sequential(*dense_layers(widths), nn.Unflatten(1, start), *upwards)
     return Decoder(latent, shape, trunk)
 
 
@@ -300,12 +300,12 @@ def grid_encoder(
     >>> grid_encoder((1, 28, 28), 64)(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 64, 7, 7])
     """
-    _halvings(shape, channels)
+    halvings(shape, channels)
     layers: list[nn.Module] = []
     for i, o in pairwise([shape[0], *channels]):
         layers += [nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU()]
     rest = [_Residual(channels[-1]) for _ in range(blocks)]
-    out = nn.Conv2d(channels[-1], _at_least_one("width", width), 1)
+    out = nn.Conv2d(channels[-1], at_least_one("width", width), 1)
     return GridEncoder(shape, nn.Sequential(*layers[:-1], *rest, nn.ReLU(), out))
 
 
@@ -323,8 +323,8 @@ def grid_decoder(
     >>> grid_decoder(64, (1, 28, 28))(torch.zeros(3, 5, 64, 7, 7)).shape
     torch.Size([3, 5, 1, 28, 28])
     """
-    sides = _halvings(shape, channels)
-    first = nn.Conv2d(_at_least_one("width", width), channels[-1], 3, padding=1)
+    sides = halvings(shape, channels)
+    first = nn.Conv2d(at_least_one("width", width), channels[-1], 3, padding=1)
     rest = [_Residual(channels[-1]) for _ in range(blocks)]
     layers = _upwards([*channels[::-1], shape[0]], sides)
     return GridDecoder(shape, nn.Sequential(first, *rest, nn.ReLU(), *layers))
@@ -353,7 +353,8 @@ def code_transformer(
     return CodeTransformer(codes, sides, width, layers, heads)
 
 
-def _dense(widths: Sequence[int], gated: bool = False) -> list[nn.Module]:
+def dense_layers(widths: Sequence[int], gated: bool = False) -> list[nn.Module]:
+    """Linear layers from each width to the next, each with a ReLU or a gate."""
     factor, gate = (2, nn.GLU) if gated else (1, nn.ReLU)
     return [layer for i, o in pairwise(widths) for layer in (nn.Linear(i, factor * o), gate())]
 
@@ -367,13 +368,13 @@ def _upwards(channels: Sequence[int], sides: Sequence[tuple[int, int]]) -> list[
     return layers[:-1]
 
 
-def _halvings(shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, int]]:
+def halvings(shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, int]]:
     """(height, width) before and after each convolution."""
-    if len(shape) != 3 or min(_positive(shape)[1:]) < SMALLEST:
+    if len(shape) != 3 or min(positive(shape)[1:]) < SMALLEST:
         raise NetError(
             f"expected (channels, height, width) with sides >= {SMALLEST}; got {tuple(shape)}"
         )
-    depth = len(_positive(channels, "channels"))
+    depth = len(positive(channels, "channels"))
     height, width = shape[1:]
     if depth < 1 or min(height, width) >> depth < 1:
         raise NetError(
@@ -382,13 +383,15 @@ def _halvings(shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, 
     return [(height >> i, width >> i) for i in range(depth + 1)]
 
 
-def _positive(sizes: Sequence[int], what: str = "shape") -> Sequence[int]:
+def positive(sizes: Sequence[int], what: str = "shape") -> Sequence[int]:
+    """The sizes, all from 1."""
     if any(size < 1 for size in sizes):
         raise NetError(f"expected {what} of positive sizes; got {tuple(sizes)}")
     return sizes
 
 
-def _at_least_one(what: str, size: int) -> int:
+def at_least_one(what: str, size: int) -> int:
+    """The size, from 1."""
     if size < 1:
         raise NetError(f"expected {what} >= 1; got {size}")
     return size

@@ -24,14 +24,17 @@ DEFAULTS: Recipe = {
     "patch": 1, "by_class": False,
     "objective": "elbo", "beta": 1.0, "warmup": 0, "target_kl": None, "tolerance": None,
     "kp": 1.0, "ki": 0.02, "beta_min": 0.0, "beta_max": 100.0, "gamma": None, "capacity": None,
-    "free_bits": None, "per": "dimension", "k": None, "epochs": 20, "batch_size": 128, "lr": 1e-3,
+    "free_bits": None, "per": "dimension", "k": None, "loss": "non-saturating",
+    "critic_steps": None, "epochs": 20, "batch_size": 128, "lr": None,
     "clip_norm": None, "patience": None, "precision": "float32", "seed": 0,
 }  # fmt: skip
 _OPTIONAL = {
     "limit": int, "clip_norm": float, "patience": int, "target_kl": float, "tolerance": float,
-    "gamma": float, "capacity": float, "free_bits": float, "k": int,
+    "gamma": float, "capacity": float, "free_bits": float, "k": int, "lr": float,
+    "critic_steps": int,
 }  # fmt: skip
-_SETTINGS = ("epochs", "batch_size", "lr", "clip_norm", "patience", "precision", "seed")
+_SETTINGS = ("epochs", "batch_size", "precision", "seed")
+LR = 1e-3
 
 
 class RecipeError(ValueError):
@@ -159,25 +162,63 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
         images: the data, where they are a folder of images.
         settings: others of ``training.fit``: device, lower, resume, log, show.
     """
-    from probgen import training
-
     parts = sets(recipe, images)
     classes = 0 if parts.training.y is None else len(parts.training.classes)
     recipe = recipe | {"shape": list(parts.training.shape), "classes": classes}
     module = pair(recipe, parts.training.shape)
     if recipe["model"] == "vampprior":
         module.start_at(_drawn(parts.training, recipe["components"], recipe["seed"]))
-    history = training.fit(
-        module,
+    settings = {
+        **{name: recipe[name] for name in _SETTINGS}, "checkpoint": folder, "recipe": recipe,
+        **settings,
+    }  # fmt: skip
+    fit = _fit_adversarial if recipe["model"] == "gan" else _fit
+    return Trained(fit(module, recipe, parts, settings), module, parts.test)
+
+
+def _fit(pair: Any, recipe: Recipe, parts: Parts, settings: dict[str, Any]) -> "History":
+    from probgen import training
+
+    for word in ("loss", "critic_steps"):
+        if recipe[word] != DEFAULTS[word]:
+            raise RecipeError(f"{_option(word)} goes with gan; got {recipe['model']}")
+    return training.fit(
+        pair,
         objective(recipe),
         parts.training,
-        **{name: recipe[name] for name in _SETTINGS},
+        lr=LR if recipe["lr"] is None else recipe["lr"],
+        clip_norm=recipe["clip_norm"],
+        patience=recipe["patience"],
         validation=parts.validation,
-        checkpoint=folder,
-        recipe=recipe,
         **settings,
     )
-    return Trained(history, module, parts.test)
+
+
+def _fit_adversarial(
+    gan: Any, recipe: Recipe, parts: Parts, settings: dict[str, Any]
+) -> "History":
+    """Judged on what is held out, else on training images, where a classifier is shipped."""
+    from probgen import training
+    from probgen.evaluation.features.classifier import Classifier, shipped
+
+    for word in ("objective", "clip_norm", "patience"):
+        if recipe[word] != DEFAULTS[word]:
+            raise RecipeError(f"{_option(word)} goes with the other models; a gan has --loss")
+    objective(recipe)
+    judge: Any = None
+    if parts.test.name in shipped():
+        device = training.place(settings.get("device") or "cpu")
+        judge = Classifier.load(parts.test.name).to(device)
+    return training.fit_adversarial(
+        gan,
+        _losses()[recipe["loss"]](),
+        parts.training,
+        lr=recipe["lr"],
+        critic_steps=recipe["critic_steps"],
+        judge=judge,
+        validation=None if judge is None else parts.validation or parts.training,
+        **settings,
+    )
 
 
 def trained(folder: Path, device: str = "auto") -> Any:
@@ -221,6 +262,19 @@ def _objectives() -> "dict[str, Callable[..., ELBO]]":
         "total-correlation": lambda beta: objectives.TotalCorrelationELBO(beta=beta),
         "iwae": lambda k: objectives.ImportanceWeightedELBO(k),
         "simple": lambda: objectives.SimpleELBO(),
+    }
+
+
+def _losses() -> "dict[str, Callable[[], Any]]":
+    """Each loss of a GAN by its name."""
+    from probgen.objectives import adversarial
+
+    return {
+        "non-saturating": adversarial.NonSaturating,
+        "wasserstein": adversarial.Wasserstein,
+        "wasserstein-gp": adversarial.GradientPenalty,
+        "hinge": adversarial.Hinge,
+        "self-supervised": adversarial.SelfSupervised,
     }
 
 
@@ -303,6 +357,8 @@ def _built(recipe: Recipe, shape: tuple[int, ...]) -> Any:
     for option, table in known.items():
         if recipe[option] not in table:
             raise RecipeError(f"expected {option} {', '.join(table)}; got {recipe[option]!r}")
+    if (recipe["net"] == "subpixel") > (recipe["model"] == "gan"):
+        raise RecipeError("--net subpixel goes with gan")
     if recipe["prior"] != "normal" and recipe["model"] not in ("vae", "conditional"):
         raise RecipeError(f"--prior goes with vae and conditional; {recipe['model']} has its own")
     prior, likelihood = priors[recipe["prior"]](), likelihoods[recipe["likelihood"]]()
@@ -395,6 +451,26 @@ def _halved(shape: tuple[int, ...], width: int, patch: int) -> tuple[list[int], 
     twice = all(side % (4 * patch) == 0 for side in shape[1:])
     channels = [width, 2 * width, 2 * width] if twice else [width, 2 * width]
     return channels, [shape[1] // patch >> i for i in range(1, len(channels))]
+def _gan(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
+    """Its discriminator is normalised as the loss's paper has it."""
+    from probgen import models, players
+
+    net, loss, latent = recipe["net"], recipe["loss"], recipe["latent"]
+    norms = {"non-saturating": "batch", "wasserstein": "batch", "wasserstein-gp": None,
+             "hinge": "spectral", "self-supervised": "spectral"}  # fmt: skip
+    if loss not in norms:
+        raise RecipeError(f"expected loss {', '.join(norms)}; got {loss!r}")
+    known = ("conv", "subpixel") if loss == "self-supervised" else ("dense", "conv", "subpixel")
+    if net not in known:
+        raise RecipeError(f"expected --net {', '.join(known)} for gan --loss {loss}; got {net}")
+    if net == "dense":
+        hidden, spectral = (recipe["hidden"],) * 2, norms[loss] == "spectral"
+        critic = players.dense_discriminator(shape, hidden, spectral)
+        return models.GAN(players.dense_generator(latent, shape, hidden), critic)
+    channels = (32, 64, 128) if min(shape[1:]) >= 32 else (32, 64)
+    make = players.dcgan_generator if net == "conv" else players.subpixel_generator
+    critic = players.conv_discriminator(shape, channels, norms[loss], loss == "self-supervised")
+    return models.GAN(make(latent, shape, channels), critic)
 
 
 def _coders(
@@ -413,7 +489,7 @@ def _coders(
     return encoder, getattr(nets, f"{kind}_decoder")(latent + classes, shape, **settings)
 
 
-_NETS = {"dense": "dense", "gated": "dense", "conv": "conv"}
+_NETS = {"dense": "dense", "gated": "dense", "conv": "conv", "subpixel": "conv"}
 _MODELS: dict[str, Any] = {
     "vae": _vae,
     "conditional": _conditional,
@@ -422,4 +498,5 @@ _MODELS: dict[str, Any] = {
     "sparse": _sparse,
     "autoencoder": _autoencoder,
     "diffusion": _diffusion,
+    "gan": _gan,
 }

@@ -4,9 +4,9 @@ import hashlib
 import math
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -116,14 +116,25 @@ class Best:
             self.loss, self.stale, self.weights = loss, 0, weights
 
 
+class Driven(NamedTuple):
+    """An optimiser, and what it keeps per parameter, {name: dtype}."""
+
+    optimizer: torch.optim.Optimizer
+    layout: Mapping[str, torch.dtype]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What it moves, in its own order."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
 class Snapshot:
     """All tensors that the next step depends on, by name: out for saving, in for resuming.
 
     Args:
         module: the pair.
         objective: its schedules and controllers.
-        optimizer: its moments, per parameter.
-        layout: what the optimiser keeps per parameter, {name: dtype}.
+        optimizers: their moments, per parameter; the parameters of all are numbered on.
         best: the best weights so far.
         device: where they are; its generator belongs to the state.
     """
@@ -132,22 +143,22 @@ class Snapshot:
         self,
         module: nn.Module,
         objective: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        layout: Mapping[str, torch.dtype],
+        optimizers: Sequence[Driven],
         best: Best,
         device: torch.device,
     ) -> None:
-        self.module, self.objective, self.optimizer = module, objective, optimizer
-        self.layout, self.best, self.device = layout, best, device
-        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.module, self.objective, self.optimizers = module, objective, optimizers
+        self.best, self.device = best, device
+        self.parameters = [(p, one.layout) for one in optimizers for p in one.parameters]
 
     def tensors(self) -> dict[str, Tensor]:
         """The state as it is now."""
         tensors = _prefixed("model", tensors_of(self.module))
         tensors |= _prefixed("objective", tensors_of(self.objective))
         tensors |= _prefixed("best", self.best.weights) | self._generators()
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= _prefixed(f"optimizer.{index}", _only_tensors(values))
+        for first, optimizer in self._numbered():
+            for index, values in optimizer.state_dict()["state"].items():
+                tensors |= _prefixed(f"optimizer.{first + index}", _only_tensors(values))
         return tensors
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
@@ -159,9 +170,11 @@ class Snapshot:
         load_state(self.module, _without_prefix("model", tensors))
         load_state(self.objective, _without_prefix("objective", tensors))
         self.best.weights = {name: tensor.to(self.device) for name, tensor in best.items()}
-        groups = self.optimizer.state_dict()["param_groups"]
-        state = {i: values for i, values in moments.items() if values}
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for first, optimizer in self._numbered():
+            groups = optimizer.state_dict()["param_groups"]
+            numbers = [number for group in groups for number in group["params"]]
+            state = {i: moments[first + i] for i in numbers if moments[first + i]}
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def expects(self, name: str, spec: Spec) -> bool:
         """Whether a saved tensor is one that ``load`` can take."""
@@ -170,13 +183,22 @@ class Snapshot:
             return spec == specs(self.module).get(rest)
         if part == "optimizer":
             index, _, key = rest.partition(".")
-            if index not in map(str, self._numbers()) or spec.dtype != self.layout.get(key):
+            if index not in map(str, self._numbers()):
                 return False
-            return math.prod(spec.shape) <= max(1, self.parameters[int(index)].numel())
+            parameter, layout = self.parameters[int(index)]
+            fits = math.prod(spec.shape) <= max(1, parameter.numel())
+            return fits and spec.dtype == layout.get(key)
         return spec == self._required().get(name)
 
     def _numbers(self) -> range:
         return range(len(self.parameters))
+
+    def _numbered(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+        """Each optimiser behind the number of its first parameter."""
+        first = 0
+        for one in self.optimizers:
+            yield first, one.optimizer
+            first += len(one.parameters)
 
     def _check_complete(
         self,
@@ -187,8 +209,8 @@ class Snapshot:
         missing = self._required().keys() - tensors.keys()
         if best:
             missing |= specs(self.module).keys() - best.keys()
-        for values in moments.values():
-            missing |= self.layout.keys() - values.keys() if values else set()
+        for index, values in moments.items():
+            missing |= self.parameters[index][1].keys() - values.keys() if values else set()
         if missing:
             raise CheckpointError(f"the checkpoint lacks {', '.join(sorted(missing))}")
 

@@ -92,6 +92,8 @@ class Evidence:
     @cached_property
     def codes(self) -> Tensor:
         """Means of q(z | x) of the test images."""
+        if not hasattr(self.pair, "encode"):
+            raise EvaluationError(f"{type(self.pair).__name__} has no encode, and images no codes")
         return latents.posterior(self.pair, self.test_set).loc.flatten(1)
 
     @property
@@ -110,6 +112,8 @@ class Evidence:
 
     def reconstructed(self) -> Tensor:
         """The reconstructions themselves, on the CPU."""
+        if not (hasattr(self.pair, "encode") and hasattr(self.pair, "decode")):
+            raise EvaluationError(f"{type(self.pair).__name__} reconstructs nothing")
         data = self.test_set.to(device_of(self.pair))
         with at_rest(self.pair, self.seed):
             chunks = [

@@ -1,41 +1,42 @@
 """Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will."""
 
 import math
-import signal
-import threading
-import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyro
 import torch
 from torch import Tensor, nn
 
-from probgen import progress
-from probgen.checkpoint import CheckpointError
+from probgen.adversarial import CollapseError as CollapseError
+from probgen.adversarial import CollapseWarning as CollapseWarning
+from probgen.adversarial import fit_adversarial as fit_adversarial
 from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
 from probgen.evaluation import likelihood
-from probgen.history import History, Measured, Meter, NonFiniteError, Record, measured
+from probgen.history import History, Measured, NonFiniteError, Record, measured
+from probgen.loop import Interrupted as Interrupted
+from probgen.loop import (
+    Loop,
+    Optimizer,
+    Precision,
+    TrainingError,
+    check_common,
+    check_positive,
+    check_whole,
+    driven,
+    fixed_facts,
+    opened,
+    shuffled,
+    surroundings,
+)
+from probgen.loop import place as place
 from probgen.lowering import HOW, Captured, How, Lowered
 from probgen.objectives import ELBO, Pair, Terms
-from probgen.run import Best, Folder, Snapshot, environment, load_state, tensors_of
-
-Precision = Literal["float32", "tf32", "bfloat16"]
-Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-EPOCH_STRIDE = 1_000_003
-
-
-class TrainingError(ValueError):
-    """A run that cannot start as asked."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C: the step was finished and saved."""
+from probgen.run import Best, Folder, Snapshot, load_state
 
 
 def fit(
@@ -120,38 +121,17 @@ def fit(
     )  # fmt: skip
     settings.check(objective, data, validation)
     objective = objective if objective.data_size else objective.over(len(data))
-    folder = None if checkpoint is None else Folder(checkpoint)
-    if folder and folder.holds_run() and not resume:
-        raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")
+    folder = opened(checkpoint, resume)
     where = likelihood.device_of(pair) if device is None else place(device)
     module: Any = pair
     module.to(where)
     objective.to(where)
-    with _surroundings(where, seed, precision):
-        run = _Run(module, objective, data.to(where), settings, validation, folder, log)
-        run.prepare(optimizer, recipe)
+    with surroundings(where, seed, precision):
+        run = _Run(module, objective, data.to(where), settings, validation, folder, log, recipe)
+        run.prepare(optimizer)
         if resume:
             run.restore()
         return run.train(show)
-
-
-def place(device: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is any, else the CPU.
-
-    Raises:
-        TrainingError: no such device, or not here.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise TrainingError(f"expected a device such as cpu or cuda; got {device!r}") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise TrainingError(f"{device} was asked for and there is no CUDA here: use device='cpu'")
-    if found.type not in ("cpu", "cuda"):
-        raise TrainingError(f"expected cpu or cuda; got {device}, which is not supported")
-    return found
 
 
 @dataclass(frozen=True)
@@ -170,26 +150,11 @@ class _Settings:
     log_every: int
 
     def check(self, objective: ELBO, data: Set, validation: Set | None) -> None:
-        if (self.epochs is None) == (self.steps is None):
-            raise TrainingError("expected epochs or steps, one of the two")
         if not isinstance(objective, ELBO):
             raise TrainingError(f"expected an objective of probgen; got {objective!r}")
-        if not isinstance(data, Set):
-            raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
-        for name in ("epochs", "steps", "validate_every", "patience", "log_every", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise TrainingError(f"expected {name} a whole number >= 1; got {value!r}")
-        likelihood.check_seed(self.seed)
-        if self.batch_size > len(data):
-            raise TrainingError(
-                f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
-                f"got {self.batch_size}"
-            )
-        for name in ("lr", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
-                raise TrainingError(f"expected {name} > 0 and finite; got {value!r}")
+        check_common(self, data)
+        check_whole(validate_every=self.validate_every, patience=self.patience)
+        check_positive(lr=self.lr, clip_norm=self.clip_norm)
         if self.precision not in ("float32", "tf32", "bfloat16"):
             raise TrainingError(
                 f"expected precision float32, tf32 or bfloat16; got {self.precision!r}"
@@ -201,8 +166,12 @@ class _Settings:
             raise TrainingError(f"patience needs {wanted}: two losses must be comparable")
 
 
-class _Run:
-    """One call of ``fit``: the loop, and what is saved of it."""
+class _Run(Loop):
+    """One call of ``fit``."""
+
+    shown = (
+        "loss", "log_likelihood", "kl", "beta", "lambda", "validation_elbo", "images_per_second",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -213,29 +182,22 @@ class _Run:
         validation: Set | None,
         folder: Folder | None,
         log: Callable[[Record], object] | None,
+        recipe: Mapping[str, Any] | None,
     ) -> None:
-        self.module, self.objective, self.data = module, objective, data
-        self.settings, self.validation, self.folder, self.log = settings, validation, folder, log
-        self.epoch_steps = math.ceil(len(data) / settings.batch_size)
-        self.total = settings.steps or self.epoch_steps * (settings.epochs or 0)
-        self.step, self.seconds = 0, 0.0
-        self.history, self.meter, self.best = History(), Meter(), Best()
-        self.images, self.saved_at = 0, time.monotonic()
-        self.kept: int | None = None
+        epoch_steps = math.ceil(len(data) / settings.batch_size)
+        super().__init__(module, data, settings, folder, log, recipe, epoch_steps)
+        self.objective, self.settings, self.validation = objective, settings, validation
+        self.best = Best()
 
-    def prepare(self, optimizer: Optimizer | None, recipe: Mapping[str, Any] | None) -> None:
-        """Everything that can be wrong before the first step, then the optimiser and run.json."""
+    def prepare(self, optimizer: Optimizer | None) -> None:
+        """Everything that can be wrong before the first step, then the optimiser."""
         for data in (self.data, self.validation):
             if data is not None:
                 likelihood.check(self.module, data)
         self.parameters = self._dry_run()
-        make = optimizer or self._adam
-        self.optimizer = make(self.parameters)
-        layout = _layout(make, self.parameters[0].dtype)
-        device = self.data.x.device
-        self.snapshot = Snapshot(
-            self.module, self.objective, self.optimizer, layout, self.best, device
-        )
+        self.driven = driven(optimizer or self._adam, self.parameters)
+        self.optimizer, device = self.driven.optimizer, self.data.x.device
+        self.snapshot = Snapshot(self.module, self.objective, [self.driven], self.best, device)
         self.gradients = Lowered(
             self._gradients,
             lambda: [*self.parameters],
@@ -247,22 +209,12 @@ class _Run:
         keep = self.settings.log_every
         self.updates = Captured(self.gradients, self._finish_update, self.optimizer, keep)
         self.fixed = self._fixed()
-        self.environments = [environment()]
-        self.recipe = recipe
 
-    def restore(self) -> None:
-        """Go on where the newest usable checkpoint ends, if there is one."""
-        found = self.folder and self.folder.restore(self.snapshot.expects)
-        if not found:
-            return
-        tensors, state = found
-        self._take(state)
-        self.snapshot.load(tensors)
-        self.kept = self.step
-        if self.step > self.total:
-            raise TrainingError(
-                f"expected more than {self.step} steps, done already: {self.total}"
-            )
+    def train(self, show: bool | None) -> History:
+        """All remaining steps."""
+        self.module.train()
+        self.gradients.prepare(torch.arange(self.settings.batch_size, device=self.data.x.device))
+        return super().train(show)
 
     def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, lr=self.settings.lr, fused=True)
@@ -275,70 +227,22 @@ class _Run:
             "objective": repr(self.objective),
             "optimizer": f"{type(self.optimizer).__name__}(lr={defaults.get('lr')})",
             "optimizer_settings": {name: repr(value) for name, value in defaults.items()},
-            "data": {"name": self.data.name, "n": len(self.data), "shape": [*self.data.shape]},
-            "data_sha256": self.data.digest() if self.folder else None,
+            **fixed_facts(self.data, self.folder),
         }
 
-    def _take(self, state: Mapping[str, Any]) -> None:
-        try:
-            before = dict(state["run"])
-            changed = {k: v for k, v in before.items() if not _same(v, self.fixed.get(k))}
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"the checkpoint's state is not a run's: {error!r}") from error
-        if changed:
-            raise CheckpointError(
-                f"expected a run with the same {', '.join(changed)}; the saved one has {changed}"
-            )
-        try:
-            self.step, self.seconds = int(state["step"]), float(state["seconds"])
-            best = state["best_loss"]
-            self.best.loss = math.inf if best is None else float(best)
-            self.best.stale = int(state["stale"])
-            if self.settings.lower == "auto":
-                self.gradients.how = _how(state.get("lowered", "auto"))
-            if min(self.step, self.seconds, self.best.stale) < 0:
-                raise ValueError("a negative count")
-            earlier = [dict(e) for e in state["environments"]]
-            self.environments = [e for e in earlier if e != environment()] + self.environments
-            self.history.records = [
-                {name: float(value) for name, value in record.items()}
-                for record in state["records"]
-            ]
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise CheckpointError(f"the checkpoint's state is not a run's: {error!r}") from error
-
-    def train(self, show: bool | None) -> History:
-        """All remaining steps."""
-        self.module.train()
-        self.gradients.prepare(torch.arange(self.settings.batch_size, device=self.data.x.device))
-        if self.folder:
-            self.folder.write_facts(self._facts())
-        self.measured_at = time.monotonic()
-        self.started = self.measured_at - self.seconds
-        description = f"{type(self.module).__name__} on {self.data.name}"
-        try:
-            with progress.bar(description, self.total, show) as advance, _interrupts() as asked:
-                self._steps(advance, asked)
-                self._warn()
-                return self._finish()
-        finally:
-            self.module.eval()
-
-    def _steps(self, advance: progress.Advance, interrupted: Callable[[], bool]) -> None:
-        for index in self._batches():
-            self._update(index)
-            stop = interrupted() and self.step < self.total
-            if stop or self._at_boundary():
-                advance(self.step, self._record())
-                self._save_if_due(at_once=stop)
-            if stop:
-                raise Interrupted(self._where_to_resume())
+    def _take_own(self, state: Mapping[str, Any]) -> None:
+        best = state["best_loss"]
+        self.best.loss = math.inf if best is None else float(best)
+        self.best.stale = int(state["stale"])
+        if self.settings.lower == "auto":
+            self.gradients.how = _how(state.get("lowered", "auto"))
+        if self.best.stale < 0:
+            raise ValueError("a negative count")
 
     def _batches(self) -> Iterator[Tensor]:
         while self.step < self.total and not self._patience_is_out():
             epoch, done = divmod(self.step, self.epoch_steps)
-            generator = torch.Generator().manual_seed(self.settings.seed + EPOCH_STRIDE * epoch)
-            order = torch.randperm(len(self.data), generator=generator).to(self.data.x.device)
+            order = shuffled(self.data, self.settings.seed, epoch)
             remaining = order.split(self.settings.batch_size)[done:]
             yield from remaining[: self.total - self.step]
 
@@ -363,32 +267,10 @@ class _Run:
         self.measured = step
         return step.values
 
-    def _at_boundary(self) -> bool:
-        at_epoch = self.step % self.epoch_steps == 0
-        return at_epoch or self.step % self.settings.log_every == 0 or self.step == self.total
-
-    def _record(self) -> Record:
-        record = self._measured()
-        if self.validation is not None and (self._at_validation() or self.step == self.total):
-            record |= self._validate(self.validation)
-        self.history.records.append(record)
-        if self.log is not None:
-            self.log(record)
-        self.images, self.measured_at = 0, time.monotonic()
-        shown = {name: record[name] for name in _SHOWN if name in record}
-        return {name.replace("_", " "): value for name, value in shown.items()}
-
-    def _measured(self) -> Record:
-        try:
-            terms = self.meter.read(self.step)
-        except NonFiniteError as error:
-            raise NonFiniteError(f"{error}; {self._what_is_kept()}") from None
-        now = time.monotonic()
-        rate = self.images / max(now - self.measured_at, 1e-9)
-        self.seconds = now - self.started
-        epoch = self.step / self.epoch_steps
-        return {"step": self.step, "epoch": epoch, **terms, "seconds": self.seconds,
-                "images_per_second": rate}  # fmt: skip
+    def _judged(self) -> Record:
+        if self.validation is None or not (self._at_validation() or self.step == self.total):
+            return {}
+        return self._validate(self.validation)
 
     def _at_validation(self) -> bool:
         epoch, rest = divmod(self.step, self.epoch_steps)
@@ -412,25 +294,11 @@ class _Run:
         patience = self.settings.patience
         return patience is not None and self.best.stale >= patience
 
-    def _save_if_due(self, at_once: bool) -> None:
-        due = time.monotonic() - self.saved_at >= self.settings.checkpoint_every
-        if self.folder and (due or at_once):
-            self._check_weights()
-            self.folder.save(self.step, self.snapshot.tensors(), self._state())
-            self.kept, self.saved_at = self.step, time.monotonic()
-
-    def _finish(self) -> History:
-        self._check_weights()
-        if self.folder and self.kept != self.step:
-            self.folder.save(self.step, self.snapshot.tensors(), self._state())
+    def _closed(self) -> History:
         if self.best.weights and self.settings.patience is not None:
             load_state(self.module, self.best.weights)
         self._after_training()
-        if self.folder:
-            results = {"steps": self.step, "seconds": self.seconds}
-            facts = {**self._facts(), "results": results}
-            self.folder.finish(tensors_of(self.module), self.history.to_csv(), facts)
-        return self.history
+        return super()._closed()
 
     def _after_training(self) -> None:
         fit = getattr(self.module, "after_training", None)
@@ -438,49 +306,13 @@ class _Run:
             with likelihood.at_rest(self.module, self.settings.seed):
                 fit(self.data)
 
-    def _warn(self) -> None:
-        complaint = getattr(self.module, "complaint", lambda: None)()
-        if complaint:
-            warnings.warn(f"step {self.step}: {complaint}", stacklevel=4)
+    def _own_facts(self) -> dict[str, Any]:
+        used = {"lowered": self.gradients.used, "captured": self.updates.used}
+        return {"settings": asdict(self.settings), **used}
 
-    def _check_weights(self) -> None:
-        for name, parameter in self.module.named_parameters():
-            if not parameter.isfinite().all():
-                raise NonFiniteError(
-                    f"{name} is not finite at step {self.step}; {self._what_is_kept()}"
-                )
-
-    def _what_is_kept(self) -> str:
-        if self.folder is None or self.kept is None:
-            return "nothing was saved"
-        return f"the last finite checkpoint is step {self.kept} in {self.folder.path}"
-
-    def _where_to_resume(self) -> str:
-        where = f"stopped at step {self.step}"
-        if self.folder is None:
-            return f"{where}, not saved: no checkpoint folder was given"
-        how = (
-            "fit(..., resume=True)"
-            if self.recipe is None
-            else f"probgen resume {self.folder.path}"
-        )
-        return f"{where} and saved; resume with: {how}"
-
-    def _facts(self) -> dict[str, Any]:
-        return {
-            "recipe": self.recipe,
-            "settings": asdict(self.settings),
-            "lowered": self.gradients.used,
-            "captured": self.updates.used,
-            "run": self.fixed,
-            "environments": self.environments,
-        }
-
-    def _state(self) -> dict[str, Any]:
+    def _own_state(self) -> dict[str, Any]:
         best = None if math.isinf(self.best.loss) else self.best.loss
-        return {"run": self.fixed, "step": self.step, "seconds": self.seconds, "best_loss": best,
-                "stale": self.best.stale, "records": self.history.records,
-                "lowered": self.gradients.used, "environments": self.environments}  # fmt: skip
+        return {"best_loss": best, "stale": self.best.stale, "lowered": self.gradients.used}
 
     def _dry_run(self) -> list[nn.Parameter]:
         """Each size of batch with validation on; what it leaves is the list of parameters."""
@@ -523,26 +355,6 @@ class _Run:
             ) from error
 
 
-def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
-    """What an optimiser keeps per parameter, found by one step on a parameter of its own."""
-    probe = nn.Parameter(torch.zeros(2, 2, dtype=dtype))
-    probe.grad = torch.zeros_like(probe)
-    optimizer = make([probe])
-    try:
-        optimizer.step()
-    except TypeError as error:
-        raise TrainingError(f"cannot drive {type(optimizer).__name__}: {error}") from error
-    state = optimizer.state[probe].items()
-    return {name: value.dtype for name, value in state if isinstance(value, Tensor)}
-
-
-def _same(saved: Any, current: Any) -> bool:
-    """Whether a setting is the saved one; of an optimiser's, those that both versions have."""
-    if isinstance(saved, dict) and isinstance(current, dict):
-        return all(saved[name] == current[name] for name in saved.keys() & current.keys())
-    return saved == current
-
-
 def _how(saved: Any) -> How:
     if saved not in HOW:
         raise ValueError(f"lowered {saved!r}")
@@ -550,46 +362,9 @@ def _how(saved: Any) -> How:
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")
-_SHOWN = (
-    "loss", "log_likelihood", "kl", "beta", "lambda", "validation_elbo", "images_per_second",
-)  # fmt: skip
-
-
-@contextmanager
-def _surroundings(device: torch.device, seed: int, precision: Precision) -> Iterator[None]:
-    """Own generators, parameter store and matrix precision; Pyro's validation off."""
-    matmul = torch.get_float32_matmul_precision()
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(pyro.get_param_store().scope())
-        stack.enter_context(pyro.validation_enabled(False))
-        stack.callback(torch.set_float32_matmul_precision, matmul)
-        torch.set_float32_matmul_precision("high" if precision == "tf32" else matmul)
-        torch.manual_seed(seed)
-        yield
 
 
 def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
     if precision != "bfloat16":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed since; a second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    asked: list[int] = []
-
-    def ask(number: int, frame: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

@@ -24,6 +24,7 @@ FORBIDDEN = {
     "data": {"pyro", "probgen"},
     "nets": {"pyro", "probgen"},
     "denoisers": {"pyro", "probgen.models", "probgen.objectives", "probgen.data"},
+    "players": {"pyro", "probgen.models", "probgen.training", "probgen.data"},
     "control": {"pyro", "probgen"},
     "objectives": {"probgen.models", "probgen.training", "probgen.evaluation", "probgen.data"},
     "models": {"probgen.objectives", "probgen.training", "probgen.evaluation", "probgen.data"},
@@ -188,6 +189,22 @@ def test_the_study_of_codes_classifies_each_and_writes_its_results(tmp_path, cap
     assert "coursework report" in capsys.readouterr().out
     pictures = list((tmp_path / "latent_knn").glob("*.png"))
     assert len(pictures) == 8
+    assert all(path.stat().st_size < 300_000 for path in pictures)
+
+
+@pytest.mark.filterwarnings("ignore::probgen.training.CollapseWarning")
+def test_the_gan_study_runs_quickly_and_writes_its_results(tmp_path, capsys):
+    """On digits: every loss and net at the same number of generated images."""
+    module = example("gan_mnist")
+    rows = module.main(epochs=9, quick=True, runs=tmp_path / "r", out=tmp_path, device="cpu")
+    assert [row["run"] for row in rows] == [*module.CHANGES]
+    content = checkpoint.read_json(tmp_path / "gan_mnist.json")
+    steps = {run["recipe"]["epochs"] * 300 // 50 for run in content["runs"].values()}
+    assert steps == {24}
+    assert len(content["table"]) == len(rows) + 3
+    assert "coursework report" in capsys.readouterr().out
+    pictures = list((tmp_path / "gan_mnist").glob("*.png"))
+    assert len(pictures) == 6
     assert all(path.stat().st_size < 300_000 for path in pictures)
 
 

@@ -1,6 +1,7 @@
 """Evaluators: pure functions of a pair and data, or of arrays, that return scores."""
 
 from probgen.evaluation import (
+    classes,
     controllability,
     disentanglement,
     features,
@@ -17,6 +18,7 @@ from probgen.evaluation import (
 )
 from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
-__all__ = ["EvaluationError", "ProtocolError", "Score", "controllability", "disentanglement"]
+__all__ = ["EvaluationError", "ProtocolError", "Score", "classes", "controllability"]
+__all__ += ["disentanglement"]
 __all__ += ["features", "fid", "images", "inception_score", "kid", "latents", "likelihood"]
 __all__ += ["memorization", "prdc", "sparsity", "time_steps"]

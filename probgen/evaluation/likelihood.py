@@ -142,6 +142,10 @@ def nll(
     'importance sampling, k = 10, no dequantisation'
     """
     _check_sizes(k=k, batch_size=batch_size, chunk=chunk, levels=2 if levels is None else levels)
+    if not _has_density(pair):
+        raise EvaluationError(
+            f"expected a model and a guide; {type(pair).__name__} has no density"
+        )
     check(pair, data)
     data = data.to(device_of(pair))
     found, relaxed = [], False
@@ -190,7 +194,8 @@ def scores(
 
     For a pair that states the ``levels`` of its discrete data the ELBO is given in bits per value
     of a datum too. The sum of squares is that of x minus the mean of p(x | z) at the mean of
-    q(z | x), for pairs with ``encode`` and ``decode``.
+    q(z | x), for pairs with ``encode`` and ``decode``. A GAN has no density
+    and none of these scores.
 
     Args:
         pair: as for ``terms``.
@@ -199,6 +204,10 @@ def scores(
         num_particles: as for ``terms``.
         seed: as for ``terms``.
     """
+    source = {"data": data.name, "data_sha256": data.digest()[:12], "part": part, "n": len(data)}
+    protocol = source | {"particles": num_particles, "seed": seed, "per": "item"}
+    if not _has_density(pair):
+        return Scores({}, protocol, Terms(torch.zeros(0), {}, {}, {}, 1.0))
     found = terms(pair, data, num_particles=num_particles, seed=seed)
     named = {"ELBO": found.elbo, "log-likelihood": found.log_likelihood, "KL": found.total_kl}
     values = {name: {**_mean_and_error(v), "unit": "nats"} for name, v in named.items()}
@@ -208,10 +217,7 @@ def scores(
     if hasattr(pair, "encode") and hasattr(pair, "decode"):
         squares = _mean_and_error(_squares(pair, data, seed))
         values["sum of squares"] = {**squares, "unit": "squared values"}
-    source = {"data": data.name, "data_sha256": data.digest()[:12], "part": part, "n": len(data)}
-    return Scores(
-        values, source | {"particles": num_particles, "seed": seed, "per": "item"}, found
-    )
+    return Scores(values, protocol, found)
 
 
 def decompose(
@@ -421,6 +427,11 @@ def _squares(pair: Pair, data: Set, seed: int, batch_size: int = 500) -> Tensor:
             x, y = batch(pair, data, slice(start, start + batch_size))
             errors.append((x - reconstructed(pair, x, y)).square().flatten(1).sum(1).cpu())
         return torch.cat(errors)
+
+
+def _has_density(pair: Any) -> bool:
+    """Whether it is a pair."""
+    return hasattr(pair, "model") and hasattr(pair, "guide")
 
 
 def _mean_and_error(values: Tensor) -> dict[str, float]:

@@ -1,9 +1,10 @@
-"""Model/guide pairs, one file each; a file exists only where the distributions differ."""
+"""Model/guide pairs, one file each, and the GAN, which is none."""
 
 from probgen.models import noise, samplers
 from probgen.models.autoencoder import Autoencoder
 from probgen.models.conditional import ConditionalVAE
 from probgen.models.diffusion import Diffusion
+from probgen.models.gan import GAN
 from probgen.models.likelihood import (
     Bernoulli,
     ContinuousBernoulli,
@@ -17,8 +18,14 @@ from probgen.models.vae import VAE, ModelError
 from probgen.models.vampprior import VampPriorVAE
 from probgen.models.vq import VQVAE, CodePrior
 
-__all__ = ["VAE", "VQVAE", "Autoencoder", "Bernoulli", "CodePrior", "ConditionalVAE"]
-__all__ += ["ContinuousBernoulli", "DiscretizedLogistic", "FlowPrior", "Gaussian"]
+__all__ = ["GAN", "VAE", "VQVAE", "Autoencoder", "Bernoulli", "CodePrior"]
+__all__ += [
+    "ConditionalVAE",
+    "ContinuousBernoulli",
+    "DiscretizedLogistic",
+    "FlowPrior",
+    "Gaussian",
+]
 __all__ += ["MixturePrior", "ModelError", "OptimalGaussian", "PriorError", "SparseVAE"]
 __all__ += ["Diffusion", "noise", "samplers"]
 __all__ += ["StandardNormal", "UnrolledISTA", "VampPriorVAE"]

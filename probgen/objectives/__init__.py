@@ -2,8 +2,10 @@
 
 Each objective is a ``torch.nn.Module`` (its state in ``state_dict``) and a Pyro ``ELBO``, so it
 goes into ``pyro.infer.SVI(model, guide, optim, loss=BetaELBO(4.0))`` as into ``training.fit``.
+``adversarial`` has the losses of two players, which are none of this.
 """
 
+from probgen.objectives import adversarial
 from probgen.objectives.beta import BetaELBO
 from probgen.objectives.capacity import CapacityELBO, FreeBitsELBO
 from probgen.objectives.controlled import GECO, ControlledELBO
@@ -16,5 +18,5 @@ from probgen.objectives.total_correlation import TotalCorrelationELBO
 __all__ = [
     "ELBO", "GECO", "BetaELBO", "CapacityELBO", "ControlledELBO", "FreeBitsELBO",
     "ImportanceWeightedELBO", "ObjectiveError", "Pair", "SimpleELBO", "Terms",
-    "TotalCorrelationELBO", "terms",
+    "TotalCorrelationELBO", "adversarial", "terms",
 ]  # fmt: skip

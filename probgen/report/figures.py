@@ -39,6 +39,7 @@ ADAPTIVE = (
 )
 WIDTH, HEIGHT = 4.2, 2.7
 LONGEST, MOST_INSIDE = 28, 4
+WITHOUT_UNIT = ("d_loss", "g_loss", "distance", "fid", "kid", "classes", "diversity")
 Labelled = Mapping[str, Tensor]
 
 styled = matplotlib.rc_context
@@ -65,7 +66,7 @@ def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure
     _draw_term(axes, histories, term, sign)
     if not axes.lines:
         return None
-    axes.set(xlabel="step", ylabel="nats per item" if not _is_weight(term) else "")
+    axes.set(xlabel="step", ylabel=_unit(term))
     _legend(axes, _solid(axes), least=1 if len(histories) > 1 else 2)
     return figure
 
@@ -83,7 +84,7 @@ def overlaid(histories: Mapping[str, History], terms: Mapping[str, tuple[str, in
     for axes, (title, (term, sign)) in zip(panels, terms.items(), strict=True):
         _draw_term(axes, histories, term, sign)
         axes.set(title=title, xlabel="step")
-        axes.set_ylabel("nats per item" if not _is_weight(term) else "")
+        axes.set_ylabel(_unit(term))
     handles = max((_solid(axes) for axes in figure.axes), key=len)
     names = [_short(str(line.get_label())) for line in handles]
     figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)))
@@ -106,6 +107,10 @@ def _draw_term(axes: Axes, histories: Mapping[str, History], term: str, sign: in
 
 def _solid(axes: Axes) -> list[Line2D]:
     return [line for line in axes.lines if line.get_linestyle() == "-"]
+
+
+def _unit(term: str) -> str:
+    return "" if _is_weight(term) or term in WITHOUT_UNIT else "nats per item"
 
 
 def _is_weight(term: str) -> bool:

@@ -27,6 +27,13 @@ TERMS = (
     ("kl", "KL(q(z | x) ‖ p(z))", 1),
     ("beta", "β", 1),
     ("lambda", "λ", 1),
+    ("d_loss", "The discriminator's loss", 1),
+    ("g_loss", "The generator's loss", 1),
+    ("distance", "Wasserstein distance, as the critic has it", 1),
+    ("fid", "FID of samples while training", 1),
+    ("kid", "KID of samples while training", 1),
+    ("classes", "Classes among samples", 1),
+    ("diversity", "Variance of samples over that of data", 1),
 )
 
 WIDE = 5.2
@@ -190,6 +197,9 @@ def _score_table(runs: list[Run]) -> Table:
 
 def _scores(run: Run) -> Table:
     """The scores of one run below each other: a telephone has room for them."""
+    if not run.scores.values:
+        note = "It has no density to score: probgen evaluate RUN --metrics fid,kid,prdc,classes."
+        return Table(["score"], [["of samples only"]], note)
     rows = [[name, pm(score), score["unit"]] for name, score in run.scores.values.items()]
     return Table(["score", "mean per item", "unit"], rows, _protocol(run))
 

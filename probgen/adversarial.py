@@ -1,0 +1,426 @@
+"""Two players trained by turns: ``training.fit_adversarial(gan, loss, data)``."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from probgen.data import Set
+from probgen.evaluation import classes, features, fid, kid, likelihood
+from probgen.evaluation.features import Extractor
+from probgen.history import History, Measured, NonFiniteError, Record
+from probgen.loop import (
+    Loop,
+    Optimizer,
+    Precision,
+    TrainingError,
+    check_common,
+    check_positive,
+    check_whole,
+    driven,
+    fixed_facts,
+    opened,
+    place,
+    shuffled,
+    surroundings,
+)
+from probgen.models import GAN
+from probgen.objectives.adversarial import Loss
+from probgen.run import Best, Folder, Snapshot
+from probgen.scoring import drawn
+
+CHUNK = 500
+ALIVE, DEAD = 0.1, 0.01
+OLD, SEVERAL = 1000, 4
+GRID = 64
+
+
+class CollapseError(ValueError):
+    """All samples became the same; the run stopped and kept what was good."""
+
+
+class CollapseWarning(UserWarning):
+    """Samples show far fewer classes than they did, or hardly vary."""
+
+
+def fit_adversarial(
+    gan: GAN,
+    loss: Loss,
+    data: Set,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 64,
+    critic_steps: int | None = None,
+    lr: float | None = None,
+    generator_optimizer: Optimizer | None = None,
+    discriminator_optimizer: Optimizer | None = None,
+    device: str | torch.device | None = None,
+    seed: int = 0,
+    precision: Precision = "float32",
+    validation: Set | None = None,
+    judge: Extractor | None = None,
+    judged: int = 2000,
+    validate_every: int = 1,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 30.0,
+    resume: bool = False,
+    log: Callable[[Record], object] | None = None,
+    log_every: int = 50,
+    recipe: Mapping[str, Any] | None = None,
+    show: bool | None = None,
+) -> History:
+    """Train generator and discriminator by turns, in place, until the generator had its steps.
+
+    A step is one of the generator, after ``critic_steps`` of the discriminator on a batch of data
+    each; an epoch is as many steps as fill the data once with generated images, so that epochs
+    compare losses at an equal number of them. Deterministic for a seed, and resumed as by
+    ``training.fit``: on the CPU to the same weights bit for bit.
+
+    The history has ``d_loss`` and ``g_loss`` with their parts, ``distance`` from a Wasserstein
+    critic, and from the end of every ``validate_every`` epochs: ``diversity``, the total variance
+    of samples over that of data; with a ``judge`` ``fid``, ``kid`` and, if it is a classifier,
+    ``classes``, how many appear. A run's folder also gets grids/step-N.png, each time the samples
+    of the same latents.
+
+    A loss that is NaN or infinite stops the run, and so do samples that all become one. The
+    players then get back what they were when last judged, and the folder a checkpoint of it.
+
+    Args:
+        gan: the two players; left in evaluation mode.
+        loss: from ``objectives.adversarial``.
+        data: training set, kept on the device; batches are drawn without replacement.
+        epochs: as many steps as give that many times the data in generated images; or else
+        steps: of the generator.
+        batch_size: data and samples per update of either player.
+        critic_steps: discriminator steps per generator step; the loss's own if None.
+        lr: learning rate of both players; the loss's own if None.
+        generator_optimizer: called with the parameters, in place of the loss's optimiser.
+        discriminator_optimizer: likewise.
+        device: where to train, as for ``training.place``; None for where the GAN is.
+        seed: of the batches and the latents, from 0 to 2^48 - 1.
+        precision: "float32", or "tf32" for matrix products and convolutions.
+        validation: set whose features the judge compares samples with.
+        judge: gives features, e.g. ``features.Classifier.load("mnist")``.
+        judged: samples, and images of the validation set at most, that are compared; distances
+            at different numbers do not compare.
+        validate_every: epochs between judgements.
+        checkpoint: the run's folder.
+        checkpoint_every: seconds between saves.
+        resume: continue the run in ``checkpoint``, from the start if it was never saved.
+        log: called with each record.
+        log_every: steps between records.
+        recipe: what a reader needs to build the GAN again, for ``run.json``.
+        show: a progress bar; None for only on a terminal.
+
+    Returns:
+        The run's history.
+
+    Raises:
+        TrainingError: settings that cannot work, named.
+        ObjectiveError: a discriminator that the loss cannot take, such as one with a sigmoid.
+        NonFiniteError: a NaN or an infinity, with its term and step.
+        CollapseError: all samples became the same.
+        Interrupted: Ctrl-C, once the step is finished and saved.
+        CheckpointError: a save failed, or the saved run is damaged or another one.
+
+    Source: Goodfellow et al. 2014, algorithm 1; Arjovsky et al. 2017, algorithm 1.
+
+    >>> from probgen import data, models, objectives, players, training
+    >>> train, _ = data.digits()
+    >>> generator = players.dense_generator(8, train.shape)
+    >>> gan = models.GAN(generator, players.dense_discriminator(train.shape))
+    >>> history = training.fit_adversarial(gan, objectives.adversarial.Hinge(), train, steps=20)
+    >>> history.records[-1]["step"]
+    20
+    """
+    if not isinstance(loss, Loss):
+        hint = ": call it" if isinstance(loss, type) else ""
+        raise TrainingError(f"expected a loss of objectives.adversarial; got {loss!r}{hint}")
+    turns = loss.critic_steps if critic_steps is None else critic_steps
+    settings = _Settings(
+        epochs, steps, batch_size, turns, lr, seed, precision, judged, validate_every,
+        checkpoint_every, log_every,
+    )  # fmt: skip
+    settings.check(gan, data)
+    loss.check(gan.discriminator, gan.shape)
+    if (judge is None) != (validation is None):
+        raise TrainingError("expected validation data and a judge of their features, or neither")
+    folder = opened(checkpoint, resume)
+    duel: Any = gan
+    where = likelihood.device_of(duel) if device is None else place(device)
+    duel.to(where)
+    with surroundings(where, seed, precision):
+        run = _Duel(duel, loss, data.to(where), settings, folder, log, recipe)
+        run.prepare(generator_optimizer, discriminator_optimizer, validation, judge)
+        if resume:
+            run.restore()
+        return run.train(show)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    epochs: int | None
+    steps: int | None
+    batch_size: int
+    critic_steps: int
+    lr: float | None
+    seed: int
+    precision: Precision
+    judged: int
+    validate_every: int
+    checkpoint_every: float
+    log_every: int
+
+    def check(self, gan: Any, data: Any) -> None:
+        if not isinstance(gan, GAN):
+            raise TrainingError(
+                f"expected a models.GAN; got {type(gan).__name__}: training.fit is for pairs"
+            )
+        check_common(self, data)
+        check_whole(critic_steps=self.critic_steps, validate_every=self.validate_every)
+        check_positive(lr=self.lr)
+        if not (isinstance(self.judged, int) and self.judged >= 2):
+            raise TrainingError(f"expected judged a whole number >= 2; got {self.judged!r}")
+        if self.precision not in ("float32", "tf32"):
+            raise TrainingError(f"expected precision float32 or tf32; got {self.precision!r}")
+
+
+class _Duel(Loop):
+    """One call of ``fit_adversarial``."""
+
+    verb = "fit_adversarial"
+    shown = (
+        "d_loss", "g_loss", "distance", "fid", "classes", "diversity", "images_per_second",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        gan: Any,
+        loss: Loss,
+        data: Set,
+        settings: _Settings,
+        folder: Folder | None,
+        log: Callable[[Record], object] | None,
+        recipe: Mapping[str, Any] | None,
+    ) -> None:
+        super().__init__(
+            gan, data, settings, folder, log, recipe, len(data) // settings.batch_size
+        )
+        self.gan, self.loss, self.settings = gan, loss, settings
+
+    def prepare(
+        self,
+        of_generator: Optimizer | None,
+        of_discriminator: Optimizer | None,
+        validation: Set | None,
+        judge: Extractor | None,
+    ) -> None:
+        """Everything that can be wrong before the first step, then the optimisers."""
+        for one in (self.data, validation):
+            if one is not None:
+                likelihood.check(self.gan, one)
+
+        def own(parameters: Any) -> torch.optim.Optimizer:
+            return self.loss.optimizer(parameters, self.settings.lr)
+
+        self.g = driven(of_generator or own, _trained(self.gan.generator, "generator"))
+        self.d = driven(of_discriminator or own, _trained(self.gan.discriminator, "discriminator"))
+        self.snapshot = Snapshot(
+            self.gan, nn.Module(), [self.g, self.d], Best(), self.data.x.device
+        )
+        self.judge = None if judge is None or validation is None else judge
+        if self.judge is not None and validation is not None:
+            few = drawn(validation, min(self.settings.judged, len(validation)), self.settings.seed)
+            self.real = features.extract(self.judge, few, show=False)
+        spread = drawn(self.data, min(len(self.data), 5000), self.settings.seed)
+        self.variance = _variance(spread.batch(slice(None))[0])
+        self.fixed = self._fixed()
+
+    def train(self, show: bool | None) -> History:
+        """All remaining steps; when they go astray, back to where they were good."""
+        self._remember()
+        try:
+            return super().train(show)
+        except (NonFiniteError, CollapseError):
+            self._go_back()
+            raise
+
+    def _fixed(self) -> dict[str, Any]:
+        made = {"generator_optimizer": self.g, "discriminator_optimizer": self.d}
+        settings = {name: getattr(self.settings, name) for name in _FIXED}
+        return settings | {
+            "loss": repr(self.loss),
+            "decay": self.gan.decay,
+            **{name: _words(one.optimizer) for name, one in made.items()},
+            **fixed_facts(self.data, self.folder),
+        }
+
+    def _batches(self) -> Iterator[Tensor]:
+        """Indices (critic_steps, B) of each remaining step."""
+        turns, size = self.settings.critic_steps, self.settings.batch_size
+        batch, epoch, order = self.step * turns, -1, torch.empty(0)
+        for _ in range(self.step, self.total):
+            rows = []
+            for turn in range(batch, batch + turns):
+                if turn // self.epoch_steps != epoch:
+                    epoch = turn // self.epoch_steps
+                    order = shuffled(self.data, self.settings.seed, epoch)
+                start = turn % self.epoch_steps * size
+                rows.append(order[start : start + size])
+            batch += turns
+            yield torch.stack(rows)
+
+    def _update(self, index: Tensor) -> None:
+        for rows in index:
+            of_discriminator = self._discriminate(rows)
+        of_generator = self._generate(index.shape[1])
+        self.gan.follow()
+        found = of_discriminator | of_generator
+        values = torch.stack([value.detach() for value in found.values()])
+        self.meter.add(Measured([*found], {}, values))
+        self.images += index.shape[1]
+        self.step += 1
+
+    def _discriminate(self, rows: Tensor) -> dict[str, Tensor]:
+        x, _ = likelihood.batch(self.gan, self.data, rows)
+        with torch.no_grad():
+            made = self.gan.draw(len(rows))
+        parts = self.loss.of_discriminator(self.gan.discriminator, x, made)
+        total = _descend(parts, self.d.optimizer)
+        self.loss.constrain(self.gan.discriminator)
+        return {"d_loss": total, **parts, **self.loss.estimates(parts)}
+
+    def _generate(self, n: int) -> dict[str, Tensor]:
+        self.gan.discriminator.requires_grad_(False)
+        parts = self.loss.of_generator(self.gan.discriminator, self.gan.draw(n))
+        total = _descend(parts, self.g.optimizer)
+        self.gan.discriminator.requires_grad_(True)
+        return {"g_loss": total, **parts}
+
+    def _judged(self) -> Record:
+        epoch, rest = divmod(self.step, self.epoch_steps)
+        due = rest == 0 and epoch % self.settings.validate_every == 0
+        if not (due or self.step == self.total):
+            return {}
+        self._check_weights()
+        self._draw_grid()
+        record = self._measure(self._sampled())
+        self._check_collapse(record)
+        best = max(self.history.series("diversity")[1], default=0.0)
+        if record["diversity"] >= min(ALIVE, best):
+            self._remember()
+        return record
+
+    def _sampled(self) -> Tensor:
+        n = self.settings.judged if self.judge is None else len(self.real.values)
+        with likelihood.at_rest(self.gan, self.settings.seed):
+            parts = torch.ones(n).split(CHUNK)
+            return torch.cat([self.gan.sample(len(part)) for part in parts])
+
+    def _measure(self, samples: Tensor) -> Record:
+        record = {"diversity": _variance(samples) / self.variance}
+        if self.judge is None:
+            return record
+        found = features.extract(self.judge, samples.clamp(0, 1), cache=False, show=False)
+        record |= {"fid": float(fid.score(self.real, found)),
+                   "kid": float(kid.score(self.real, found))}  # fmt: skip
+        classifier: Any = self.judge
+        if hasattr(classifier, "probabilities"):
+            record["classes"] = float(classes.score(classifier.probabilities(found)))
+        return record
+
+    def _draw_grid(self) -> None:
+        shape = self.gan.shape
+        if self.folder is None or len(shape) != 3 or shape[0] not in (1, 3):
+            return
+        from probgen.report import save_grid  # with matplotlib, for runs that are kept only
+
+        with likelihood.at_rest(self.gan, self.settings.seed):
+            images = self.gan.sample(GRID)
+        save_grid(self.folder.path / "grids" / f"step-{self.step:06d}.png", images)
+
+    def _check_collapse(self, record: Record) -> None:
+        _, before = self.history.series("diversity")
+        now, least = record["diversity"], DEAD
+        if now < least and before and before[-1] < least and max(before) >= ALIVE:
+            raise CollapseError(
+                f"all samples are the same at step {self.step}: their variance is {now:.2g} of "
+                f"the data's, after {max(before):.2g} at its best; {self._what_is_kept()}; try "
+                "another loss (GradientPenalty), a smaller lr or more critic_steps"
+            )
+        _, seen = self.history.series("classes")
+        found, old = record.get("classes", math.inf), self.step == self.total >= OLD
+        if seen and max(seen) >= SEVERAL and found <= max(seen) / 2 < seen[-1]:
+            self._say(f"samples show {found:.0f} classes, after {max(seen):.0f} at their best")
+        elif now < ALIVE and (old or (before and before[-1] >= ALIVE)):
+            self._say(f"samples have {now:.2g} of the data's variance")
+
+    def _say(self, what: str) -> None:
+        warnings.warn(
+            f"step {self.step}: the generator has collapsed: {what}; try another loss "
+            "(GradientPenalty, SelfSupervised), a smaller lr or more critic_steps",
+            CollapseWarning,
+            stacklevel=8,
+        )
+
+    def _remember(self) -> None:
+        """Keep what all is now as good."""
+        tensors = {name: tensor.clone() for name, tensor in self.snapshot.tensors().items()}
+        self.good = (self.step, tensors)
+
+    def _go_back(self) -> None:
+        self.step, tensors = self.good
+        self.snapshot.load(tensors)
+        self.gan.eval()
+        self.history.records = [r for r in self.history.records if r["step"] <= self.step]
+        if self.folder and self.kept != self.step and self.step:
+            self.folder.save(self.step, tensors, self._state())
+
+    def _what_is_kept(self) -> str:
+        step = self.good[0]
+        saved = f", saved in {self.folder.path}" if self.folder and step else ""
+        return f"the GAN is again what it was at step {step}{saved}"
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {"settings": asdict(self.settings)}
+
+    def _own_state(self) -> dict[str, Any]:
+        return {}
+
+    def _take_own(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+_FIXED = ("batch_size", "critic_steps", "seed", "precision")
+
+
+def _descend(parts: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
+    """One step down the sum of the parts, which is returned."""
+    total = torch.stack([*parts.values()]).sum()
+    total.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return total
+
+
+def _trained(player: nn.Module, name: str) -> list[nn.Parameter]:
+    found = [parameter for parameter in player.parameters() if parameter.requires_grad]
+    if not found:
+        raise TrainingError(f"the {name} has no parameters to train")
+    return found
+
+
+def _words(optimizer: torch.optim.Optimizer) -> dict[str, str]:
+    settings = {name: repr(value) for name, value in optimizer.defaults.items()}
+    return {"name": type(optimizer).__name__, **settings}
+
+
+def _variance(x: Tensor) -> float:
+    """Sum of the variances of all dimensions."""
+    return x.double().flatten(1).var(0).sum().item()

@@ -1,0 +1,393 @@
+"""What every kind of training shares: seeds, shuffles, checkpoints, records and Ctrl-C."""
+
+import math
+import signal
+import threading
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from probgen import progress
+from probgen.checkpoint import CheckpointError
+from probgen.data import Set
+from probgen.evaluation import likelihood
+from probgen.history import History, Meter, NonFiniteError, Record
+from probgen.run import Driven, Folder, Snapshot, environment, tensors_of
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+EPOCH_STRIDE = 1_000_003
+
+
+class TrainingError(ValueError):
+    """A run that cannot start as asked."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: the step was finished and saved."""
+
+
+class Settings(Protocol):
+    """What the loop itself asks of the settings of a training."""
+
+    @property
+    def epochs(self) -> int | None:
+        """Passes over the data; or else steps."""
+
+    @property
+    def steps(self) -> int | None:
+        """Updates."""
+
+    @property
+    def batch_size(self) -> int:
+        """Data per update."""
+
+    @property
+    def seed(self) -> int:
+        """Of the batches and the samples."""
+
+    @property
+    def checkpoint_every(self) -> float:
+        """Seconds between saves."""
+
+    @property
+    def log_every(self) -> int:
+        """Steps between records."""
+
+
+class Loop(ABC):
+    """One call of ``fit`` or ``fit_adversarial``: steps, records, and what is saved of them."""
+
+    verb = "fit"
+    shown: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        module: Any,
+        data: Set,
+        settings: Settings,
+        folder: Folder | None,
+        log: Callable[[Record], object] | None,
+        recipe: Mapping[str, Any] | None,
+        epoch_steps: int,
+    ) -> None:
+        self.module, self.data, self.folder, self.log = module, data, folder, log
+        self.recipe, self.epoch_steps = recipe, epoch_steps
+        self.total = settings.steps or epoch_steps * (settings.epochs or 0)
+        self.checkpoint_every, self.log_every = settings.checkpoint_every, settings.log_every
+        self.step, self.seconds = 0, 0.0
+        self.history, self.meter = History(), Meter()
+        self.images, self.saved_at = 0, time.monotonic()
+        self.kept: int | None = None
+        self.environments = [environment()]
+        self.snapshot: Snapshot
+        self.fixed: dict[str, Any]
+
+    @abstractmethod
+    def _update(self, index: Tensor) -> None:
+        """One step on the data at ``index``."""
+
+    @abstractmethod
+    def _batches(self) -> Iterator[Tensor]:
+        """What each remaining step is called with."""
+
+    @abstractmethod
+    def _own_state(self) -> dict[str, Any]:
+        """What a checkpoint says beside what the loop does."""
+
+    @abstractmethod
+    def _take_own(self, state: Mapping[str, Any]) -> None:
+        """Go on from that; any error of a wrong type or value will be reported."""
+
+    @abstractmethod
+    def _own_facts(self) -> dict[str, Any]:
+        """What run.json says beside what the loop does."""
+
+    def _judged(self) -> Record:
+        """What a record says beside what the steps measured."""
+        return {}
+
+    def restore(self) -> None:
+        """Go on where the newest usable checkpoint ends, if there is one."""
+        found = self.folder and self.folder.restore(self.snapshot.expects)
+        if not found:
+            return
+        tensors, state = found
+        self._take(state)
+        self.snapshot.load(tensors)
+        self.kept = self.step
+        if self.step > self.total:
+            raise TrainingError(
+                f"expected more than {self.step} steps, done already: {self.total}"
+            )
+
+    def train(self, show: bool | None) -> History:
+        """All remaining steps."""
+        self.module.train()
+        if self.folder:
+            self.folder.write_facts(self._facts())
+        self.measured_at = time.monotonic()
+        self.started = self.measured_at - self.seconds
+        description = f"{type(self.module).__name__} on {self.data.name}"
+        try:
+            with progress.bar(description, self.total, show) as advance, interrupts() as asked:
+                self._steps(advance, asked)
+                self._warn()
+                return self._finish()
+        finally:
+            self.module.eval()
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        try:
+            before = dict(state["run"])
+            changed = {k: v for k, v in before.items() if not _same(v, self.fixed.get(k))}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint's state is not a run's: {error!r}") from error
+        if changed:
+            raise CheckpointError(
+                f"expected a run with the same {', '.join(changed)}; the saved one has {changed}"
+            )
+        try:
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            self._take_own(state)
+            if min(self.step, self.seconds) < 0:
+                raise ValueError("a negative count")
+            earlier = [dict(e) for e in state["environments"]]
+            self.environments = [e for e in earlier if e != environment()] + self.environments
+            self.history.records = [
+                {name: float(value) for name, value in record.items()}
+                for record in state["records"]
+            ]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise CheckpointError(f"the checkpoint's state is not a run's: {error!r}") from error
+
+    def _steps(self, advance: progress.Advance, interrupted: Callable[[], bool]) -> None:
+        for index in self._batches():
+            self._update(index)
+            stop = interrupted() and self.step < self.total
+            if stop or self._at_boundary():
+                advance(self.step, self._record())
+                self._save_if_due(at_once=stop)
+            if stop:
+                raise Interrupted(self._where_to_resume())
+
+    def _at_boundary(self) -> bool:
+        at_epoch = self.step % self.epoch_steps == 0
+        return at_epoch or self.step % self.log_every == 0 or self.step == self.total
+
+    def _record(self) -> Record:
+        record = self._measured() | self._judged()
+        self.history.records.append(record)
+        if self.log is not None:
+            self.log(record)
+        self.images, self.measured_at = 0, time.monotonic()
+        found = {name: record[name] for name in self.shown if name in record}
+        return {name.replace("_", " "): value for name, value in found.items()}
+
+    def _measured(self) -> Record:
+        try:
+            terms = self.meter.read(self.step)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{error}; {self._what_is_kept()}") from None
+        now = time.monotonic()
+        rate = self.images / max(now - self.measured_at, 1e-9)
+        self.seconds = now - self.started
+        epoch = self.step / self.epoch_steps
+        return {"step": self.step, "epoch": epoch, **terms, "seconds": self.seconds,
+                "images_per_second": rate}  # fmt: skip
+
+    def _save_if_due(self, at_once: bool) -> None:
+        due = time.monotonic() - self.saved_at >= self.checkpoint_every
+        if self.folder and (due or at_once):
+            self._check_weights()
+            self.folder.save(self.step, self.snapshot.tensors(), self._state())
+            self.kept, self.saved_at = self.step, time.monotonic()
+
+    def _finish(self) -> History:
+        self._check_weights()
+        if self.folder and self.kept != self.step:
+            self.folder.save(self.step, self.snapshot.tensors(), self._state())
+        return self._closed()
+
+    def _closed(self) -> History:
+        """What ``fit`` returns, once the results are written."""
+        if self.folder:
+            results = {"steps": self.step, "seconds": self.seconds}
+            facts = {**self._facts(), "results": results}
+            self.folder.finish(tensors_of(self.module), self.history.to_csv(), facts)
+        return self.history
+
+    def _warn(self) -> None:
+        complaint = getattr(self.module, "complaint", lambda: None)()
+        if complaint:
+            warnings.warn(f"step {self.step}: {complaint}", stacklevel=4)
+
+    def _check_weights(self) -> None:
+        for name, parameter in self.module.named_parameters():
+            if not parameter.isfinite().all():
+                raise NonFiniteError(
+                    f"{name} is not finite at step {self.step}; {self._what_is_kept()}"
+                )
+
+    def _what_is_kept(self) -> str:
+        if self.folder is None or self.kept is None:
+            return "nothing was saved"
+        return f"the last finite checkpoint is step {self.kept} in {self.folder.path}"
+
+    def _where_to_resume(self) -> str:
+        where = f"stopped at step {self.step}"
+        if self.folder is None:
+            return f"{where}, not saved: no checkpoint folder was given"
+        how = (
+            f"{self.verb}(..., resume=True)"
+            if self.recipe is None
+            else f"probgen resume {self.folder.path}"
+        )
+        return f"{where} and saved; resume with: {how}"
+
+    def _facts(self) -> dict[str, Any]:
+        common = {"run": self.fixed, "environments": self.environments}
+        return {"recipe": self.recipe, **self._own_facts(), **common}
+
+    def _state(self) -> dict[str, Any]:
+        return {"run": self.fixed, "step": self.step, "seconds": self.seconds,
+                "records": self.history.records, "environments": self.environments,
+                **self._own_state()}  # fmt: skip
+
+
+def shuffled(data: Set, seed: int, epoch: int) -> Tensor:
+    """All indices of a set in the order of an epoch, on its device."""
+    generator = torch.Generator().manual_seed(seed + EPOCH_STRIDE * epoch)
+    return torch.randperm(len(data), generator=generator).to(data.x.device)
+
+
+def fixed_facts(data: Set, folder: Folder | None) -> dict[str, Any]:
+    """What a resumed run must have in common with the saved one, of the data."""
+    return {
+        "data": {"name": data.name, "n": len(data), "shape": [*data.shape]},
+        "data_sha256": data.digest() if folder else None,
+    }
+
+
+def opened(checkpoint: str | Path | None, resume: bool) -> Folder | None:
+    """The run's folder, if one is given; refused if it holds a run that is not to be resumed."""
+    folder = None if checkpoint is None else Folder(checkpoint)
+    if folder and folder.holds_run() and not resume:
+        raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")
+    return folder
+
+
+def check_whole(**settings: Any) -> None:
+    """Refuse a setting that is given and no whole number from 1."""
+    for name, value in settings.items():
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise TrainingError(f"expected {name} a whole number >= 1; got {value!r}")
+
+
+def check_positive(**settings: Any) -> None:
+    """Refuse a setting that is given and not positive and finite."""
+    for name, value in settings.items():
+        if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+            raise TrainingError(f"expected {name} > 0 and finite; got {value!r}")
+
+
+def check_common(settings: Settings, data: Any) -> None:
+    """Refuse what no training can start with."""
+    if (settings.epochs is None) == (settings.steps is None):
+        raise TrainingError("expected epochs or steps, one of the two")
+    if not isinstance(data, Set):
+        raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
+    names = ("epochs", "steps", "log_every", "batch_size")
+    check_whole(**{name: getattr(settings, name) for name in names})
+    likelihood.check_seed(settings.seed)
+    if settings.batch_size > len(data):
+        raise TrainingError(
+            f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
+            f"got {settings.batch_size}"
+        )
+
+
+def place(device: str | torch.device) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is any, else the CPU.
+
+    Raises:
+        TrainingError: no such device, or not here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise TrainingError(f"expected a device such as cpu or cuda; got {device!r}") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise TrainingError(f"{device} was asked for and there is no CUDA here: use device='cpu'")
+    if found.type not in ("cpu", "cuda"):
+        raise TrainingError(f"expected cpu or cuda; got {device}, which is not supported")
+    return found
+
+
+def driven(make: Optimizer, parameters: list[nn.Parameter]) -> Driven:
+    """The optimiser of these parameters."""
+    return Driven(make(parameters), _layout(make, parameters[0].dtype))
+
+
+def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """What an optimiser keeps per parameter, found by one step on a parameter of its own."""
+    probe = nn.Parameter(torch.zeros(2, 2, dtype=dtype))
+    probe.grad = torch.zeros_like(probe)
+    optimizer = make([probe])
+    try:
+        optimizer.step()
+    except TypeError as error:
+        raise TrainingError(f"cannot drive {type(optimizer).__name__}: {error}") from error
+    state = optimizer.state[probe].items()
+    return {name: value.dtype for name, value in state if isinstance(value, Tensor)}
+
+
+def _same(saved: Any, current: Any) -> bool:
+    """Whether a setting is the saved one; of an optimiser's, those that both versions have."""
+    if isinstance(saved, dict) and isinstance(current, dict):
+        return all(saved[name] == current[name] for name in saved.keys() & current.keys())
+    return saved == current
+
+
+@contextmanager
+def surroundings(device: torch.device, seed: int, precision: Precision) -> Iterator[None]:
+    """Own generators, parameter store and matrix precision; Pyro's validation off."""
+    matmul = torch.get_float32_matmul_precision()
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(pyro.get_param_store().scope())
+        stack.enter_context(pyro.validation_enabled(False))
+        stack.callback(torch.set_float32_matmul_precision, matmul)
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else matmul)
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed since; a second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

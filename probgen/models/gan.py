@@ -1,0 +1,124 @@
+"""The generative adversarial network: two players, and no density."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+from probgen.models.vae import ModelError
+from probgen.nets import dry_run
+
+
+class GAN(nn.Module):
+    """x = generator(z), z ~ N(0, I), made by playing against a discriminator.
+
+    No pair: there is no density, no guide and no ELBO. It is trained by
+    ``training.fit_adversarial`` with a loss of ``objectives.adversarial``; samples come from the
+    moving average of the generator's weights, which that keeps.
+
+    Args:
+        generator: module from z ``(B, latent)`` to data ``(B, *shape)``, e.g.
+            ``players.dcgan_generator``.
+        discriminator: module from data ``(B, *shape)`` to one score each ``(B,)``, with no
+            sigmoid: a logit or a critic's value, as the loss takes it.
+        decay: of the moving average, per step of the generator; lower in the first steps,
+            (1 + t) / (10 + t).
+        latent: dimensions of z; the generator's own where it has one.
+        shape: shape of one datum; the generator's own where it has one.
+
+    Raises:
+        ModelError: the two do not fit together (checked by a dry run).
+
+    Source: Goodfellow et al. 2014; moving average: Yazici et al. 2019.
+
+    >>> from probgen import models, players
+    >>> shape = (1, 8, 8)
+    >>> gan = models.GAN(players.dcgan_generator(16, shape), players.conv_discriminator(shape))
+    >>> gan.sample(3).shape
+    torch.Size([3, 1, 8, 8])
+    """
+
+    steps: Tensor
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        decay: float = 0.999,
+        latent: int | None = None,
+        shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ModelError(f"expected decay from 0 to below 1; got {decay}")
+        self.latent = _own(generator, "latent", latent)
+        self.shape = tuple(_own(generator, "shape", shape))
+        self.generator, self.discriminator, self.decay = generator, discriminator, decay
+        self._check_nets()
+        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Values a datum may take."""
+        return getattr(self.generator, "support", constraints.real)
+
+    def latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw z from N(0, I), ``(n, latent)``."""
+        if n < 1:
+            raise ModelError(f"expected n >= 1 samples; got {n}")
+        like = next(self.generator.parameters())
+        device = like.device if generator is None else generator.device
+        shape = (n, self.latent)
+        return torch.randn(shape, generator=generator, dtype=like.dtype, device=device).to(like)
+
+    def draw(self, n: int) -> Tensor:
+        """Samples of the generator itself, for training, ``(n, *shape)``."""
+        return self.generator(self.latents(n))
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """Samples of the averaged generator, ``(n, *shape)``."""
+        return self.average(self.latents(n))
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """One step of the moving average; what BatchNorm counts is copied."""
+        self.steps += 1
+        decay = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.decay)
+        made = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        for mean, value in made:
+            mean.lerp_(value, (1 - decay).to(mean))
+        counted = zip(self.average.buffers(), self.generator.buffers(), strict=True)
+        for kept, count in counted:
+            kept.copy_(count)
+
+    def _check_nets(self) -> None:
+        like = next(self.generator.parameters(), torch.zeros(()))
+        out = dry_run(self.generator, like.new_zeros(2, self.latent))
+        if tuple(out.shape) != (2, *self.shape):
+            raise ModelError(
+                f"expected the generator to give (B, *{self.shape}); got {tuple(out.shape)} for "
+                "B = 2"
+            )
+        try:
+            found = tuple(dry_run(self.discriminator, out).shape)
+        except ValueError as error:
+            raise ModelError(f"the discriminator takes no generated data: {error}") from error
+        if found != (2,):
+            raise ModelError(
+                f"expected the discriminator to give one score per datum, (B,); got {found} for "
+                "B = 2: end it with nn.Flatten(0) if that is (B, 1)"
+            )
+
+
+def _own(module: nn.Module, name: str, given: Any) -> Any:
+    """What was given, or else what the module states."""
+    found = getattr(module, name, None) if given is None else given
+    if found is None:
+        raise ModelError(f"expected {name}: the generator does not state its own")
+    return found
