@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from probgen import evaluation, recipe, study
 from probgen.evaluation.features import identity
@@ -89,11 +90,11 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
     pages = {run.name: pictures.samples(run.pair, SHOWN).clamp(0, 1) for run in runs}
     return {
         "samples": figures.images({name: images[:16] for name, images in pages.items()}, width=9),
-        **{f"samples-{n}": figures.images(_rows(images)) for n, images in pages.items()},
+        **{f"samples-{n}": figures.images(in_rows(images)) for n, images in pages.items()},
     }
 
 
-def _rows(images, columns: int = 16):
+def in_rows(images: Tensor, columns: int = 16) -> dict[str, Tensor]:
     return {f"{i + 1}": images[i : i + columns] for i in range(0, len(images), columns)}
 
 

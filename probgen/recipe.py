@@ -451,6 +451,8 @@ def _halved(shape: tuple[int, ...], width: int, patch: int) -> tuple[list[int], 
     twice = all(side % (4 * patch) == 0 for side in shape[1:])
     channels = [width, 2 * width, 2 * width] if twice else [width, 2 * width]
     return channels, [shape[1] // patch >> i for i in range(1, len(channels))]
+
+
 def _gan(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
     """Its discriminator is normalised as the loss's paper has it."""
     from probgen import models, players
