@@ -106,8 +106,8 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
         "code, by use",
         "share of the test set's codes",
     )
-    for data in dict.fromkeys(run.data.name for run in runs):
-        same = [run for run in runs if run.data.name == data]
+    for data in dict.fromkeys(run.facts["recipe"]["data"] for run in runs):
+        same = [run for run in runs if run.facts["recipe"]["data"] == data]
         few = pictures.items(same[0].pair, same[0].data)
         rebuilt = {run.name: pictures.reconstruction(run.pair, few).clamp(0, 1) for run in same}
         samples = {run.name: pictures.samples(run.pair, 8).clamp(0, 1) for run in same}
