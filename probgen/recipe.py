@@ -204,6 +204,8 @@ def _fit_adversarial(
     for word in ("objective", "clip_norm", "patience"):
         if recipe[word] != DEFAULTS[word]:
             raise RecipeError(f"{_option(word)} goes with the other models; a gan has --loss")
+    if settings.pop("lower", "auto") not in ("auto", "eager"):
+        raise RecipeError("--lower goes with the other models; a gan's steps run eager")
     objective(recipe)
     judge: Any = None
     if parts.test.name in shipped():

@@ -136,7 +136,7 @@ def test_real_fashion_mnist_trains(probgen, shared_data, tmp_path):
 
 WRONG = [
     (("train", "vae", "--data", "nope"), "expected a data set .* got 'nope'"),
-    (("train", "gan"), "Invalid value for"),
+    (("train", "boltzmann"), "Invalid value for"),
     (("train", "vae", "--beta", 4), "--objective beta"),
     (("train", "vae", "--objective", "beta", "--beta", -1), "beta a finite number >= 0"),
     (("train", "vae", "--objective", "controlled"), "controlled needs --target-kl"),
