@@ -171,15 +171,11 @@ def loss_panels(
         histories: by the runs' names.
         constants: nats that a run's loss and reconstruction are shown without.
     """
-    columns = min(3, len(histories))
-    rows = -(-len(histories) // columns)
-    figure = Figure(figsize=(3 * columns, 2.2 * rows))
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, (name, history) in zip(panels, histories.items(), strict=False):
+    figure, panels = _panels(len(histories), 3.0, 2.2)
+    for axes, (name, history) in zip(panels, histories.items(), strict=True):
         _draw_losses(axes, history, (constants or {}).get(name, 0.0))
         axes.set_title(_short(name))
-    for axes in panels[len(histories) :]:
-        axes.set_axis_off()
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     panels[0].legend()
     figure.supxlabel("step", fontsize=9)
     figure.supylabel("nats per item", fontsize=9)
@@ -313,10 +309,8 @@ def scatters(
     panels: Mapping[str, tuple[Tensor, Tensor | None]], names: Sequence[str] = ()
 ) -> Figure:
     """One panel of points (n, 2) and their classes per name."""
-    figure = Figure(figsize=(3.2 * len(panels), 3.4))
-    for axes, (title, (points, classes)) in zip(
-        figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True
-    ):
+    figure, all_axes = _panels(len(panels), 3.2, 3.4)
+    for axes, (title, (points, classes)) in zip(all_axes, panels.items(), strict=True):
         draw_points(axes, points, classes, names)
         axes.set_title(_short(title))
     return figure
@@ -350,6 +344,17 @@ def draw_points(
         markerscale=(25 / size) ** 0.5,
         handletextpad=0.2,
     )
+
+
+def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of that many panels, three in a row, or four in one."""
+    columns = min(count, 4 if count == 4 else 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows))
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
 
 
 def _figure(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
