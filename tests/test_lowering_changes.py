@@ -2,8 +2,10 @@
 
 import sys
 import warnings
+from collections import deque
 from types import ModuleType
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -73,6 +75,17 @@ def of_default(x, given={"weight": 1.0}):  # noqa: B006
     scaled(given["weight"], x)
 
 
+ARRAY, QUEUE = np.ones(1), deque([1.0])
+
+
+def of_array(x):
+    scaled(float(ARRAY[0]), x)
+
+
+def of_queue(x):
+    scaled(QUEUE[-1], x)
+
+
 def set_global(weight):
     globals()["WEIGHT"] = weight
 
@@ -86,6 +99,8 @@ PLACES = {
     "a module's function": (
         lambda: of_function_of_module, lambda model, w: setattr(settings, "weight", w)
     ),
+    "an array": (lambda: of_array, lambda model, w: ARRAY.fill(w)),
+    "a queue": (lambda: of_queue, lambda model, w: QUEUE.append(w) or QUEUE.popleft()),
     "a default": (lambda: of_default, lambda model, w: model.__defaults__[0].update(weight=w)),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -47,8 +48,8 @@ class Watch:
     """The values that programs reach through attributes, globals, closures and containers.
 
     A recording is valid as long as they are what they were; so are the hooks of modules. Not seen:
-    the contents of arrays, of lists and dicts longer than 100, and the attributes of modules and
-    classes that are installed.
+    the contents of sets, of arrays, lists and dicts longer than 100, the attributes of modules
+    and classes that are installed, and of distributions and handlers.
 
     Args:
         roots: functions, methods, modules, objects.
@@ -134,7 +135,11 @@ def _entries(value: Any) -> Iterator[_Entry]:
         yield _state(lambda: bits.state, partial(setattr, bits, "state"))
     elif isinstance(value, random.Random):
         yield _state(value.getstate, value.setstate)
-    elif isinstance(value, list):
+    elif isinstance(value, np.ndarray):
+        if value.size <= _LARGEST and not value.dtype.hasobject:
+            put = partial(_refill, value)
+            yield _Entry(lambda _: value.tobytes(), put, None, value.tobytes(), "an array")
+    elif isinstance(value, list | deque):
         put = partial(_truncate, value)
         yield _Entry(lambda _: len(value), put, None, len(value), "the length of a list")
         yield from _of_container(value, "list")
@@ -193,8 +198,13 @@ def _state(read: Callable[[], Any], write: Callable[[Any], None]) -> _Entry:
     return _Entry(lambda _: str(read()), lambda *_: write(state), None, str(state), name)
 
 
-def _truncate(value: list[Any], _: None, length: int) -> None:
-    del value[length:]
+def _truncate(value: list[Any] | deque[Any], _: None, length: int) -> None:
+    while len(value) > length:
+        value.pop()
+
+
+def _refill(value: np.ndarray, _: None, content: bytes) -> None:
+    value[...] = np.frombuffer(content, value.dtype).reshape(value.shape)
 
 
 def _of_container(value: Any, name: str) -> Iterator[_Entry]:
