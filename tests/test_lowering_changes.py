@@ -1,5 +1,6 @@
 """A lowered SVI sees whatever an eager one would: code, parameters and settings that change."""
 
+import copy
 import sys
 import warnings
 from collections import deque
@@ -333,6 +334,17 @@ def test_parameters_of_several_dtypes_and_settings_as_lists(lr):
         )
         svi = kind(lambda x: scaled(1.0, x), mixed, optim, Trace_ELBO())
         return [svi.step(X) for _ in range(5)]
+
+    compared(run)
+
+
+def test_a_copy_is_recorded_for_itself():
+    def run(kind):
+        pair = Halves()
+        svi = kind(pair.model, pair.guide, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        other = copy.deepcopy(svi)
+        return losses + [one.step(X) for _ in range(3) for one in (svi, other)]
 
     compared(run)
 

@@ -20,6 +20,9 @@ _MOVED = WeakTensorKeyDictionary()
 """Parameters that had a gradient: Pyro gives them one of 0 when a later loss leaves them out."""
 
 
+_OWN = {"programs", "captured", "stepped", "stored", "lowered", "evaluated", "evaluation"}
+
+
 class SVI(pyro.infer.SVI):
     """Stochastic variational inference whose steps are recorded once and then replayed.
 
@@ -63,19 +66,33 @@ class SVI(pyro.infer.SVI):
             optim = _OfAll(optim)
         loss = Renyi(loss) if type(loss) is RenyiELBO else loss
         super().__init__(model, guide, optim, loss, **kwargs)
-        name = getattr(model, "__name__", type(model).__name__)
+        self.lower: How = lower
+        self._start()
+
+    def _start(self) -> None:
+        name = getattr(self.model, "__name__", type(self.model).__name__)
         self.programs = roots = self._programs()
         self.captured: list[Tensor] = []
         self.stepped: frozenset[Tensor] = frozenset()
         self.stored: dict[str, Tensor] = {}
         self.lowered = Lowered(
             self._loss_and_grads, lambda: self.captured, name=f"SVI of {name}", roots=roots,
-            how=lower,
+            how=self.lower,
         )  # fmt: skip
         self.evaluated: list[Tensor] = []
         self.evaluation = Lowered(
-            self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots, how=lower
-        )
+            self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots,
+            how=self.lower,
+        )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without recordings, which a copy makes of its own programs."""
+        return {name: value for name, value in vars(self).items() if name not in _OWN}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As made anew from these programs and this optimiser."""
+        vars(self).update(state)
+        self._start()
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """One gradient step; the loss as a number."""
