@@ -14,7 +14,7 @@ from pyro_zoo import ZOO, arguments, by_hand
 from torch import nn
 from torch._inductor import config as inductor_config
 
-from probgen import control, data, lowering, models, nets, objectives, training
+from probgen import control, data, denoisers, lowering, models, nets, objectives, training
 from probgen.lowering import SVI, LoweringError, LoweringWarning, inductor
 from probgen.lowering.recording import record
 from probgen.run import Folder
@@ -623,12 +623,19 @@ def nets_pair(likelihood=None, conv=False):
     return models.VAE(encoder, nets.dense_decoder(4, DIGITS.shape, (16,)), likelihood)
 
 
+def diffusion():
+    torch.manual_seed(0)
+    net = denoisers.dense(DIGITS.shape, (16, 16), classes=10)
+    return models.Diffusion(net, models.noise.cosine(20))
+
+
 PAIRS = {
     "Bernoulli": nets_pair,
     "Gaussian": lambda: nets_pair(models.Gaussian(learned=True)),
     "optimal Gaussian": lambda: nets_pair(models.OptimalGaussian()),
     "convolutional": lambda: nets_pair(conv=True),
     "double": lambda: nets_pair().double(),
+    "diffusion": diffusion,
 }
 OBJECTIVES = {
     "ELBO": objectives.ELBO,
@@ -646,8 +653,11 @@ OBJECTIVES = {
         beta=4.0, estimator="weighted"
     ),
     "importance weighted": lambda: objectives.ImportanceWeightedELBO(5),
+    "simple": objectives.SimpleELBO,
 }
-FITS = [(pair, "ELBO") for pair in PAIRS] + [("Bernoulli", name) for name in OBJECTIVES]
+FITS = [(pair, "ELBO") for pair in PAIRS] + [
+    ("diffusion" if name == "simple" else "Bernoulli", name) for name in OBJECTIVES
+]
 
 
 def test_every_objective_is_among_them():

@@ -255,6 +255,18 @@ def test_a_killed_run_goes_on_to_the_same_weights(name, tmp_path):
         assert torch.equal(a[1], b[1]), a[0]
 
 
+def test_fit_lowered_is_fit_eager_bit_for_bit(name):
+    train = data.digits()[0].take(torch.arange(40))
+    states = []
+    for lower in ("eager", "graph"):
+        torch.manual_seed(0)
+        trained = PAIRS[name]()
+        training.fit(trained, objectives.ELBO(), train, batch_size=16, steps=4, lower=lower)
+        states.append(trained.state_dict())
+    for key, value in states[0].items():
+        assert torch.equal(states[1][key], value), key
+
+
 def test_a_wrong_shape_is_named(pair):
     with pytest.raises(ValueError, match=r"\(6, 1, 8, 9\)"):
         pair.model(torch.rand(BATCH, 1, 8, 9), torch.arange(BATCH))

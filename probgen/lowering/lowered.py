@@ -11,7 +11,7 @@ import numpy as np
 import pyro
 import torch
 from pyro.poutine.runtime import _PYRO_STACK
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from probgen.lowering import inductor
@@ -23,6 +23,8 @@ HOW = ("auto", "graph", "inductor", "eager")
 ATTEMPTS = 3
 FRESH = 3
 KINDS = 16
+PAID = 10
+REMEMBERED = 10_000
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 
 
@@ -119,6 +121,8 @@ class Lowered:
     def _new(self, call: "_Call") -> "_Replay | None":
         if not self._worth_it(call):
             return None
+        if not self._makes_room():
+            return None
         try:
             replay = _recorded(self, call)
         except Unrecordable as refusal:
@@ -129,8 +133,6 @@ class Lowered:
             return None
         if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
             self._compile(replay, call)
-        while sum(map(len, self.replays.values())) >= KINDS:
-            self.replays.pop(next(iter(self.replays)))
         self.replays.setdefault(call.kind, []).append(replay)
         return replay
 
@@ -139,12 +141,34 @@ class Lowered:
         self.fresh += 1
         again = call.kind in self.met and call.kind not in self.replays
         again |= self.glimpse is not None and self.glimpse.holds(call)
+        if len(self.met) >= REMEMBERED:
+            self.met.clear()
         self.met.add(call.kind)
         self.glimpse = _Glimpse.at(call, Watch(*self.roots), self.replays.get(call.kind, ()))
-        if self.fresh > FRESH and not (again or self.said):
-            self.said = True
-            self.warn("its arguments or what they meet change in every step; new ones run eagerly")
+        if self.fresh > FRESH and not again:
+            self._say(
+                "its arguments or what they meet change in every step; new ones run eagerly, "
+                "unless a number that changes comes as a tensor"
+            )
         return again or self.fresh <= FRESH
+
+    def _makes_room(self) -> bool:
+        """Whether there is a place for one more recording: the oldest's, if that has paid."""
+        if sum(map(len, self.replays.values())) < KINDS:
+            return True
+        kind, replays = next(iter(self.replays.items()))
+        if replays[0].calls < PAID:
+            self._say(f"it has more than {KINDS} kinds of calls in turn; the others run eagerly")
+            return False
+        del replays[0]
+        if not replays:
+            del self.replays[kind]
+        return True
+
+    def _say(self, reason: str) -> None:
+        if not self.said:
+            self.said = True
+            self.warn(reason)
 
     def _pays(self, replay: "_Replay") -> bool:
         """Whether most steps will be of this kind, the first, and enough of them."""
@@ -200,6 +224,8 @@ class _Call(NamedTuple):
                 raise Unrecordable(
                     f"expected arguments of tensors, numbers and strings; got {type(other)}"
                 )
+        if others := [t.layout for t in self.tensors if t.layout is not torch.strided]:
+            raise Unrecordable(f"expected dense arguments; got one of layout {others[0]}")
         if any(tensor.requires_grad for tensor in self.tensors):
             raise Unrecordable("an argument requires gradients: make it a parameter")
 
@@ -274,6 +300,11 @@ class _Replay:
         self.run: Callable[..., Sequence[Tensor]] = self.module.forward
         self.break_even = inductor.break_even(self.module, recording.externals)
         self.calls, self.compiled = 0, False
+        parameters = {id(p) for p in result.parameters}
+        self.trained = [
+            t for t in recording.externals if id(t) in parameters or isinstance(t, nn.Parameter)
+        ]
+        self.kinds = [*map(_kind, self.trained)]
 
     def __call__(self, tensors: Sequence[Tensor]) -> Any:
         self.calls += 1
@@ -284,7 +315,8 @@ class _Replay:
         """Whether all that was decided by a value would be decided so again."""
         inputs = [*tensors, *self.recording.externals] if self.recording.pinned else []
         pinned = self.recording.pinned.items()
-        return self.watch.holds() and all(torch.equal(inputs[i], value) for i, value in pinned)
+        same = self.watch.holds() and [*map(_kind, self.trained)] == self.kinds
+        return same and all(torch.equal(inputs[i], value) for i, value in pinned)
 
     def compile(self, tensors: Sequence[Tensor]) -> None:
         """Replace PyTorch's kernels by inductor's, if they give the same numbers."""
@@ -299,6 +331,12 @@ class _Replay:
         if len(_storages(gradients) - _storages(inputs)) < len(gradients):
             raise inductor.CompileError("compiled, its gradients share memory")
         self.run, self.compiled = compiled, True
+
+
+def _kind(parameter: Tensor) -> tuple[Any, ...]:
+    """What may change of a parameter in place beside its values: frozen, hooked, cast, resized."""
+    hooks = parameter._backward_hooks
+    return parameter.requires_grad, len(hooks) if hooks else 0, parameter.dtype, parameter.shape
 
 
 def _recorded(lowered: Lowered, call: _Call) -> _Replay:
@@ -336,6 +374,8 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
 def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
     results: list[_Result] = []
     before = [(parameter, parameter.grad) for parameter in lowered.parameters()]
+    store: Any = pyro.get_param_store()
+    stored = dict(store.named_parameters())
 
     def program(*tensors: Tensor) -> list[Tensor]:
         parameters = lowered.parameters()
@@ -350,10 +390,24 @@ def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
         return outputs + [parameter.grad for parameter in moved if parameter.grad is not None]
 
     try:
-        return record(program, call.tensors, lowered.parameters()), results[-1]
+        recording = record(program, call.tensors, lowered.parameters())
+        now = dict(store.named_parameters())
+        if replaced := [name for name, value in stored.items() if now.get(name) is not value]:
+            raise Unrecordable(f"pyro.param {replaced[0]!r} is replaced in every call")
+        return recording, results[-1]
     finally:
+        for name, value in stored.items():
+            _put(store, name, value)
         for parameter, gradient in [(p, None) for p in lowered.parameters()] + before:
             parameter.grad = gradient
+
+
+def _put(store: Any, name: str, value: Tensor) -> None:
+    """Undo what a program did to Pyro's store."""
+    replacement = store._params.get(name)
+    if replacement is not value:
+        store._param_to_name.pop(replacement, None)
+        store._params[name], store._param_to_name[value] = value, name
 
 
 def _difference(a: Recording, x: _Result, b: Recording, y: _Result) -> str:

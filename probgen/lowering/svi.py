@@ -10,10 +10,17 @@ from pyro.infer import RenyiELBO
 from pyro.infer.util import torch_item
 from pyro.util import warn_if_nan
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from probgen.lowering import update
 from probgen.lowering.lowered import How, Lowered
 from probgen.lowering.renyi import Renyi
+
+_MOVED = WeakTensorKeyDictionary()
+"""Parameters that had a gradient: Pyro gives them one of 0 when a later loss leaves them out."""
+
+
+_OWN = {"programs", "captured", "stepped", "stored", "lowered", "evaluated", "evaluation"}
 
 
 class SVI(pyro.infer.SVI):
@@ -59,38 +66,54 @@ class SVI(pyro.infer.SVI):
             optim = _OfAll(optim)
         loss = Renyi(loss) if type(loss) is RenyiELBO else loss
         super().__init__(model, guide, optim, loss, **kwargs)
-        name = getattr(model, "__name__", type(model).__name__)
-        roots = (model, guide, loss)
+        self.lower: How = lower
+        self._start()
+
+    def _start(self) -> None:
+        name = getattr(self.model, "__name__", type(self.model).__name__)
+        self.programs = roots = self._programs()
         self.captured: list[Tensor] = []
+        self.stepped: frozenset[Tensor] = frozenset()
         self.stored: dict[str, Tensor] = {}
         self.lowered = Lowered(
             self._loss_and_grads, lambda: self.captured, name=f"SVI of {name}", roots=roots,
-            how=lower,
+            how=self.lower,
         )  # fmt: skip
         self.evaluated: list[Tensor] = []
         self.evaluation = Lowered(
-            self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots, how=lower
-        )
+            self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots,
+            how=self.lower,
+        )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without recordings, which a copy makes of its own programs."""
+        return {name: value for name, value in vars(self).items() if name not in _OWN}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As made anew from these programs and this optimiser."""
+        vars(self).update(state)
+        self._start()
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """One gradient step; the loss as a number."""
-        self._follow_store()
-        loss = self.lowered(*args, **kwargs)
-        update.step(self.optim, self.captured)
-        for parameter in self.captured:
+        self._follow()
+        loss, parameters = self.lowered(*args, **kwargs)
+        self._leave_none_out(parameters)
+        update.step(self.optim, parameters)
+        for parameter in parameters:
             parameter.grad = None
         return _number(loss)
 
     def evaluate_loss(self, *args: Any, **kwargs: Any) -> Any:
         """The loss as a number; nothing is updated."""
-        self._follow_store()
+        self._follow()
         return _number(self.evaluation(*args, **kwargs))
 
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
         with poutine.trace(param_only=True) as capture:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
         self.captured = self._with(self.captured, capture)
-        return loss
+        return loss, frozenset(_parameters(capture))
 
     def _loss(self, *args: Any, **kwargs: Any) -> Any:
         with torch.no_grad(), poutine.trace(param_only=True) as capture:
@@ -101,17 +124,35 @@ class SVI(pyro.infer.SVI):
     def _with(self, known: list[Tensor], capture: Any) -> list[Tensor]:
         """All parameters so far: a replay moves those of its own recording, not of the last."""
         self.stored = dict(pyro.get_param_store().named_parameters())
-        sites = capture.trace.nodes.values()
-        found = [*known, *(site["value"].unconstrained() for site in sites)]
+        found = [*known, *_parameters(capture)]
         return list({id(parameter): parameter for parameter in found}.values())
 
-    def _follow_store(self) -> None:
-        """Start anew where Pyro's store was cleared, loaded or written to."""
+    def _leave_none_out(self, parameters: frozenset[Tensor]) -> None:
+        """Gradients of 0 where Pyro has them, by which momentum goes on."""
+        if parameters is not self.stepped:
+            self.stepped = parameters
+            _MOVED.update({p: True for p in parameters if p.grad is not None})
+        for parameter in parameters:
+            if parameter.grad is None and parameter in _MOVED:
+                parameter.grad = torch.zeros_like(parameter)
+
+    def _follow(self) -> None:
+        """Start anew where a program or what Pyro's store holds was replaced."""
         now = dict(pyro.get_param_store().named_parameters())
-        if any(now.get(name) is not parameter for name, parameter in self.stored.items()):
-            self.lowered.forget()
-            self.evaluation.forget()
-            self.stored, self.captured, self.evaluated = {}, [], []
+        programs = self._programs()
+        same = all(one is other for one, other in zip(programs, self.programs, strict=True))
+        if not same or any(now.get(name) is not value for name, value in self.stored.items()):
+            for lowered in (self.lowered, self.evaluation):
+                lowered.forget()
+                lowered.roots = programs
+            self.programs, self.stored, self.captured, self.evaluated = programs, {}, [], []
+
+    def _programs(self) -> tuple[Any, ...]:
+        return self.model, self.guide, self.loss, self.loss_and_grads
+
+
+def _parameters(capture: Any) -> list[Tensor]:
+    return [site["value"].unconstrained() for site in capture.trace.nodes.values()]
 
 
 def _number(loss: Any) -> Any:

@@ -1,8 +1,7 @@
 """Pyro's optimisers, one per parameter, stepped all at once on the same state."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -35,22 +34,26 @@ class _Owned(NamedTuple):
         if optimizer is None:
             return cls(parameter, type(None), {}, {}, ())
         group = optimizer.param_groups[0]
-        settings = tuple(map(group.get, _SETTINGS))
+        settings = (*map(group.get, _SETTINGS), parameter.dtype, parameter.device)
         return cls(parameter, type(optimizer), group, optimizer.state[parameter], settings)
 
     @property
     def is_plain(self) -> bool:
         """Whether it has taken a step, and none of the special kinds."""
-        return "exp_avg_sq" in self.state and not any(self.settings[: len(_SPECIAL)])
+        special = any(self.settings[: len(_SPECIAL)]) or self.parameter.is_complex()
+        return "exp_avg_sq" in self.state and not special
 
 
 @torch.no_grad()
-def step(optim: PyroOptim, parameters: Iterable[Tensor]) -> None:
+def step(optim: PyroOptim, parameters: Collection[Tensor]) -> None:
     """As ``optim(parameters)``, in a few calls for all parameters where they have one kind.
 
     Adam, AdamW and ClippedAdam are; others take their own steps one by one. Schedulers, clipping
     per parameter and ``get_state`` see no difference.
     """
+    idle = [parameter for parameter in parameters if parameter.grad is None]
+    if idle:
+        optim(idle)
     parameters = [parameter for parameter in parameters if parameter.grad is not None]
     owned = [_Owned.of(optim, parameter) for parameter in parameters]
     kinds = {one.kind for one in owned}
@@ -61,8 +64,19 @@ def step(optim: PyroOptim, parameters: Iterable[Tensor]) -> None:
     for parameter in parameters:
         if (clip := optim.grad_clip[parameter]) is not None:
             clip(parameter)
-    for _, group in groupby(owned, lambda one: one.settings):
-        together(list(group))
+    for group in _alike(owned):
+        together(group)
+
+
+def _alike(owned: Iterable[_Owned]) -> list[list[_Owned]]:
+    groups: list[list[_Owned]] = []
+    for one in owned:
+        same = next((group for group in groups if group[0].settings == one.settings), None)
+        if same is None:
+            groups.append([one])
+        else:
+            same.append(one)
+    return groups
 
 
 def _adam(owned: Sequence[_Owned]) -> None:

@@ -1,21 +1,27 @@
 """What Python keeps beside the tensors of a program: numbers, flags and what names refer to."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from probgen.lowering.recording import Unrecordable
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
-_LEAVES = (*_SCALARS, Tensor, type, ModuleType, BuiltinFunctionType)
+_LEAVES = (*_SCALARS, Tensor, ModuleType, BuiltinFunctionType)
 _LIBRARIES = {"torch", "pyro", "numpy", "builtins", "collections", "functools", "weakref"}
 _PARTS = {"training", "_parameters", "_buffers", "_modules"}
 _INTERNAL = vars(nn.Module()).keys() - _PARTS
+_HOOKS = [key for key in vars(nn.Module()) if key.endswith("_hooks")]
+_CODE = (FunctionType, staticmethod, classmethod, property)
 _LARGEST = 100
 _MISSING = object()
 
@@ -41,8 +47,9 @@ class _Entry(NamedTuple):
 class Watch:
     """The values that programs reach through attributes, globals, closures and containers.
 
-    A recording is valid as long as they are what they were. Not seen: the contents of arrays, and
-    of lists and dicts longer than 100.
+    A recording is valid as long as they are what they were; so are the hooks of modules. Not seen:
+    the contents of sets, of arrays, lists and dicts longer than 100, the attributes of modules
+    and classes that are installed, and of distributions and handlers.
 
     Args:
         roots: functions, methods, modules, objects.
@@ -59,8 +66,10 @@ class Watch:
 
     def __init__(self, *roots: Any) -> None:
         self._seen: dict[int, Any] = {}
+        self.modules: list[nn.Module] = []
         self.entries = [entry for root in roots for entry in self._walk(root)]
         self.replaced: list[_Entry] = []
+        self.handles, self.hooks = RemovableHandle.next_id, _hooks(self.modules)
 
     def holds(self) -> bool:
         """Whether nothing has changed."""
@@ -72,7 +81,8 @@ class Watch:
                 return False
             if not same and not entry.holds():
                 return False
-        return True
+        unhooked = self.handles == RemovableHandle.next_id and not any(self.hooks)
+        return unhooked or self.hooks == _hooks(self.modules)
 
     def restore(self) -> None:
         """Put back what a run of the programs has changed; what it has created stays.
@@ -102,6 +112,8 @@ class Watch:
         if isinstance(value, _LEAVES) or id(value) in self._seen:
             return
         self._seen[id(value)] = value
+        if isinstance(value, nn.Module):
+            self.modules.append(value)
         for entry in _entries(value):
             yield entry
             yield from self._walk(entry.value)
@@ -110,6 +122,10 @@ class Watch:
 def _entries(value: Any) -> Iterator[_Entry]:
     if isinstance(value, FunctionType):
         yield from _of_function(value)
+    elif isinstance(value, type):
+        yield from _of_class(value)
+    elif isinstance(value, staticmethod | classmethod | property):
+        yield from _attributes(value, "__func__", "fget")
     elif isinstance(value, MethodType):
         yield from _attributes(value, "__self__", "__func__")
     elif isinstance(value, partial):
@@ -119,7 +135,11 @@ def _entries(value: Any) -> Iterator[_Entry]:
         yield _state(lambda: bits.state, partial(setattr, bits, "state"))
     elif isinstance(value, random.Random):
         yield _state(value.getstate, value.setstate)
-    elif isinstance(value, list):
+    elif isinstance(value, np.ndarray):
+        if value.size <= _LARGEST and not value.dtype.hasobject:
+            put = partial(_refill, value)
+            yield _Entry(lambda _: value.tobytes(), put, None, value.tobytes(), "an array")
+    elif isinstance(value, list | deque):
         put = partial(_truncate, value)
         yield _Entry(lambda _: len(value), put, None, len(value), "the length of a list")
         yield from _of_container(value, "list")
@@ -134,13 +154,38 @@ def _entries(value: Any) -> Iterator[_Entry]:
 def _of_function(function: Any) -> Iterator[_Entry]:
     scope = function.__globals__
     if not _is_library(scope.get("__name__", "")):
-        for name in sorted(scope.keys() & set(_names(function.__code__))):
-            yield _item(scope, name, name)
+        yield from _named(scope, set(_names(function.__code__)), [])
+    yield from _of_container([*_defaults(function)], "a default")
     free = function.__code__.co_freevars
     for name, cell in zip(free, function.__closure__ or (), strict=True):
         yield from _of_cell(cell, name)
     if "__wrapped__" in vars(function):
         yield from _attributes(function, "__wrapped__")
+
+
+def _named(
+    scope: dict[str, Any], names: set[str], above: Sequence[ModuleType]
+) -> Iterator[_Entry]:
+    """What the names of a function refer to, as ``BETA`` or as ``settings.BETA``."""
+    for name in sorted(scope.keys() & names):
+        value = scope[name]
+        yield _item(scope, name, name)
+        if isinstance(value, ModuleType) and value not in above and _is_own(value.__name__):
+            yield from _named(vars(value), names, [*above, value])
+
+
+def _defaults(function: Any) -> Iterator[Any]:
+    given = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    return (value for value in given if not isinstance(value, _LEAVES))
+
+
+def _of_class(kind: type) -> Iterator[_Entry]:
+    for one in kind.__mro__:
+        if _is_own(one.__module__):
+            for key, value in vars(one).items():
+                if isinstance(value, _CODE) or not key.startswith("__"):
+                    get, put = vars(one).__getitem__, partial(setattr, one)
+                    yield _Entry(get, put, key, value, f"{one.__name__}.{key}")
 
 
 def _of_cell(cell: CellType, name: str) -> Iterator[_Entry]:
@@ -153,8 +198,13 @@ def _state(read: Callable[[], Any], write: Callable[[Any], None]) -> _Entry:
     return _Entry(lambda _: str(read()), lambda *_: write(state), None, str(state), name)
 
 
-def _truncate(value: list[Any], _: None, length: int) -> None:
-    del value[length:]
+def _truncate(value: list[Any] | deque[Any], _: None, length: int) -> None:
+    while len(value) > length:
+        value.pop()
+
+
+def _refill(value: np.ndarray, _: None, content: bytes) -> None:
+    value[...] = np.frombuffer(content, value.dtype).reshape(value.shape)
 
 
 def _of_container(value: Any, name: str) -> Iterator[_Entry]:
@@ -165,10 +215,12 @@ def _of_container(value: Any, name: str) -> Iterator[_Entry]:
 
 
 def _of_object(value: Any) -> Iterator[_Entry]:
-    attributes = vars(value)
+    attributes = getattr(value, "__dict__", {})
     hidden = _INTERNAL if isinstance(value, nn.Module) else ()
     for key in [key for key in attributes if key not in hidden]:
         yield _item(attributes, key, f"{type(value).__name__}.{key}")
+    if any(_is_own(kind.__module__) for kind in type(value).__mro__):
+        yield from _attributes(value, "__class__", *_slots(type(value)))
 
 
 def _attributes(value: Any, *names: str) -> Iterator[_Entry]:
@@ -193,8 +245,27 @@ def _is_users(value: Any) -> bool:
     """Whether it is an object of a class that a library does not bring, or one of its losses."""
     module = type(value).__module__ or ""
     brought = _is_library(module) and not module.startswith("pyro.infer")
-    return hasattr(value, "__dict__") and not brought
+    return (hasattr(value, "__dict__") or bool(_slots(type(value)))) and not brought
+
+
+def _slots(kind: type) -> list[str]:
+    given = [vars(one).get("__slots__", ()) for one in kind.__mro__ if _is_own(one.__module__)]
+    return [name for names in given for name in ([names] if isinstance(names, str) else names)]
+
+
+def _hooks(modules: Iterable[nn.Module]) -> list[int]:
+    return [len(hooks) for module in modules for key in _HOOKS if (hooks := vars(module).get(key))]
 
 
 def _is_library(module: str) -> bool:
     return module.partition(".")[0] in _LIBRARIES
+
+
+@cache
+def _is_own(module: str) -> bool:
+    """Whether it is the user's code, whose globals and classes change while a process runs."""
+    top = module.partition(".")[0]
+    if _is_library(top) or top == "probgen" or top in sys.stdlib_module_names - {"__main__"}:
+        return False
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    return not {"site-packages", "dist-packages"} & {*Path(file).parts}

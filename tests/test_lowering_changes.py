@@ -1,0 +1,361 @@
+"""A lowered SVI sees whatever an eager one would: code, parameters and settings that change."""
+
+import copy
+import sys
+import warnings
+from collections import deque
+from types import ModuleType
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro import poutine
+from pyro.infer import Trace_ELBO, TraceGraph_ELBO
+from pyro_zoo import by_hand, discrete
+from torch import nn
+from torch.distributions import constraints
+
+from probgen.lowering import SVI, LoweringWarning, lowered
+
+X = torch.linspace(-1.0, 3.0, 12)
+settings = ModuleType("settings")
+settings.weight = 1.0
+exec("def read(): return weight", vars(settings))
+sys.modules["settings"] = settings
+WEIGHT = 1.0
+
+
+def scaled(weight, x):
+    loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    with poutine.scale(scale=weight), pyro.plate("data", len(x)):
+        pyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+
+
+class OfClass:
+    weight = 1.0
+
+    def __call__(self, x):
+        scaled(self.weight, x)
+
+
+class OfSlots:
+    __slots__ = ("weight",)
+
+    def __call__(self, x):
+        scaled(self.weight, x)
+
+
+class OfGlobal(nn.Module):
+    @property
+    def weight(self):
+        return WEIGHT
+
+    @staticmethod
+    def read():
+        return WEIGHT
+
+    def forward(self, x):
+        scaled(self.read() + self.weight, x)
+
+
+def of_class_by_name(x):
+    scaled(OfClass.weight, x)
+
+
+def of_module(x):
+    scaled(settings.weight, x)
+
+
+def of_function_of_module(x):
+    scaled(settings.read(), x)
+
+
+def of_default(x, given={"weight": 1.0}):  # noqa: B006
+    scaled(given["weight"], x)
+
+
+ARRAY, QUEUE = np.ones(1), deque([1.0])
+
+
+def of_array(x):
+    scaled(float(ARRAY[0]), x)
+
+
+def of_queue(x):
+    scaled(QUEUE[-1], x)
+
+
+def set_global(weight):
+    globals()["WEIGHT"] = weight
+
+
+PLACES = {
+    "a class": (OfClass, lambda model, w: setattr(OfClass, "weight", w)),
+    "slots": (OfSlots, lambda model, w: setattr(model, "weight", w)),
+    "a global that methods read": (OfGlobal, lambda model, w: set_global(w)),
+    "a class by name": (lambda: of_class_by_name, lambda model, w: setattr(OfClass, "weight", w)),
+    "a module": (lambda: of_module, lambda model, w: setattr(settings, "weight", w)),
+    "a module's function": (
+        lambda: of_function_of_module, lambda model, w: setattr(settings, "weight", w)
+    ),
+    "an array": (lambda: of_array, lambda model, w: ARRAY.fill(w)),
+    "a queue": (lambda: of_queue, lambda model, w: QUEUE.append(w) or QUEUE.popleft()),
+    "a default": (lambda: of_default, lambda model, w: model.__defaults__[0].update(weight=w)),
+}  # fmt: skip
+
+
+def compared(run, tolerance=1e-6, said=None):
+    """``run(kind)`` gives losses; a lowered SVI's are Pyro's, and so are the parameters."""
+    found = []
+    for kind in (pyro.infer.SVI, SVI):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            losses = run(kind)
+        stored = pyro.get_param_store().named_parameters()
+        found.append((losses, {name: value.detach().clone() for name, value in stored}))
+    (expected, parameters), (losses, ours) = found
+    assert losses == pytest.approx(expected, rel=tolerance)
+    assert ours.keys() == parameters.keys()
+    for name, value in parameters.items():
+        torch.testing.assert_close(ours[name], value, rtol=10 * tolerance, atol=1e-6)
+    messages = [str(w.message) for w in warned if isinstance(w.message, LoweringWarning)]
+    assert len(messages) == (said is not None)
+    assert said is None or said in messages[0]
+
+
+def adam():
+    return pyro.optim.Adam({"lr": 0.01})
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_number_is_followed_wherever_the_program_reads_it(place):
+    make, put = PLACES[place]
+
+    def run(kind):
+        model = make()
+        put(model, 1.0)
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        put(model, 3.0)
+        return losses + [svi.step(X) for _ in range(3)]
+
+    compared(run)
+
+
+class Halves(nn.Module):
+    """An autoencoder whose encoder is left out where codes are given."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(1, 2), nn.Linear(1, 1)
+
+    def model(self, x, z=None):
+        pyro.module("halves", self)
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(len(x), 1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(self.decoder(z)[:, 0], 1.0), obs=x)
+
+    def guide(self, x, z=None):
+        pyro.module("halves", self)
+        loc, log_scale = self.encoder(x[:, None]).chunk(2, -1)
+        q = dist.Normal(loc, log_scale.exp()) if z is None else dist.Normal(z[:, None], 1.0)
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", q.to_event(1))
+
+
+OPTIMS = {
+    "Adam": adam,
+    "ClippedAdam": lambda: pyro.optim.ClippedAdam({"lr": 0.01, "lrd": 0.9}),
+    "SGD": lambda: pyro.optim.SGD({"lr": 1e-3, "momentum": 0.9}),
+}
+
+
+@pytest.mark.parametrize("make", OPTIMS.values(), ids=OPTIMS)
+def test_parameters_that_a_step_leaves_out_go_on_by_their_momentum(make):
+    """As in Pyro, whose gradients are zeros from the first one on."""
+
+    def run(kind):
+        pair = Halves()
+        svi = kind(pair.model, pair.guide, make(), Trace_ELBO())
+        codes = [X / 2 if step % 3 != 1 else None for step in range(12)]
+        return [svi.step(X, z) for z in codes]
+
+    compared(run)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_two_lowered_losses_train_the_same_networks(shared):
+    def run(kind):
+        pair, optim = Halves(), adam()
+        first = kind(pair.model, pair.guide, optim, Trace_ELBO())
+        second = kind(pair.model, pair.guide, optim if shared else adam(), Trace_ELBO())
+        return [loss for _ in range(6) for loss in (first.step(X), second.step(X, X / 2))]
+
+    compared(run)
+
+
+def freeze(pair):
+    pair.encoder.requires_grad_(False)
+
+
+def thaw(pair):
+    pair.encoder.requires_grad_(True)
+
+
+def hook(pair):
+    pair.encoder.weight.register_hook(torch.neg)
+
+
+def hook_forward(pair):
+    pair.decoder.register_forward_hook(lambda module, inputs, output: 2 * output)
+
+
+@pytest.mark.parametrize("change", [(freeze, thaw), (hook, hook), (hook_forward, thaw)])
+def test_parameters_frozen_and_hooked_between_steps(change):
+    def run(kind):
+        pair = Halves()
+        svi = kind(pair.model, pair.guide, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        for each in change:
+            each(pair)
+            losses += [svi.step(X) for _ in range(3)]
+        return losses
+
+    compared(run)
+
+
+def test_a_hook_that_is_removed_is_gone():
+    def run(kind):
+        pair = Halves()
+        handles = [pair.decoder.register_forward_hook(lambda module, inputs, output: 2 * output)]
+        handles.append(pair.encoder.weight.register_hook(torch.neg))
+        svi = kind(pair.model, pair.guide, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        for handle in handles:
+            handle.remove()
+            losses += [svi.step(X) for _ in range(3)]
+        return losses
+
+    compared(run)
+
+
+def test_programs_that_are_replaced():
+    def run(kind):
+        pair, other = Halves(), Halves()
+        svi = kind(pair.model, pair.guide, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        svi.model, svi.guide = other.model, other.guide
+        losses += [svi.step(X) for _ in range(3)] + [svi.evaluate_loss(X) for _ in range(3)]
+        svi.optim = adam()
+        return losses + [svi.step(X) for _ in range(3)]
+
+    compared(run)
+
+
+def test_a_loss_with_gradients_of_its_own():
+    def run(kind):
+        weights = {"loss": 1.0}
+
+        def loss_and_grads(model, guide, x):
+            loss = weights["loss"] * Trace_ELBO().differentiable_loss(model, guide, x)
+            loss.backward()
+            return loss.detach()
+
+        model = OfClass()
+        put = PLACES["a class"][1]
+        put(model, 1.0)
+        svi = kind(model, by_hand, adam(), Trace_ELBO().loss, loss_and_grads=loss_and_grads)
+        losses = [svi.step(X) for _ in range(3)]
+        weights["loss"] = 3.0
+        return losses + [svi.step(X) for _ in range(3)]
+
+    compared(run)
+
+
+def test_a_baseline_kept_in_the_store_runs_eagerly():
+    def guide(x):
+        p = pyro.param("p", torch.tensor(0.4), constraint=constraints.unit_interval)
+        baseline = {"use_decaying_avg_baseline": True, "baseline_beta": 0.9}
+        with pyro.plate("data", len(x)):
+            pyro.sample("b", dist.Bernoulli(p), infer={"baseline": baseline})
+
+    def run(kind):
+        svi = kind(discrete, guide, adam(), TraceGraph_ELBO())
+        return [svi.step(X) for _ in range(6)]
+
+    compared(run, said="pyro.param '__baseline_avg_downstream_cost_b' is replaced in every call")
+
+
+def test_a_sparse_argument_runs_eagerly():
+    def model(x):
+        scaled(1.0, x.to_dense())
+
+    def run(kind):
+        svi = kind(model, lambda x: by_hand(X), adam(), Trace_ELBO())
+        return [svi.step(X.to_sparse()) for _ in range(4)]
+
+    compared(run, said="expected dense arguments; got one of layout torch.sparse_coo")
+
+
+def test_more_kinds_of_calls_in_turn_than_are_kept_are_said_and_not_recorded_again(monkeypatch):
+    monkeypatch.setattr(lowered, "KINDS", 4)
+    recorded = []
+    monkeypatch.setattr(
+        lowered, "_recorded", lambda *call, do=lowered._recorded: recorded.append(1) or do(*call)
+    )
+
+    def run(kind):
+        model = OfClass()
+        PLACES["a class"][1](model, 1.0)
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        kept = [svi.step(X[:n]) for n in (12, 12, 4, 4, 5, 5, 6, 6)]
+        return kept + [svi.step(X[:n]) for _ in range(3) for n in range(4, 12)]
+
+    compared(run, said="4 kinds of calls in turn")
+    assert len(recorded) == 4
+
+
+def mixed(x):
+    a = pyro.param("a", torch.zeros(2))
+    b = pyro.param("b", torch.zeros((), dtype=torch.float64))
+    c = pyro.param("c", torch.ones(2, dtype=torch.complex64))
+    pyro.sample("loc", dist.Normal(a.sum() + b.float() + c.real.sum() + c.imag.sum(), 1.0))
+
+
+@pytest.mark.parametrize("lr", [0.01, torch.tensor(0.01)], ids=["number", "tensor"])
+def test_parameters_of_several_dtypes_and_settings_as_lists(lr):
+    def run(kind):
+        optim = pyro.optim.Adam(
+            lambda name: {"lr": lr, "betas": [0.9, 0.99 if name == "a" else 0.9]}
+        )
+        svi = kind(lambda x: scaled(1.0, x), mixed, optim, Trace_ELBO())
+        return [svi.step(X) for _ in range(5)]
+
+    compared(run)
+
+
+def test_a_copy_is_recorded_for_itself():
+    def run(kind):
+        pair = Halves()
+        svi = kind(pair.model, pair.guide, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        other = copy.deepcopy(svi)
+        return losses + [one.step(X) for _ in range(3) for one in (svi, other)]
+
+    compared(run)
+
+
+def test_changing_numbers_are_better_tensors():
+    def model(x, weight):
+        scaled(weight, x)
+
+    def run(kind, number):
+        svi = kind(model, lambda x, weight: by_hand(x), adam(), Trace_ELBO())
+        return [svi.step(X, number(0.1 * (step + 1))) for step in range(8)]
+
+    compared(lambda kind: run(kind, torch.tensor))
+    compared(lambda kind: run(kind, float), said="unless a number that changes comes as a tensor")
