@@ -451,6 +451,16 @@ def test_what_cannot_work_is_refused(make, match):
         make()
 
 
+def test_scores_of_few_data_meet_every_step():
+    found = likelihood.scores(optimal(1000), gaussian(50))
+    assert found.protocol["particles"] == 80
+    assert found.values["log-likelihood"]["standard_error"] > 0
+    bound, error = (found.values["ELBO"][name] for name in ("mean", "standard_error"))
+    whole = likelihood.scores(optimal(1000), gaussian(4000))
+    assert whole.protocol["particles"] == 1
+    assert abs(bound - whole.values["ELBO"]["mean"]) < 5 * error
+
+
 def test_only_diffusion_has_a_sum_over_time():
     encoder, decoder = nets.dense_encoder((1, 8, 8), 2), nets.dense_decoder(2, (1, 8, 8))
     with pytest.raises(evaluation.EvaluationError, match="a sum over time"):
