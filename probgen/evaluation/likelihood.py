@@ -244,8 +244,8 @@ def decompose(
     with q(z) = 1/N sum_n q(z | x_n), all latents of a datum together. The parts add up to the KL
     of the samples, which is checked; ``residual`` is their distance from the exact KL. The cost is
     ``points`` times N times the number of dimensions. What is said of q(z) is said of these data:
-    of a part of them (``data.take``), MI is at most the logarithm of that part's size. With a prior
-    per class p(z) is p(z | y), and DWKL is no divergence: z tells of y, and it may be below 0.
+    of a part of them (``data.take``), MI is at most the logarithm of that part's size. With a
+    prior per class p(z) is p(z | y), and DWKL is no divergence: it may be below 0.
 
     Args:
         pair: as for ``terms``; q(z | x) factorises over dimensions, given x alone.
