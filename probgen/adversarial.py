@@ -240,6 +240,8 @@ class _Duel(Loop):
             self.real = features.extract(self.judge, few, show=False)
         spread = drawn(self.data, min(len(self.data), 5000), self.settings.seed)
         self.variance = _variance(spread.batch(slice(None))[0])
+        if not self.variance > 0:
+            raise TrainingError(f"expected data that vary; all {len(spread)} items are the same")
         self.fixed = self._fixed()
 
     def train(self, show: bool | None) -> History:
@@ -423,4 +425,4 @@ def _words(optimizer: torch.optim.Optimizer) -> dict[str, str]:
 
 def _variance(x: Tensor) -> float:
     """Sum of the variances of all dimensions."""
-    return x.double().flatten(1).var(0).sum().item()
+    return x.double().flatten(1).var(0, correction=min(1, len(x) - 1)).sum().item()

@@ -379,6 +379,9 @@ def sample(
         settings = {"steps": steps, "sampler": chosen, "guidance": guidance}
     elif (steps, sampler, guidance) != (None, "dpm-solver", 1.0):
         raise recipes.RecipeError("--steps, --sampler and --guidance go with diffusion")
+    if label is not None and not hasattr(pair, "classes"):
+        kind = type(pair).__name__
+        raise recipes.RecipeError(f"--label goes with models of classes; this {kind} has none")
     images = report.pictures.samples(pair, n, seed, label, **settings)
     _say(f"{n} samples: {report.save_grid(out or folder / 'samples.png', images)}")
 

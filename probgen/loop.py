@@ -126,7 +126,7 @@ class Loop(ABC):
         self.kept = self.step
         if self.step > self.total:
             raise TrainingError(
-                f"expected more than {self.step} steps, done already: {self.total}"
+                f"expected at least the {self.step} steps that are done already; got {self.total}"
             )
 
     def train(self, show: bool | None) -> History:

@@ -33,6 +33,15 @@ _OPTIONAL = {
     "gamma": float, "capacity": float, "free_bits": float, "k": int, "lr": float,
     "critic_steps": int,
 }  # fmt: skip
+_OWNERS: dict[str, tuple[str, ...]] = {
+    "codes": ("vq",), "penalty": ("sparse",), "noise": ("autoencoder",),
+    **dict.fromkeys(("loss", "critic_steps"), ("gan",)),
+    **dict.fromkeys(
+        ("noise_steps", "schedule", "predicts", "width", "blocks", "patch", "by_class"),
+        ("diffusion",),
+    ),
+}  # fmt: skip
+"""Words that one model alone takes."""
 _SETTINGS = ("epochs", "batch_size", "precision", "seed")
 LR = 1e-3
 
@@ -161,7 +170,12 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
         folder: the run's folder.
         images: the data, where they are a folder of images.
         settings: others of ``training.fit``: device, lower, resume, log, show.
+
+    Raises:
+        RecipeError: a word that is another model's, and others as for ``pair``.
     """
+    if not settings.get("resume"):
+        _check_owners(recipe)
     parts = sets(recipe, images)
     classes = 0 if parts.training.y is None else len(parts.training.classes)
     recipe = recipe | {"shape": list(parts.training.shape), "classes": classes}
@@ -179,9 +193,6 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
 def _fit(pair: Any, recipe: Recipe, parts: Parts, settings: dict[str, Any]) -> "History":
     from probgen import training
 
-    for word in ("loss", "critic_steps"):
-        if recipe[word] != DEFAULTS[word]:
-            raise RecipeError(f"{_option(word)} goes with gan; got {recipe['model']}")
     return training.fit(
         pair,
         objective(recipe),
@@ -201,7 +212,7 @@ def _fit_adversarial(
     from probgen import training
     from probgen.evaluation.features.classifier import Classifier, shipped
 
-    for word in ("objective", "clip_norm", "patience"):
+    for word in ("objective", "clip_norm", "patience", "likelihood", "sigma"):
         if recipe[word] != DEFAULTS[word]:
             raise RecipeError(f"{_option(word)} goes with the other models; a gan has --loss")
     if settings.pop("lower", "auto") not in ("auto", "eager"):
@@ -278,6 +289,17 @@ def _losses() -> "dict[str, Callable[[], Any]]":
         "hinge": adversarial.Hinge,
         "self-supervised": adversarial.SelfSupervised,
     }
+
+
+def _check_owners(recipe: Recipe) -> None:
+    """Refuse words that would change nothing."""
+    model = recipe["model"]
+    for word, owners in _OWNERS.items():
+        if model not in owners and recipe[word] != DEFAULTS[word]:
+            raise RecipeError(f"{_option(word)} goes with {' and '.join(owners)}; got {model}")
+    mixed = model == "vampprior" or recipe["prior"] == "mixture"
+    if not mixed and recipe["components"] != DEFAULTS["components"]:
+        raise RecipeError(f"--components goes with vampprior and --prior mixture; got {model}")
 
 
 def _option(word: str) -> str:

@@ -402,3 +402,6 @@ def test_samplers_are_for_diffusion(probgen, run):
     status, _, err = probgen("sample", run, "--guidance", 2)
     assert status == 2
     assert "go with diffusion" in err
+    status, _, err = probgen("sample", run, "--label", 2)
+    assert status == 2
+    assert "--label goes with models of classes; this VAE has none" in err

@@ -406,6 +406,15 @@ Y = torch.arange(4)
         (lambda: labelled().sample(2, 10), "labels from 0 to 9; got 10"),
         (lambda: labelled().sample(3, torch.tensor([1, 2])), r"whole labels \(3\)"),
         (lambda: optimal(20).sample(2, 3), "no label, for an unconditional model"),
+        (lambda: optimal(20).sample(2, Y[:2]), "no label, for an unconditional model"),
+        (lambda: optimal(20).sample(2, sampler="ddim"), "a sampler such as .* got 'ddim'"),
+        (
+            lambda: optimal(20).sample(2, sampler=partial(samplers.ancestral, variance="alpha")),
+            "variance posterior, beta; got 'alpha'",
+        ),
+        (lambda: models.Diffusion(denoisers.dense((2,)), classes=3), "those of the net, None"),
+        (lambda: models.Diffusion(Optimal(), classes=0), "classes >= 1, .* got 0"),
+        (lambda: models.Diffusion(Optimal(), 1000), "a schedule such as .* got 1000"),
         (lambda: labelled().sample(2, sampler=partial(samplers.ddim, eta=2.0)), "eta from 0 to 1"),
         (lambda: labelled().model(X), r"labels y \(4\), 0 to 9; got none"),
         (lambda: labelled().model(X, Y + 7), "labels from 0 to 9; got 10"),
@@ -421,6 +430,7 @@ Y = torch.arange(4)
         (lambda: optimal(predicts="score"), "predicts epsilon, v, x0; got 'score'"),
         (lambda: optimal(variance="learned"), "variance posterior, beta"),
         (lambda: optimal(levels=1), "levels >= 2"),
+        (lambda: optimal(levels=16.5), "whole levels >= 2"),
         (lambda: optimal(decay=1.0), "decay from 0 to below 1"),
         (lambda: denoisers.unet((1, 28, 28), (8, 8, 8, 8)), "multiples of 8, .* got 28 x 28"),
         (lambda: denoisers.unet((1, 9, 8), (8, 8)), "got 9 x 8"),
@@ -439,6 +449,16 @@ Y = torch.arange(4)
 def test_what_cannot_work_is_refused(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+def test_scores_of_few_data_meet_every_step():
+    found = likelihood.scores(optimal(1000), gaussian(50))
+    assert found.protocol["particles"] == 80
+    assert found.values["log-likelihood"]["standard_error"] > 0
+    bound, error = (found.values["ELBO"][name] for name in ("mean", "standard_error"))
+    whole = likelihood.scores(optimal(1000), gaussian(4000))
+    assert whole.protocol["particles"] == 1
+    assert abs(bound - whole.values["ELBO"]["mean"]) < 5 * error
 
 
 def test_only_diffusion_has_a_sum_over_time():

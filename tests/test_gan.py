@@ -438,6 +438,13 @@ def test_a_critic_with_a_sigmoid_is_refused_with_the_reason(loss, reason):
         duel = models.GAN(players.dense_generator(4, SHAPE, (8,)), critic)
         with pytest.raises(ObjectiveError, match=f"ends with (Sigmoid|Tanh): .*{reason}"):
             training.fit_adversarial(duel, loss, DIGITS, steps=1)
+    for after in (
+        lambda score: score.clamp(1e-6, 1 - 1e-6),
+        lambda score: score.expand(-1, 4).mean(1, keepdim=True),
+        lambda score: score.T.T.chunk(1)[0],
+    ):
+        with pytest.raises(ObjectiveError, match=f"ends with Sigmoid: .*{reason}"):
+            loss.check(Functional(lambda score, after=after: after(score.sigmoid())), SHAPE)
     inside = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Sigmoid(), nn.Linear(8, 1))
     loss_ = loss if not isinstance(loss, SelfSupervised) else Hinge()
     loss_.check(nn.Sequential(inside, nn.Flatten(0)), SHAPE)
@@ -548,6 +555,12 @@ def test_data_that_the_generator_cannot_make_are_refused():
                                  batch_size=4)  # fmt: skip
 
 
+def test_data_that_do_not_vary_are_refused():
+    for same in (torch.zeros(20, *SHAPE), torch.rand(1, *SHAPE)):
+        with pytest.raises(training.TrainingError, match=f"vary; all {len(same)} items are the s"):
+            training.fit_adversarial(gan(), Hinge(), data.arrays(same), steps=1, batch_size=1)
+
+
 def test_resuming_a_duel_with_other_settings_is_refused(tmp_path):
     settings = {"steps": 2, "batch_size": 100, "checkpoint": tmp_path}
     training.fit_adversarial(gan(), Hinge(), DIGITS, **settings)
@@ -604,6 +617,11 @@ def test_a_gan_trains_resumes_and_is_scored_on_the_command_line(probgen, tmp_pat
         (("vae", "--net", "subpixel"), "--net subpixel goes with gan"),
         (("vae", "--loss", "hinge"), "--loss goes with gan"),
         (("vae", "--critic-steps", 2), "--critic-steps goes with gan"),
+        (("gan", "--by-class"), "--by-class goes with diffusion; got gan"),
+        (("gan", "--likelihood", "gaussian"), "--likelihood goes with the other models"),
+        (("gan", "--lower", "graph"), "--lower goes with the other models"),
+        (("vae", "--noise", 0.3), "--noise goes with autoencoder; got vae"),
+        (("vae", "--components", 5), "--components goes with vampprior and --prior mixture"),
     ],
 )
 def test_words_of_the_others_are_refused(probgen, tmp_path, words, match):

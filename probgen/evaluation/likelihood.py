@@ -19,6 +19,8 @@ from probgen.objectives.decomposition import samples
 
 LARGEST_SEED = 2**48
 BATCH_SIZE = 500
+MET = 4
+"""How often the draws of a set meet each step of a sum over time, at least on average."""
 
 
 def terms(
@@ -197,13 +199,19 @@ def scores(
     q(z | x), for pairs with ``encode`` and ``decode``. A GAN has no density
     and none of these scores.
 
+    A pair that states the ``steps`` of a sum over time takes one of them for a datum and sample.
+    It gets more samples where the data are too few to meet each step about four times, without
+    which the step of the log-likelihood, one in T, may be missing.
+
     Args:
         pair: as for ``terms``.
         data: as for ``terms``.
         part: what the protocol calls the data.
-        num_particles: as for ``terms``.
+        num_particles: as for ``terms``; the protocol says how many were taken.
         seed: as for ``terms``.
     """
+    if _has_density(pair) and hasattr(pair, "steps"):
+        num_particles = max(num_particles, math.ceil(MET * pair.steps / len(data)))
     source = {"data": data.name, "data_sha256": data.digest()[:12], "part": part, "n": len(data)}
     protocol = source | {"particles": num_particles, "seed": seed, "per": "item"}
     if not _has_density(pair):
@@ -236,7 +244,8 @@ def decompose(
     with q(z) = 1/N sum_n q(z | x_n), all latents of a datum together. The parts add up to the KL
     of the samples, which is checked; ``residual`` is their distance from the exact KL. The cost is
     ``points`` times N times the number of dimensions. What is said of q(z) is said of these data:
-    of a part of them (``data.take``), MI is at most the logarithm of that part's size.
+    of a part of them (``data.take``), MI is at most the logarithm of that part's size. With a
+    prior per class p(z) is p(z | y), and DWKL is no divergence: it may be below 0.
 
     Args:
         pair: as for ``terms``; q(z | x) factorises over dimensions, given x alone.

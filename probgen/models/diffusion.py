@@ -99,8 +99,8 @@ class Diffusion(Registered, nn.Module):
         for name, share in (("unlabelled", unlabelled), ("decay", decay)):
             if not 0 <= share < 1:
                 raise ModelError(f"expected {name} from 0 to below 1; got {share}")
-        if levels is not None and levels < 2:
-            raise ModelError(f"expected levels >= 2, or None for real data; got {levels}")
+        if levels is not None and not (isinstance(levels, int) and levels >= 2):
+            raise ModelError(f"expected whole levels >= 2, or None for real data; got {levels}")
         self.net, self.predicts, self.variance = net, predicts, variance
         self.unlabelled, self.decay = unlabelled, decay
         if levels is not None:
@@ -109,9 +109,11 @@ class Diffusion(Registered, nn.Module):
         if shape is None:
             raise ModelError("expected shape=, the shape of one datum: the net does not state it")
         self.shape = tuple(shape)
-        classes = getattr(net, "classes", None) if classes is None else classes
-        if classes is not None:
-            self.classes = classes
+        own = getattr(net, "classes", classes)
+        if classes not in (None, own) or (own is not None and own < 1):
+            raise ModelError(f"expected classes >= 1, those of the net, {own}; got {classes}")
+        if own is not None:
+            self.classes = own
         self._check_net()
         alphas = _checked(cosine(1000) if schedule is None else schedule)
         like = next(net.parameters(), torch.zeros(()))
@@ -202,6 +204,8 @@ class Diffusion(Registered, nn.Module):
         """
         if n < 1:
             raise ModelError(f"expected n >= 1 samples; got {n}")
+        if not callable(sampler):
+            raise ModelError(f"expected a sampler such as samplers.ddim; got {sampler!r}")
         labels = self._wanted(n, y)
         self._check_guidance(guidance, labels)
         path = self.path(min(STEPS, self.steps) if steps is None else steps)
@@ -335,7 +339,7 @@ class Diffusion(Registered, nn.Module):
     def _wanted(self, n: int, y: Tensor | int | None) -> Tensor | None:
         """Labels of samples."""
         if not hasattr(self, "classes"):
-            if isinstance(y, int):
+            if y is not None:
                 raise ModelError(f"expected no label, for an unconditional model; got {y}")
             return None
         device = self.log_snr.device
@@ -389,6 +393,8 @@ class Diffusion(Registered, nn.Module):
 
 
 def _checked(schedule: Tensor) -> Tensor:
+    if not isinstance(schedule, Tensor):
+        raise ModelError(f"expected a schedule such as noise.cosine(1000); got {schedule!r}")
     alphas = schedule.double()  # as_tensor would take it to a device that is set by default
     falls = bool((alphas.diff() < 0).all() and ((alphas > 0) & (alphas < 1)).all())
     if alphas.dim() != 1 or len(alphas) < 1 or not falls:

@@ -32,12 +32,17 @@ def ancestral(denoise: Denoise, path: Tensor, x: Tensor, *, variance: str = "pos
     Returns:
         Draws of x_0; the last step has no noise.
 
+    Raises:
+        ModelError: another variance.
+
     Source: Ho et al. 2020, algorithm 2.
 
     >>> path = torch.tensor([-9.0, 0.0, torch.inf])
     >>> ancestral(lambda x, log_snr: torch.ones_like(x), path, torch.randn(2))
     tensor([1., 1.])
     """
+    if variance not in ("posterior", "beta"):
+        raise ModelError(f"expected variance posterior, beta; got {variance!r}")
     for t, s in pairwise(path):
         mean, scale = posterior(x, denoise(x, t), t, s)
         if variance == "beta":

@@ -17,7 +17,8 @@ from probgen.objectives.decomposition import ObjectiveError
 Parts = dict[str, Tensor]
 SQUASHES = ("Sigmoid", "Softmax", "LogSoftmax", "LogSigmoid", "Tanh", "Hardsigmoid", "Hardtanh")
 PASSES = ("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Select", "Slice", "Clone",
-          "ToCopy", "Alias", "AsStrided")  # fmt: skip
+          "ToCopy", "Alias", "AsStrided", "Expand", "Permute", "T", "Transpose", "Split", "Clamp",
+          "ClampMin", "ClampMax", "Mean", "Sum")  # fmt: skip
 
 
 class Loss:
