@@ -277,7 +277,7 @@ def test_a_finished_run_keeps_its_checkpoint_and_says_when_it_is_gone(tmp_path):
     for _ in range(2):
         training.fit(vae(), ELBO(), DIGITS, steps=3, checkpoint=tmp_path, resume=True)
     assert len(checkpoint.generations(tmp_path / "checkpoints")) == 1
-    with pytest.raises(training.TrainingError, match="more than 3 steps"):
+    with pytest.raises(training.TrainingError, match="at least the 3 steps"):
         training.fit(vae(), ELBO(), DIGITS, steps=2, checkpoint=tmp_path, resume=True)
     (tmp_path / "checkpoints").rename(tmp_path / "elsewhere")
     with pytest.raises(checkpoint.CheckpointError, match="its checkpoints gone"):
