@@ -92,7 +92,7 @@ class Discriminator(nn.Module):
 
 
 def dense_generator(
-    latent: int, shape: Sequence[int], hidden: Sequence[int] = (256, 512)
+    latent: int, shape: Sequence[int], hidden: Sequence[int] = (256, 512), norm: bool = False
 ) -> Generator:
     """Fully connected generator.
 
@@ -100,13 +100,20 @@ def dense_generator(
         latent: dimensions of z.
         shape: shape of one datum, e.g. (1, 28, 28) or (2,).
         hidden: widths of the hidden layers, each followed by a ReLU.
+        norm: BatchNorm before each ReLU, without which the non-saturating game on MNIST ends with
+            one image.
 
     >>> dense_generator(64, (1, 28, 28))(torch.randn(5, 64)).shape
     torch.Size([5, 1, 28, 28])
     """
     widths = [at_least_one("latent", latent), *positive(hidden, "hidden")]
     out = nn.Linear(widths[-1], math.prod(positive(shape)))
-    return Generator(latent, shape, nn.Sequential(*dense_layers(widths), out))
+    hiddens = dense_layers(widths)
+    if norm:
+        norms = [nn.BatchNorm1d(width) for width in widths[1:]]
+        triples = zip(hiddens[::2], norms, hiddens[1::2], strict=True)
+        hiddens = [layer for triple in triples for layer in triple]
+    return Generator(latent, shape, nn.Sequential(*hiddens, out))
 
 
 def dcgan_generator(

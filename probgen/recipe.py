@@ -492,7 +492,7 @@ def _gan(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) ->
     if net == "dense":
         hidden, spectral = (recipe["hidden"],) * 2, norms[loss] == "spectral"
         critic = players.dense_discriminator(shape, hidden, spectral)
-        return models.GAN(players.dense_generator(latent, shape, hidden), critic)
+        return models.GAN(players.dense_generator(latent, shape, hidden, norm=True), critic)
     channels = (32, 64, 128) if min(shape[1:]) >= 32 else (32, 64)
     make = players.dcgan_generator if net == "conv" else players.subpixel_generator
     critic = players.conv_discriminator(shape, channels, norms[loss], loss == "self-supervised")
