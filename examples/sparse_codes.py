@@ -30,6 +30,7 @@ uses. ELBO and KL: nats per image, Gaussian likelihood with sigma = 0.1, prior L
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     common = recipe.DEFAULTS | {"model": "sparse", "likelihood": "gaussian", "sigma": 0.1}
+    common |= {"lr": 1e-2}
     found = {}
     for data, atoms in ATOMS.items():
         words = {"data": data, "latent": atoms, "epochs": epochs * EPOCHS[data]}
