@@ -206,8 +206,10 @@ class _Run(Loop):
             how=self.settings.lower,
             steps=self.total,
         )
-        keep = self.settings.log_every
-        self.updates = Captured(self.gradients, self._finish_update, self.optimizer, keep)
+        self.updates = Captured(
+            self.gradients, self._finish_update, lambda: [self.optimizer],
+            keep=self.settings.log_every,
+        )  # fmt: skip
         self.fixed = self._fixed()
 
     def train(self, show: bool | None) -> History:

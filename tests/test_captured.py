@@ -3,6 +3,8 @@
 from contextlib import nullcontext
 from functools import partial
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 
@@ -165,13 +167,121 @@ def test_values_that_python_looks_at_are_not_captured(stand_in):
         return loss
 
     lowered = lowering.Lowered(program, lambda: [parameter], name="it", roots=(), how="graph")
-    update = captured.Captured(lowered, finish, optimizer, keep=1)
+    update = captured.Captured(lowered, finish, lambda: [optimizer], keep=1)
     x, lengths = torch.ones(5), torch.tensor([2, 3])
     update(x, lengths), update(x, lengths)
     with pytest.warns(LoweringWarning, match="Python decides by values"):
         update(x, lengths)
     assert update(x, lengths) > 0
     assert not update.used
+
+
+def regression(x, y):
+    slope = pyro.sample("slope", dist.Normal(0, 1).expand([3]).to_event(1))
+    noise = pyro.sample("noise", dist.LogNormal(0, 1))
+    with pyro.plate("rows", len(x)):
+        pyro.sample("y", dist.Normal(x @ slope, noise), obs=y)
+
+
+def scheduled():
+    settings = {"optimizer": torch.optim.Adam, "optim_args": FUSED, "gamma": 0.5, "step_size": 9}
+    return pyro.optim.StepLR(settings)
+
+
+FUSED = {"lr": 0.02, "fused": True}
+DRIVEN = {
+    "Adam": (lambda: pyro.optim.Adam(FUSED), 1),
+    "clipped": (lambda: pyro.optim.Adam(FUSED, {"clip_norm": 0.5}), 1),
+    "SGD": (lambda: pyro.optim.SGD({"lr": 1e-3}), 1),
+    "a scheduler": (scheduled, 2),
+}
+
+
+def descended(make, lower, device="cpu", steps=18):
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    x = torch.randn(20, 3, device=device)
+    y = x.sum(-1)
+    guide = pyro.infer.autoguide.AutoNormal(regression)
+    optim = make()
+    svi = lowering.SVI(regression, guide, optim, pyro.infer.Trace_ELBO(), lower=lower)
+    losses = []
+    for i in range(steps):
+        losses.append(svi.step(x, y=y))
+        if isinstance(optim, pyro.optim.PyroLRScheduler) and i == steps // 2:
+            for _ in range(9):
+                optim.step()
+    return losses, [p.detach().cpu() for p in guide.parameters()], svi
+
+
+@pytest.mark.parametrize("name", DRIVEN)
+def test_a_step_of_svi_is_captured(name, stand_in):
+    make, graphs = DRIVEN[name]
+    losses, weights, svi = descended(make, "graph")
+    assert (len(stand_in), svi.updates.used) == (graphs, True)
+    eager, expected, _ = descended(make, "eager")
+    assert losses == pytest.approx(eager, rel=1e-6)
+    for ours, theirs in zip(weights, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_another_program_drops_the_captures(stand_in):
+    _, _, svi = descended(DRIVEN["Adam"][0], "graph")
+    svi.model = lambda x, y: regression(x, 2 * y)
+    x = torch.randn(20, 3)
+    pyro.set_rng_seed(1)
+    found = [svi.step(x, y=x.sum(-1)) for _ in range(8)]
+    assert len(stand_in) == 2
+    eager = descended(DRIVEN["Adam"][0], "eager")[2]
+    eager.model = svi.model
+    pyro.set_rng_seed(1)
+    assert found == pytest.approx([eager.step(x, y=x.sum(-1)) for _ in range(8)], rel=1e-5)
+
+
+def test_momentum_gained_elsewhere_makes_another_capture(stand_in):
+    """A parameter that a loss leaves out keeps moving by its momentum, as it does in Pyro."""
+
+    def alone(x):
+        a, _ = pyro.param("a", torch.zeros(())), pyro.param("b", torch.zeros(()))
+        pyro.factor("f", -(a - x).square().sum())
+
+    def both(x):
+        alone(x)
+        pyro.factor("g", -(pyro.param("b") - x).square().sum())
+
+    def run(lower):
+        pyro.clear_param_store()
+        x, optim = torch.ones(3), pyro.optim.Adam(FUSED)
+        svis = [
+            lowering.SVI(one, lambda *_: None, optim, pyro.infer.Trace_ELBO(), lower=lower)
+            for one in (alone, both)
+        ]
+        pattern = [0] * 8 + [1] + [0] * 8
+        return [svis[which].step(x) for which in pattern] + [pyro.param("b").item()]
+
+    assert run("graph") == pytest.approx(run("eager"))
+    assert len(stand_in) == 2
+
+
+def test_an_optimiser_of_pyro_that_counts_on_the_host_is_not_captured(stand_in):
+    with pytest.warns(LoweringWarning, match="ClippedAdam counts on the host: Adam does not"):
+        losses = descended(lambda: pyro.optim.ClippedAdam({"lr": 0.02}), "graph")[0]
+    eager = descended(lambda: pyro.optim.ClippedAdam({"lr": 0.02}), "eager")[0]
+    assert losses == pytest.approx(eager, rel=1e-5)
+    assert not stand_in
+
+
+@CUDA
+@pytest.mark.parametrize("name", [*DRIVEN, "as Pyro makes it"])
+def test_steps_of_svi_captured_on_cuda_are_the_eager_ones(name):
+    make = DRIVEN[name][0] if name in DRIVEN else lambda: pyro.optim.Adam({"lr": 0.02})
+    with torch.device("cuda"):
+        losses, weights, svi = descended(make, "graph", "cuda")
+        assert svi.updates.used
+        eager, expected, _ = descended(make, "eager", "cuda")
+    assert losses == pytest.approx(eager, rel=1e-4)
+    for ours, theirs in zip(weights, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 @CUDA

@@ -73,12 +73,12 @@ def test_gradients_are_the_eager_ones(name):
     steps(svi, args, 2)
     state = torch.get_rng_state()
     svi.lowered(*args)
-    found = {i: p.grad.clone() for i, p in enumerate(svi.captured) if p.grad is not None}
+    found = {i: p.grad.clone() for i, p in enumerate(svi.trained) if p.grad is not None}
     torch.set_rng_state(state)
-    for parameter in svi.captured:
+    for parameter in svi.trained:
         parameter.grad = None
     svi.loss_and_grads(svi.model, svi.guide, *args)
-    expected = {i: p.grad for i, p in enumerate(svi.captured) if p.grad is not None}
+    expected = {i: p.grad for i, p in enumerate(svi.trained) if p.grad is not None}
     assert found.keys() == expected.keys()
     assert far(found, expected) < 1e-6
 

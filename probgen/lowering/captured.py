@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probgen.lowering.lowered import Lowered
+from probgen.lowering.lowered import KINDS, Lowered
 from probgen.lowering.recording import Recording
 
 WARM_UP = 3
@@ -28,9 +28,10 @@ class Captured:
 
     Args:
         lowered: the program; its result goes to ``finish``.
-        finish: steps the optimiser and gives a tensor of one shape, by tensor operations alone.
-        optimizer: what ``finish`` steps.
+        finish: steps the optimisers and gives a tensor of one shape, by tensor operations alone.
+        optimizers: what ``finish`` steps, as known once ``lowered`` has a recording.
         keep: results that stay valid at a time.
+        beside: what else ``finish`` decides by, hashable.
 
     Source: PyTorch documentation, CUDA semantics, "CUDA Graphs": whole-network capture.
     """
@@ -38,13 +39,14 @@ class Captured:
     def __init__(
         self,
         lowered: Lowered,
-        finish: Callable[[Any], Tensor],
-        optimizer: torch.optim.Optimizer,
+        finish: Callable[[Any], Any],
+        optimizers: Callable[[], Sequence[torch.optim.Optimizer]],
         keep: int,
+        beside: Callable[[], Any] = lambda: None,
     ) -> None:
-        self.lowered, self.finish, self.optimizer, self.keep = lowered, finish, optimizer, keep
-        self.calls: dict[Any, int] = {}
-        self.graphs: dict[Any, _Graph] = {}
+        self.lowered, self.finish, self.optimizers, self.keep = lowered, finish, optimizers, keep
+        self.beside = beside
+        self.forget()
         self.refused = False
 
     @property
@@ -52,48 +54,59 @@ class Captured:
         """Whether any update was captured."""
         return bool(self.graphs)
 
-    def __call__(self, *arguments: Tensor) -> Tensor:
+    def forget(self) -> None:
+        """Drop all captures."""
+        self.calls: dict[Any, int] = {}
+        self.graphs: dict[Any, _Graph] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """One update; its result is overwritten ``keep`` calls later."""
-        device = arguments[0].device
-        replay = self.lowered.recorded(*arguments) if self._may(device) else None
-        if replay is None:
-            return self._update(arguments)
-        key = replay, _settings(self.optimizer)
+        device = self._device()
+        found = None if device is None else self.lowered.recorded(*args, **kwargs)
+        if device is None or found is None:
+            return self._update(args, kwargs)
+        replay, tensors = found
+        optimizers = self.optimizers()
+        key = replay, _settings(optimizers), self.beside()
         if key in self.graphs:
-            return self.graphs[key](arguments)
-        if reason := _needs_host(replay.recording, device) or _counts_on_host(self.optimizer):
+            return self.graphs[key](tensors)
+        if reason := _needs_host(replay.recording, device) or _counts_on_host(optimizers):
             self._refuse(reason)
-            return self._update(arguments)
-        self.calls[key] = self.calls.get(key, 0) + 1
-        result = self._warmed(arguments, device)
-        if self.calls[key] == WARM_UP and not self.refused:
-            self._capture(key, arguments, result, device)
-        return result
-
-    def _may(self, device: torch.device) -> bool:
-        return not self.refused and supports(device)
-
-    def _update(self, arguments: Sequence[Tensor]) -> Tensor:
-        return self.finish(self.lowered(*arguments))
-
-    def _warmed(self, arguments: Sequence[Tensor], device: torch.device) -> Tensor:
+            return self._update(args, kwargs)
         with aside(device) as waits:
-            result = self._update(arguments)
+            result = self._update(args, kwargs)
+        self._judge(key, tensors, result, waits)
+        return result.clone() if isinstance(result, Tensor) else result
+
+    def _device(self) -> torch.device | None:
+        """Where updates are captured; None where they are not."""
+        trained = () if self.refused else self.lowered.parameters()
+        return trained[0].device if trained and supports(trained[0].device) else None
+
+    def _update(self, args: Any, kwargs: Any) -> Any:
+        return self.finish(self.lowered(*args, **kwargs))
+
+    def _judge(self, key: Any, tensors: Sequence[Tensor], result: Any, waits: list[str]) -> None:
+        """Capture what has warmed up, unless it cannot be."""
+        if len(self.calls) > KINDS:
+            self.calls.clear()
+        self.calls[key] = self.calls.get(key, 0) + 1
         if waits:
             self._refuse("it makes the host wait for the device")
-        return result.clone()
+        elif not isinstance(result, Tensor):
+            self._refuse(f"its result is a {type(result).__name__}, expected one tensor")
+        elif self.calls[key] == WARM_UP:
+            self._capture(key, tensors, result)
 
-    def _capture(
-        self, key: Any, arguments: Sequence[Tensor], example: Tensor, device: torch.device
-    ) -> None:
-        replay, _ = key
+    def _capture(self, key: Any, tensors: Sequence[Tensor], example: Tensor) -> None:
+        replay, *_ = key
 
         def update(buffers: Sequence[Tensor]) -> Tensor:
             return self.finish(replay(buffers))
 
         try:
-            with _capturable(self.optimizer):
-                self.graphs[key] = _Graph(update, arguments, example, self.keep, device)
+            with _capturable(self.optimizers()):
+                self.graphs[key] = _Graph(update, tensors, example, self.keep)
         except RuntimeError as error:
             self._refuse(f"its capture failed: {str(error).strip().splitlines()[0]}")
 
@@ -111,7 +124,6 @@ class _Graph:
         arguments: Sequence[Tensor],
         example: Tensor,
         keep: int,
-        device: torch.device,
     ) -> None:
         self.buffers = [argument.clone() for argument in arguments]
         self.rows = example.new_empty(keep, *example.shape)
@@ -122,7 +134,7 @@ class _Graph:
             self.rows.index_copy_(0, self.position, update(self.buffers).unsqueeze(0))
             self.position.add_(1).remainder_(keep)
 
-        self.replay = capture(body, device)
+        self.replay = capture(body, example.device)
 
     def __call__(self, arguments: Sequence[Tensor]) -> Tensor:
         for buffer, argument in zip(self.buffers, arguments, strict=True):
@@ -180,24 +192,29 @@ def _needs_host(recording: Recording, device: torch.device) -> str:
     return ""
 
 
-def _counts_on_host(optimizer: torch.optim.Optimizer) -> str:
-    groups = optimizer.param_groups
-    ready = all(group.get("capturable") or group.get("fused") for group in groups)
-    if ready or type(optimizer) is torch.optim.SGD:
-        return ""
-    return f"{type(optimizer).__name__} counts on the host: give it fused=True or capturable=True"
+def _counts_on_host(optimizers: Sequence[torch.optim.Optimizer]) -> str:
+    for optimizer in optimizers:
+        groups = optimizer.param_groups
+        ready = all(group.get("capturable") or group.get("fused") for group in groups)
+        if not ready and type(optimizer) is not torch.optim.SGD:
+            able = "fused" in groups[0] or "capturable" in groups[0]
+            what = "give it fused=True or capturable=True" if able else "Adam does not"
+            return f"{type(optimizer).__name__} counts on the host: {what}"
+    return ""
 
 
-def _settings(optimizer: torch.optim.Optimizer) -> tuple[Any, ...]:
+def _settings(optimizers: Sequence[torch.optim.Optimizer]) -> tuple[Any, ...]:
     """The numbers that a capture holds fast: a learning rate, say."""
-    values = (v for group in optimizer.param_groups for k, v in group.items() if k != "params")
+    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+    values = (v for group in groups for k, v in group.items() if k != "params")
     return tuple(id(value) if isinstance(value, Tensor) else value for value in values)
 
 
 @contextmanager
-def _capturable(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Let a fused optimiser, whose counts are on the device, be captured."""
-    groups = [group for group in optimizer.param_groups if group.get("capturable") is False]
+def _capturable(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[None]:
+    """Let fused optimisers, whose counts are on the device, be captured."""
+    every = (group for optimizer in optimizers for group in optimizer.param_groups)
+    groups = [group for group in every if group.get("capturable") is False]
     for group in groups:
         group["capturable"] = True
     try:

@@ -87,11 +87,13 @@ class Lowered:
             self._compile(replay, call)
         return replay(call.tensors)
 
-    def recorded(self, *args: Any, **kwargs: Any) -> "_Replay | None":
-        """What a call with these arguments would replay, if it was recorded before."""
+    def recorded(self, *args: Any, **kwargs: Any) -> "tuple[_Replay, list[Tensor]] | None":
+        """What a call would replay, and with which tensors, if its kind was recorded before."""
         if self.how == "eager" or not self.started or _PYRO_STACK:
             return None
-        return self._known(_Call.of(args, kwargs))
+        call = _Call.of(args, kwargs)
+        replay = self._known(call)
+        return None if replay is None else (replay, call.tensors)
 
     def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Record these arguments' kind now, without any effect."""

@@ -73,7 +73,7 @@ class Step:
             roots=(pair, objective),
             how=how,
         )
-        self.update = Captured(self.gradients, self._finish, self.optimizer, keep=1)
+        self.update = Captured(self.gradients, self._finish, lambda: [self.optimizer], keep=1)
 
     def __call__(self, *batch: Tensor) -> Tensor:
         """Update the pair; the loss per datum before, a 0-d tensor on the device."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from probgen.lowering import update
+from probgen.lowering.captured import Captured
 from probgen.lowering.lowered import How, Lowered
 from probgen.lowering.renyi import Renyi
 
@@ -20,7 +21,8 @@ _MOVED = WeakTensorKeyDictionary()
 """Parameters that had a gradient: Pyro gives them one of 0 when a later loss leaves them out."""
 
 
-_OWN = {"programs", "captured", "stepped", "stored", "lowered", "evaluated", "evaluation"}
+_OWN = {"programs", "trained", "stepped", "stored", "lowered", "updates", "evaluated",
+        "evaluation"}  # fmt: skip
 
 
 class SVI(pyro.infer.SVI):
@@ -72,12 +74,16 @@ class SVI(pyro.infer.SVI):
     def _start(self) -> None:
         name = getattr(self.model, "__name__", type(self.model).__name__)
         self.programs = roots = self._programs()
-        self.captured: list[Tensor] = []
+        self.trained: list[Tensor] = []
         self.stepped: frozenset[Tensor] = frozenset()
         self.stored: dict[str, Tensor] = {}
         self.lowered = Lowered(
-            self._loss_and_grads, lambda: self.captured, name=f"SVI of {name}", roots=roots,
+            self._loss_and_grads, lambda: self.trained, name=f"SVI of {name}", roots=roots,
             how=self.lower,
+        )  # fmt: skip
+        self.updates = Captured(
+            self.lowered, self._finish, self._optimizers, keep=1,
+            beside=lambda: tuple(parameter in _MOVED for parameter in self.trained),
         )  # fmt: skip
         self.evaluated: list[Tensor] = []
         self.evaluation = Lowered(
@@ -97,12 +103,7 @@ class SVI(pyro.infer.SVI):
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """One gradient step; the loss as a number."""
         self._follow()
-        loss, parameters = self.lowered(*args, **kwargs)
-        self._leave_none_out(parameters)
-        update.step(self.optim, parameters)
-        for parameter in parameters:
-            parameter.grad = None
-        return _number(loss)
+        return _number(self.updates(*args, **kwargs))
 
     def evaluate_loss(self, *args: Any, **kwargs: Any) -> Any:
         """The loss as a number; nothing is updated."""
@@ -112,7 +113,7 @@ class SVI(pyro.infer.SVI):
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
         with poutine.trace(param_only=True) as capture:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
-        self.captured = self._with(self.captured, capture)
+        self.trained = self._with(self.trained, capture)
         return loss, frozenset(_parameters(capture))
 
     def _loss(self, *args: Any, **kwargs: Any) -> Any:
@@ -120,6 +121,20 @@ class SVI(pyro.infer.SVI):
             loss = self.loss(self.model, self.guide, *args, **kwargs)
         self.evaluated = self._with(self.evaluated, capture)
         return loss
+
+    def _finish(self, found: Any) -> Any:
+        loss, parameters = found
+        self._leave_none_out(parameters)
+        update.step(self.optim, parameters)
+        for parameter in parameters:
+            parameter.grad = None
+        return loss
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        if isinstance(self.optim, _OfAll):
+            return [self.optim.optimizer]
+        found = (update.optimizer_of(self.optim, parameter) for parameter in self.trained)
+        return [optimizer for optimizer in found if optimizer is not None]
 
     def _with(self, known: list[Tensor], capture: Any) -> list[Tensor]:
         """All parameters so far: a replay moves those of its own recording, not of the last."""
@@ -145,7 +160,8 @@ class SVI(pyro.infer.SVI):
             for lowered in (self.lowered, self.evaluation):
                 lowered.forget()
                 lowered.roots = programs
-            self.programs, self.stored, self.captured, self.evaluated = programs, {}, [], []
+            self.updates.forget()
+            self.programs, self.stored, self.trained, self.evaluated = programs, {}, [], []
 
     def _programs(self) -> tuple[Any, ...]:
         return self.model, self.guide, self.loss, self.loss_and_grads

@@ -28,9 +28,7 @@ class _Owned(NamedTuple):
 
     @classmethod
     def of(cls, optim: PyroOptim, parameter: Tensor) -> "_Owned":
-        optimizer: Any = optim.optim_objs.get(parameter)
-        if is_scheduler(optimizer):
-            optimizer = optimizer.optimizer
+        optimizer: Any = optimizer_of(optim, parameter)
         if optimizer is None:
             return cls(parameter, type(None), {}, {}, ())
         group = optimizer.param_groups[0]
@@ -42,6 +40,12 @@ class _Owned(NamedTuple):
         """Whether it has taken a step, and none of the special kinds."""
         special = any(self.settings[: len(_SPECIAL)]) or self.parameter.is_complex()
         return "exp_avg_sq" in self.state and not special
+
+
+def optimizer_of(optim: PyroOptim, parameter: Tensor) -> torch.optim.Optimizer | None:
+    """The one of a parameter, out of its scheduler; None before its first step."""
+    found: Any = optim.optim_objs.get(parameter)
+    return found.optimizer if is_scheduler(found) else found
 
 
 @torch.no_grad()
@@ -83,8 +87,9 @@ def _adam(owned: Sequence[_Owned]) -> None:
     group = owned[0].group
     parameters, gradients, states = _columns(owned)
     if parameters[0].is_cuda:  # where the fused kernel counts on the device
-        for parameter, state in zip(parameters, states, strict=True):
-            state["step"] = state["step"].to(parameter.device)
+        for one in owned:
+            one.state["step"] = one.state["step"].to(one.parameter.device)
+            one.group["fused"] = True
     steps = [state["step"] for state in states]
     fused = torch._fused_adamw_ if group.get("decoupled_weight_decay") else torch._fused_adam_
     torch._foreach_add_(steps, 1)
