@@ -198,6 +198,7 @@ class _Duel(Loop):
     shown = (
         "d_loss", "g_loss", "distance", "fid", "classes", "diversity", "images_per_second",
     )  # fmt: skip
+    astray = (NonFiniteError, CollapseError)
 
     def __init__(
         self,
@@ -243,15 +244,6 @@ class _Duel(Loop):
         if not self.variance > 0:
             raise TrainingError(f"expected data that vary; all {len(spread)} items are the same")
         self.fixed = self._fixed()
-
-    def train(self, show: bool | None) -> History:
-        """All remaining steps; when they go astray, back to where they were good."""
-        self._remember()
-        try:
-            return super().train(show)
-        except (NonFiniteError, CollapseError):
-            self._go_back()
-            raise
 
     def _fixed(self) -> dict[str, Any]:
         made = {"generator_optimizer": self.g, "discriminator_optimizer": self.d}
@@ -314,10 +306,13 @@ class _Duel(Loop):
         self._draw_grid()
         record = self._measure(self._sampled())
         self._check_collapse(record)
-        best = max(self.history.series("diversity")[1], default=0.0)
-        if record["diversity"] >= min(ALIVE, best):
-            self._remember()
         return record
+
+    def _remember_if_good(self) -> None:
+        """When judged, and found to vary."""
+        last, (_, seen) = self.history.records[-1], self.history.series("diversity")
+        if "diversity" in last and last["diversity"] >= min(ALIVE, max(seen)):
+            self._remember()
 
     def _sampled(self) -> Tensor:
         n = self.settings.judged if self.judge is None else len(self.real.values)
@@ -370,24 +365,6 @@ class _Duel(Loop):
             CollapseWarning,
             stacklevel=8,
         )
-
-    def _remember(self) -> None:
-        """Keep what all is now as good."""
-        tensors = {name: tensor.clone() for name, tensor in self.snapshot.tensors().items()}
-        self.good = (self.step, tensors)
-
-    def _go_back(self) -> None:
-        self.step, tensors = self.good
-        self.snapshot.load(tensors)
-        self.gan.eval()
-        self.history.records = [r for r in self.history.records if r["step"] <= self.step]
-        if self.folder and self.kept != self.step and self.step:
-            self.folder.save(self.step, tensors, self._state())
-
-    def _what_is_kept(self) -> str:
-        step = self.good[0]
-        saved = f", saved in {self.folder.path}" if self.folder and step else ""
-        return f"the GAN is again what it was at step {step}{saved}"
 
     def _own_facts(self) -> dict[str, Any]:
         return {"settings": asdict(self.settings)}

@@ -68,6 +68,7 @@ class Loop(ABC):
 
     verb = "fit"
     shown: tuple[str, ...] = ()
+    astray: tuple[type[Exception], ...] = (NonFiniteError,)
 
     def __init__(
         self,
@@ -130,7 +131,15 @@ class Loop(ABC):
             )
 
     def train(self, show: bool | None) -> History:
-        """All remaining steps."""
+        """All remaining steps; when they go astray, back to where they were good."""
+        self._remember()
+        try:
+            return self._train(show)
+        except self.astray:
+            self._go_back()
+            raise
+
+    def _train(self, show: bool | None) -> History:
         self.module.train()
         if self.folder:
             self.folder.write_facts(self._facts())
@@ -176,6 +185,7 @@ class Loop(ABC):
             if stop or self._at_boundary():
                 advance(self.step, self._record())
                 self._save_if_due(at_once=stop)
+                self._remember_if_good()
             if stop:
                 raise Interrupted(self._where_to_resume())
 
@@ -237,10 +247,28 @@ class Loop(ABC):
                     f"{name} is not finite at step {self.step}; {self._what_is_kept()}"
                 )
 
+    def _remember_if_good(self) -> None:
+        """At the end of an epoch, and what is saved."""
+        if self.kept == self.step or self.step % self.epoch_steps == 0:
+            self._check_weights()
+            self._remember()
+
+    def _remember(self) -> None:
+        """Keep what all is now as good."""
+        tensors = {name: tensor.clone() for name, tensor in self.snapshot.tensors().items()}
+        self.good = (self.step, tensors)
+
+    def _go_back(self) -> None:
+        self.step, tensors = self.good
+        self.snapshot.load(tensors)
+        self.history.records = [r for r in self.history.records if r["step"] <= self.step]
+        if self.folder and self.kept != self.step and self.step:
+            self.folder.save(self.step, tensors, self._state())
+
     def _what_is_kept(self) -> str:
-        if self.folder is None or self.kept is None:
-            return "nothing was saved"
-        return f"the last finite checkpoint is step {self.kept} in {self.folder.path}"
+        step = self.good[0]
+        saved = f", saved in {self.folder.path}" if self.folder and step else ""
+        return f"the {type(self.module).__name__} is again what it was at step {step}{saved}"
 
     def _where_to_resume(self) -> str:
         where = f"stopped at step {self.step}"

@@ -104,7 +104,8 @@ def fit(
 
     Raises:
         TrainingError: settings that cannot work, named.
-        NonFiniteError: a NaN or an infinity, with its term and step.
+        NonFiniteError: a NaN or an infinity, with its term and step; the pair is then what it was
+            at the end of the last good epoch, or as last saved.
         Interrupted: Ctrl-C, once the step is finished and saved.
         CheckpointError: a save failed, or the saved run is damaged or another one.
 

@@ -214,6 +214,10 @@ class Exploding(models.Gaussian):
         return super().forward(mean * float("nan") if self.calls == self.at else mean, x)
 
 
+def same_weights(one, other):
+    return all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+
+
 def test_a_non_finite_term_is_named_and_the_last_checkpoint_kept(tmp_path):
     pair = vae(likelihood=Exploding(at=17))
     settings = {"steps": 40, "log_every": 5, "checkpoint": tmp_path, "checkpoint_every": 0}
@@ -221,7 +225,10 @@ def test_a_non_finite_term_is_named_and_the_last_checkpoint_kept(tmp_path):
     with counts, pytest.raises(NonFiniteError) as caught:
         training.fit(pair, ELBO(), DIGITS, **settings)
     assert "log_likelihood is nan at step 17" in str(caught.value)
-    assert "the last finite checkpoint is step 15" in str(caught.value)
+    assert f"again what it was at step 15, saved in {tmp_path}" in str(caught.value)
+    healthy = vae(likelihood=models.Gaussian())
+    training.fit(healthy, ELBO(), DIGITS, steps=15, lower="eager")
+    assert same_weights(pair, healthy)
     healthy = vae(likelihood=models.Gaussian())
     training.fit(healthy, ELBO(), DIGITS, steps=40, checkpoint=tmp_path, resume=True)
     assert all(parameter.isfinite().all() for parameter in healthy.parameters())
@@ -236,9 +243,26 @@ class Overflowing(torch.optim.SGD):
 
 
 def test_weights_that_overflow_are_never_saved(tmp_path):
-    with pytest.raises(NonFiniteError, match="is not finite at step 1; nothing was saved"):
-        training.fit(vae(), ELBO(), DIGITS, steps=1, optimizer=Overflowing, checkpoint=tmp_path)
+    pair, untrained = vae(), vae()
+    message = "is not finite at step 1; the VAE is again what it was at step 0"
+    with pytest.raises(NonFiniteError, match=message):
+        training.fit(pair, ELBO(), DIGITS, steps=1, optimizer=Overflowing, checkpoint=tmp_path)
     assert not checkpoint.generations(tmp_path / "checkpoints")
+    assert same_weights(pair, untrained)
+
+
+def test_a_run_that_diverges_keeps_the_weights_of_its_last_epoch():
+    straight, diverged = vae(likelihood=models.Gaussian()), vae(likelihood=Exploding(at=20))
+    training.fit(straight, ELBO(), DIGITS, epochs=1, lower="eager")
+    with pytest.raises(
+        NonFiniteError, match="nan at step 20; the VAE is again what it was at step 12"
+    ):
+        training.fit(diverged, ELBO(), DIGITS, epochs=2, lower="eager")
+    expected = straight.state_dict()
+    assert all(
+        torch.equal(tensor, expected[name]) for name, tensor in diverged.state_dict().items()
+    )
+    assert not diverged.training
 
 
 def test_a_full_disk_while_saving_is_one_error_and_loses_nothing(tmp_path, monkeypatch):
