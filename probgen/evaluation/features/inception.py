@@ -16,7 +16,7 @@ URL = (
     "weights-inception-2015-12-05-6726825d.pth"
 )
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-SIZE = 95_628_359
+FILE, SIZE = URL.rsplit("/", 1)[1], 95_628_359
 
 
 class Inception(nn.Module):
@@ -52,6 +52,11 @@ class Inception(nn.Module):
         self.sha256 = sha256
         state = _state(_download() if weights == "download" else Path(weights), sha256)
         self.net = FeatureExtractorInceptionV3("inception", ["2048"], _reread(state))
+
+    @staticmethod
+    def fetched() -> bool:
+        """Whether "download" would find the file where it was kept before."""
+        return files.find(FILE) is not None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 1008) without the bias, as the inception score takes them."""
@@ -96,15 +101,13 @@ def _reread(state: dict[str, Tensor]) -> io.BytesIO:
 
 
 def _download() -> Path:
-    name = URL.rsplit("/", 1)[1]
-
     def verify(part: Path) -> None:
         found = hashlib.sha256(part.read_bytes()).hexdigest()
         files.expect(f"sha256 {SHA256}", f"sha256 {found}")
 
-    if files.find(name) is None:
+    if not Inception.fetched():
         try:
-            files.download(URL, name, SIZE, verify, [name])
+            files.download(URL, FILE, SIZE, verify, [FILE])
         except DataError as error:
             raise EvaluationError(f"{error} Or name its path: Inception(PATH).") from error
-    return files.root() / name
+    return files.root() / FILE
