@@ -16,13 +16,9 @@ go to docs/results.
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
 from matplotlib.figure import Figure
-from PIL import Image
-from torch import Tensor
 
-from probgen import evaluation, recipe, study
+from probgen import evaluation, recipe, report, study
 from probgen.evaluation.features import Inception, identity
 from probgen.report import Run, figures, pictures
 from probgen.run import Folder
@@ -111,19 +107,10 @@ def claims(rows: list[study.Row]) -> list[study.Row]:
     ]
 
 
-def grids(folder: Path) -> Tensor:
-    """Corners of the grids at each quarter, (4, 3, H, W): samples of the same latents."""
-    paths = sorted((folder / "grids").glob("*.png"))
-    chosen = [paths[max(0, round(len(paths) * q / QUARTERS) - 1)] for q in range(1, QUARTERS + 1)]
-    whole = [np.asarray(Image.open(path).convert("RGB")) for path in chosen]
-    side = (whole[0].shape[0] - 2) // 2 + 2  # four of eight rows and columns
-    return torch.tensor(np.stack(whole))[:, :side, :side].permute(0, 3, 1, 2) / 255
-
-
 def drawn(runs: list[Run], folder: Path) -> dict[str, Figure]:
     histories = {run.name: run.history for run in runs}
     wasserstein = {name: one for name, one in histories.items() if name.startswith("WGAN")}
-    quarters = {run.name: grids(folder / run.name) for run in runs}
+    quarters = {run.name: report.quarters(folder / run.name) for run in runs}
     columns = [f"{q}/{QUARTERS}" for q in range(1, QUARTERS + 1)]
     half = len(runs) // 2
     first, second = dict(list(quarters.items())[:half]), dict(list(quarters.items())[half:])

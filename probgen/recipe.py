@@ -42,6 +42,13 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Words that one model alone takes."""
+_WITHOUT: dict[str, tuple[str, ...]] = {
+    "gan": ("objective", "clip_norm", "patience", "likelihood", "sigma", "prior"),
+    "diffusion": ("likelihood", "sigma", "prior", "latent"),
+    "vq": ("prior", "hidden"), "sparse": ("prior", "hidden", "net"), "autoencoder": ("prior",),
+    "vampprior": ("prior",),
+}  # fmt: skip
+"""Words that do nothing for a model."""
 _SETTINGS = ("epochs", "batch_size", "precision", "seed")
 LR = 1e-3
 
@@ -148,10 +155,9 @@ def objective(recipe: Recipe) -> "ELBO":
     >>> objective(DEFAULTS | {"objective": "beta", "beta": 4.0})
     BetaELBO(beta=4.0)
     """
-    makers, chosen = _objectives(), recipe["objective"]
+    makers, words, chosen = _objectives(), _words(), recipe["objective"]
     if chosen not in makers:
         raise RecipeError(f"expected objective {', '.join(makers)}; got {chosen!r}")
-    words = {name: [*inspect.signature(make).parameters] for name, make in makers.items()}
     for word in dict.fromkeys(word for known in words.values() for word in known):
         if word not in words[chosen] and recipe[word] != DEFAULTS[word]:
             owners = ", ".join(name for name in words if word in words[name])
@@ -160,6 +166,22 @@ def objective(recipe: Recipe) -> "ELBO":
     if missing:
         raise RecipeError(f"--objective {chosen} needs {' and '.join(missing)}")
     return makers[chosen](*(recipe[word] for word in words[chosen]))
+
+
+def in_force(recipe: Recipe) -> Recipe:
+    """The words that a run depends on: none of other models and objectives, none that is None.
+
+    >>> words = in_force(DEFAULTS | {"model": "gan"})
+    >>> words["loss"], "likelihood" in words, "beta" in words
+    ('non-saturating', False, False)
+    """
+    model, words = recipe["model"], _words()
+    idle = {*_WITHOUT.get(model, ()), *(w for w, own in _OWNERS.items() if model not in own)}
+    chosen = [] if "objective" in idle else words.get(recipe["objective"], [])
+    idle |= {word for known in words.values() for word in known} - {*chosen}
+    idle |= set() if _is_mixed(recipe) else {"components"}
+    idle |= set() if str(recipe["likelihood"]).startswith("gaussian") else {"sigma"}
+    return {w: value for w, value in recipe.items() if w not in idle and value is not None}
 
 
 def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **settings: Any) -> Trained:
@@ -212,9 +234,6 @@ def _fit_adversarial(
     from probgen import training
     from probgen.evaluation.features.classifier import Classifier, shipped
 
-    for word in ("objective", "clip_norm", "patience", "likelihood", "sigma"):
-        if recipe[word] != DEFAULTS[word]:
-            raise RecipeError(f"{_option(word)} goes with the other models; a gan has --loss")
     if settings.pop("lower", "auto") not in ("auto", "eager"):
         raise RecipeError("--lower goes with the other models; a gan's steps run eager")
     objective(recipe)
@@ -278,6 +297,11 @@ def _objectives() -> "dict[str, Callable[..., ELBO]]":
     }
 
 
+def _words() -> dict[str, list[str]]:
+    """The words that are each objective's own."""
+    return {name: [*inspect.signature(make).parameters] for name, make in _objectives().items()}
+
+
 def _losses() -> "dict[str, Callable[[], Any]]":
     """Each loss of a GAN by its name."""
     from probgen.objectives import adversarial
@@ -297,9 +321,17 @@ def _check_owners(recipe: Recipe) -> None:
     for word, owners in _OWNERS.items():
         if model not in owners and recipe[word] != DEFAULTS[word]:
             raise RecipeError(f"{_option(word)} goes with {' and '.join(owners)}; got {model}")
-    mixed = model == "vampprior" or recipe["prior"] == "mixture"
-    if not mixed and recipe["components"] != DEFAULTS["components"]:
+    for word in _WITHOUT.get(model, ()):
+        if recipe[word] != DEFAULTS[word]:
+            raise RecipeError(
+                f"{_option(word)} goes with other models; it does nothing for {model}"
+            )
+    if not _is_mixed(recipe) and recipe["components"] != DEFAULTS["components"]:
         raise RecipeError(f"--components goes with vampprior and --prior mixture; got {model}")
+
+
+def _is_mixed(recipe: Recipe) -> bool:
+    return recipe["model"] == "vampprior" or recipe["prior"] == "mixture"
 
 
 def _option(word: str) -> str:
@@ -444,8 +476,6 @@ def _diffusion(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: A
 
     from probgen import denoisers, models
 
-    if recipe["likelihood"] != DEFAULTS["likelihood"]:
-        raise RecipeError("--likelihood goes with other models: diffusion has its own")
     schedules: dict[str, Any] = {"cosine": models.noise.cosine, "linear": models.noise.linear}
     if recipe["schedule"] not in schedules:
         known = ", ".join(schedules)

@@ -65,7 +65,7 @@ def train(
         scores = evaluation.likelihood.scores(pair, test)
         report.save_scores(path, scores)
         report.save(path, history, pair, test, scores)
-        runs.append(Run(name, history, pair, test, scores, Folder(path).facts()))
+        runs.append(Run(name, history, pair, test, scores, Folder(path).facts(), folder=path))
     report.compare(folder / "comparison", runs)
     return runs
 

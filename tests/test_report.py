@@ -277,10 +277,10 @@ def test_two_protocols_never_share_a_table(runs):
 
 def test_a_word_that_an_older_recipe_lacks_is_no_difference(runs, tmp_path):
     first, second = (report.load(folder) for folder in runs)
-    older = {name: value for name, value in first.facts["recipe"].items() if name != "noise"}
+    older = {name: value for name, value in first.facts["recipe"].items() if name != "binarize"}
     first = first._replace(facts=first.facts | {"recipe": older})
     found = read(report.compare(tmp_path / "both", [first, second]))
-    assert "noise 0" in found.text.partition("The same in all:")[2]
+    assert "binarize no" in found.text.partition("The same in all:")[2]
 
 
 def test_runs_on_other_items_share_no_table_and_no_pictures(tmp_path):
@@ -469,3 +469,43 @@ def test_pages_escape_every_field(tmp_path):
     found = read(page.write(tmp_path / "p.html", page.Page(evil, evil, [section])))
     assert "script" not in {tag for tag, _ in found.tags}
     assert found.text.count(evil) == 14
+
+
+@pytest.fixture(scope="module")
+def generators(tmp_path_factory):
+    """A GAN and a diffusion model, which have no codes."""
+    folder = tmp_path_factory.mktemp("generators")
+    small = {"limit": 100, "hidden": 8, "latent": 2, "batch_size": 50, "epochs": 4}
+    diffusion = {"model": "diffusion", "objective": "simple", "noise_steps": 20, "latent": 16}
+    made = {"game": {"model": "gan"}, "noisy": diffusion}
+    for name, words in made.items():
+        recipe.train(recipe.DEFAULTS | small | words, folder / name)
+    return [report.load(folder / name) for name in made]
+
+
+def test_what_samples_without_codes_is_shown_with_how_they_come_about(generators, tmp_path):
+    pages = [
+        report.save(tmp_path / run.name, run.history, run.pair, run.data) for run in generators
+    ]
+    game, noisy = (read(page).text for page in pages)
+    assert "No pictures" not in game + noisy
+    assert "Latent space" not in game + noisy
+    assert "From noise to data" in noisy
+    both = read(report.compare(tmp_path / "both", generators)).text
+    assert "Samples while training" in both
+    assert "From noise to data: noisy" in both
+    assert both.count("Protocol:") == 1  # of the one that has a density
+
+
+def test_the_recipe_of_a_page_has_the_words_that_count(generators, tmp_path):
+    both = read(report.compare(tmp_path, generators)).text
+    recipes = both.rpartition("Recipes")[2].partition("Training")[0]
+    assert "loss" in recipes
+    assert "predicts" in recipes
+    assert not any(word in recipes for word in ("likelihood", "beta", "codes", "sigma"))
+
+
+def test_a_way_from_noise_ends_in_a_sample(generators):
+    ways = pictures.denoising(generators[1].pair, n=3, stages=5)
+    assert ways.shape == (3, 5, 1, 8, 8)
+    assert torch.equal(ways[:, -1], pictures.samples(generators[1].pair, 3).clamp(0, 1))

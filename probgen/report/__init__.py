@@ -4,8 +4,17 @@ from probgen.report import figures, pictures
 from probgen.report.exploration import save_data
 from probgen.report.images import ReportError, interleave, save_grid
 from probgen.report.runs import Run, compare, history, load, save, traversal
+from probgen.report.sampling import quarters
 from probgen.report.scores import metric_tables, save_scores, saved_metrics, side_by_side
 
 __all__ = ["ReportError", "Run", "compare", "figures", "history", "interleave", "load"]
-__all__ += ["metric_tables", "pictures", "save", "save_data", "save_grid", "save_scores"]
+__all__ += [
+    "metric_tables",
+    "pictures",
+    "quarters",
+    "save",
+    "save_data",
+    "save_grid",
+    "save_scores",
+]
 __all__ += ["saved_metrics", "side_by_side", "traversal"]

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 from probgen.data import Set
 from probgen.evaluation.latents import posterior
 from probgen.evaluation.likelihood import at_rest, batch, device_of, given, reconstructed
+from probgen.models import Diffusion, samplers
 
 Rows = dict[str, Tensor]
 CODES = 5_000
@@ -59,6 +60,24 @@ def samples(
     """``pair.sample(n)``, seeded, of labels ``y`` where they are given, with its own settings."""
     with at_rest(pair, seed):
         return pair.sample(n, **settings) if y is None else pair.sample(n, y, **settings)
+
+
+def denoising(diffusion: Diffusion, n: int = 4, stages: int = 8, seed: int = 0) -> Tensor:
+    """Samples on their way from noise to data, ``(n, stages, *shape)``, by DPM-Solver++."""
+    passed: list[Tensor] = []
+
+    def watched(denoise: samplers.Denoise, path: Tensor, x: Tensor) -> Tensor:
+        def noted(x_t: Tensor, log_snr: Tensor) -> Tensor:
+            passed.append(x_t)
+            return denoise(x_t, log_snr)
+
+        return samplers.dpm_solver(noted, path, x)
+
+    with at_rest(diffusion, seed):
+        last = diffusion.sample(n, sampler=watched)
+    chosen = torch.linspace(0, len(passed), stages).round().long()
+    ways = torch.stack([*((x + 1) / 2 for x in passed), last], dim=1)
+    return ways[:, chosen.to(ways.device)].clamp(0, 1)
 
 
 def traversal(pair: Any, items: Items, kl: Tensor, rows: int = 8, steps: int = 9) -> Rows:

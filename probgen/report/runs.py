@@ -1,7 +1,7 @@
 """The page of a run, and the page that compares several."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, count, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +13,8 @@ from probgen import checkpoint, recipe
 from probgen.data import Set
 from probgen.evaluation import Score, likelihood
 from probgen.history import History
-from probgen.models import ModelError
 from probgen.objectives import Pair
-from probgen.report import figures, page, pictures
+from probgen.report import figures, page, pictures, sampling
 from probgen.report.images import ReportError, is_image
 from probgen.report.page import Card, Facts, Page, Section, Table
 from probgen.report.scores import metric_tables, pm, saved_metrics
@@ -36,7 +35,6 @@ TERMS = (
     ("diversity", "Variance of samples over that of data", 1),
 )
 
-WIDE = 5.2
 DASHED, DOTTED = "Dashed: on the validation set.", "Dotted: the target."
 
 
@@ -50,6 +48,7 @@ class Run(NamedTuple):
     scores: likelihood.Scores
     facts: dict[str, Any]
     metrics: tuple[Score, ...] = ()
+    folder: Path | None = None
 
     def shows(self, *abilities: str) -> bool:
         """Whether the data are images and the pair has these methods."""
@@ -83,14 +82,14 @@ def save(
     path = Path(folder)
     facts = Folder(path).facts() if (path / "run.json").exists() else {}
     scores = scores or likelihood.scores(pair, data)
-    one = Run(_name(path), run, pair, data, scores, facts, saved_metrics(path))
+    one = Run(_name(path), run, pair, data, scores, facts, saved_metrics(path), path)
     checkpoint.write(path / "report.json", checkpoint.to_json(_numbers(one)))
     subtitle = f"{type(pair).__name__} on {data.name}: {len(data):,} items of shape {data.shape}"
     sections = [
         Section("Scores", [_scores(one), *metric_tables([one])]),
         Section("Training", cards=_curves([one])),
-        Section("Reconstructions and samples", cards=[*_reconstructions([one]), *_samples([one])]),
-        Section("Latent space", cards=_latent(one)),
+        _seen([one]),
+        *([Section("Latent space", cards=_latent(one))] if _coded([one]) else []),
         Section("Recipe", facts=_facts(one)),
     ]
     return page.write(path / "report.html", Page(one.name, subtitle, sections))
@@ -109,14 +108,14 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
     if not runs:
         raise ReportError("expected at least one run to compare")
     runs = _with_unique_names(runs)
-    path = Path(folder)
+    path, coded = Path(folder), _coded(runs)
     checkpoint.write(path / "report.json", checkpoint.to_json({r.name: _numbers(r) for r in runs}))
     sections = [
         Section("Scores", [*_score_tables(runs), *metric_tables(runs)]),
         Section("Recipes", [_differences(runs)]),
         Section("Training", cards=_curves(runs)),
-        Section("Reconstructions and samples", cards=[*_reconstructions(runs), *_samples(runs)]),
-        Section("Latent space", cards=[_kl_card(runs), *_traversals(runs)]),
+        _seen(runs),
+        *([Section("Latent space", cards=_compared_latents(coded))] if coded else []),
     ]
     title = f"{len(runs)} runs compared"
     return page.write(
@@ -140,7 +139,7 @@ def load(folder: str | Path, images: Path | None = None, device: str = "auto") -
     data = recipe.sets(recipe.read(path), images).test
     scores = likelihood.scores(pair, data)
     facts = Folder(path).facts()
-    return Run(_name(path), history(path), pair, data, scores, facts, saved_metrics(path))
+    return Run(_name(path), history(path), pair, data, scores, facts, saved_metrics(path), path)
 
 
 def history(folder: str | Path) -> History:
@@ -184,6 +183,7 @@ def _score_tables(runs: Sequence[Run]) -> list[Table]:
     def protocol(run: Run) -> str:
         return json.dumps([run.scores.protocol, list(run.scores.values)])
 
+    runs = [run for run in runs if run.scores.values]
     ordered = sorted(runs, key=protocol) if len({*map(protocol, runs)}) > 1 else runs
     return [_score_table(list(group)) for _, group in groupby(ordered, protocol)]
 
@@ -216,7 +216,7 @@ def _curves(runs: Sequence[Run]) -> list[Card]:
     names = dict.fromkeys(
         name for run in runs for record in run.history.records for name in record
     )
-    terms = [*TERMS, *((name, _of_site(name), 1) for name in names if _of_site(name))]
+    terms = [*TERMS, *((name, _of_site(name), 1) for name in _telling(names, runs))]
     drawn = [(t, title, figures.curves(histories, t, sign)) for t, title, sign in terms]
     styles = (("validation_", DASHED), ("target_", DOTTED))
     cards = []
@@ -228,11 +228,39 @@ def _curves(runs: Sequence[Run]) -> list[Card]:
     return cards or [Card("No curves", note="The history holds no records.")]
 
 
+def _telling(names: Iterable[str], runs: Sequence[Run]) -> list[str]:
+    """Columns of single sites, unless they are 0 throughout or the only ones that are not."""
+    of_sites = [name for name in names if _of_site(name)]
+    moving = [
+        name for name in of_sites if any(any(run.history.series(name)[1]) for run in runs)
+    ]  # fmt: skip
+    return moving if len(moving) > 1 or len(of_sites) == len(moving) else []
+
+
 def _of_site(name: str) -> str:
     """Title of a column that belongs to one latent site; empty for the others."""
     kind, _, site = name.partition(".")
     symbol = {"kl": "KL", "beta": "β"}.get(kind)
     return f"{symbol} of {site}" if symbol and site else ""
+
+
+def _coded(runs: Sequence[Run]) -> list[Run]:
+    """Those with codes to show or to miss: all but what samples without any, as a GAN does."""
+    return [
+        run for run in runs
+        if run.shows("encode") or run.shows("decode") or not run.shows("sample")
+    ]  # fmt: skip
+
+
+def _seen(runs: Sequence[Run]) -> Section:
+    coded = _coded(runs)
+    title = "Reconstructions and samples" if coded else "Samples"
+    cards = _reconstructions(coded) if coded else []
+    if all(run.shows("sample") for run in runs):
+        cards += [*sampling.samples(runs), *sampling.origins(runs)]
+    else:
+        cards.append(Card("Samples", note=_why_not(runs, "sample")))
+    return Section(title, cards=cards)
 
 
 def _reconstructions(runs: Sequence[Run]) -> list[Card]:
@@ -248,38 +276,8 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
         rows[name] = pictures.reconstruction(run.pair, shown)
     note = "Images spread over the test set, and the mean of p(x | z) at the mean of q(z | x)."
     several = len(runs) > 1
-    figure = figures.images(rows, width=WIDE if several else figures.WIDTH)
+    figure = figures.images(rows, width=sampling.WIDE if several else figures.WIDTH)
     return [Card(title, figure, note, "reconstructions", wide=several)]
-
-
-def _samples(runs: Sequence[Run]) -> list[Card]:
-    if not all(run.shows("sample") for run in runs):
-        return [Card("Samples", note=_why_not(runs, "sample"))]
-    if missing := [_no_prior(run) for run in runs if _no_prior(run)]:
-        return [Card("Samples", note=f"No pictures: {missing[0]}.")]
-    note = "Means of p(x | z) for z from the prior, seed 0."
-    if not all(run.shows("decode") for run in runs):
-        note = "Draws of sample(n), seed 0."
-    if len(runs) == 1:
-        whole = pictures.samples(runs[0].pair, 32).unflatten(0, (4, 8))
-        rows = {" " * i: row for i, row in enumerate(whole)}
-        return [Card("Samples", figures.images(rows), note, "samples")]
-    if len({run.data.shape for run in runs}) > 1:
-        return [
-            Card(f"Samples: {run.name}", figures.images({run.name: pictures.samples(run.pair, 8)}),
-                 note, f"samples-{i + 1}") for i, run in enumerate(runs)
-        ]  # fmt: skip
-    rows = {run.name: pictures.samples(run.pair, 8) for run in runs}
-    return [Card("Samples", figures.images(rows, width=WIDE), note, "samples", wide=True)]
-
-
-def _no_prior(run: Run) -> str:
-    """Why the pair cannot be sampled from yet; empty if it can."""
-    try:
-        pictures.samples(run.pair, 1)
-    except ModelError as error:
-        return str(error)
-    return ""
 
 
 def _latent(run: Run) -> list[Card]:
@@ -290,6 +288,10 @@ def _latent(run: Run) -> list[Card]:
         note = "Straight lines between the codes of two test images."
         cards.append(Card("Interpolation", figures.images(rows), note, "interpolation"))
     return cards + _codes(run)
+
+
+def _compared_latents(runs: Sequence[Run]) -> list[Card]:
+    return [_kl_card(runs), *_traversals(runs)]
 
 
 def _kl_card(runs: Sequence[Run]) -> Card:
@@ -370,7 +372,8 @@ def _why_not(runs: Sequence[Run], *abilities: str) -> str:
 
 
 def _facts(run: Run) -> list[Facts]:
-    chosen = run.facts.get("recipe") or run.facts.get("run") or {}
+    words = run.facts.get("recipe")
+    chosen = recipe.in_force(words) if words else run.facts.get("run") or {}
     parameters = sum(p.numel() for p in run.pair.parameters())
     known = {**chosen, "parameters": f"{parameters:,}", **run.facts.get("results", {})}
     facts = [Facts(_texts(known))]
@@ -396,7 +399,7 @@ def _text(value: Any) -> str:
 
 def _differences(runs: Sequence[Run]) -> Table:
     found = [run.facts.get("recipe") for run in runs]
-    recipes = [recipe.DEFAULTS | one if one else {} for one in found]
+    recipes = [recipe.in_force(recipe.DEFAULTS | one) if one else {} for one in found]
     names = list(dict.fromkeys(name for one in recipes for name in one))
     differ = [n for n in names if len({json.dumps(one.get(n)) for one in recipes}) > 1]
     same = [f"{n.replace('_', ' ')} {_text(recipes[0][n])}" for n in names if n not in differ]

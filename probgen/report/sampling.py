@@ -1,0 +1,95 @@
+"""How samples look and how they come about: cards of a page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from probgen.models import Diffusion, ModelError
+from probgen.report import figures, pictures
+from probgen.report.page import Card
+
+if TYPE_CHECKING:
+    from probgen.report.runs import Run
+
+WIDE = 5.2
+QUARTERS = 4
+
+
+def samples(runs: "Sequence[Run]") -> list[Card]:
+    """Samples of each run, one above the other."""
+    if missing := [_no_prior(run) for run in runs if _no_prior(run)]:
+        return [Card("Samples", note=f"No pictures: {missing[0]}.")]
+    note = "Means of p(x | z) for z from the prior, seed 0."
+    if not all(run.shows("decode") for run in runs):
+        note = "Draws of sample(n), seed 0."
+    if len(runs) == 1:
+        whole = pictures.samples(runs[0].pair, 32).unflatten(0, (4, 8))
+        rows = {" " * i: row for i, row in enumerate(whole)}
+        return [Card("Samples", figures.images(rows), note, "samples")]
+    if len({run.data.shape for run in runs}) > 1:
+        return [
+            Card(f"Samples: {run.name}", figures.images({run.name: pictures.samples(run.pair, 8)}),
+                 note, f"samples-{i + 1}") for i, run in enumerate(runs)
+        ]  # fmt: skip
+    rows = {run.name: pictures.samples(run.pair, 8) for run in runs}
+    return [Card("Samples", figures.images(rows, width=WIDE), note, "samples", wide=True)]
+
+
+def origins(runs: "Sequence[Run]") -> list[Card]:
+    """Of GANs the samples while training, of diffusion the way from noise to data."""
+    return [*_while_training(runs), *_from_noise(runs)]
+
+
+def quarters(folder: Path) -> Tensor | None:
+    """Corners of a GAN's grids at each quarter of its training, (4, 3, H, W), or None.
+
+    All are samples of the same latents.
+    """
+    paths = sorted((folder / "grids").glob("step-*.png"))
+    if not paths:
+        return None
+    last = [max(0, round(len(paths) * q / QUARTERS) - 1) for q in range(1, QUARTERS + 1)]
+    whole = [np.asarray(Image.open(paths[i]).convert("RGB")) for i in last]
+    side = (whole[0].shape[0] - 2) // 2 + 2  # four of eight rows and columns
+    return torch.tensor(np.stack(whole))[:, :side, :side].permute(0, 3, 1, 2) / 255
+
+
+def _while_training(runs: "Sequence[Run]") -> list[Card]:
+    found = {run.name: quarters(run.folder) for run in runs if run.folder is not None}
+    drawn = {name: corners for name, corners in found.items() if corners is not None}
+    stages = [f"{q}/{QUARTERS}" for q in range(1, QUARTERS + 1)]
+    note = "The same latents at each quarter of the training."
+    cards = []
+    for i, shape in enumerate(dict.fromkeys(corners.shape for corners in drawn.values())):
+        alike = {name: corners for name, corners in drawn.items() if corners.shape == shape}
+        rows = alike if len(runs) > 1 else {"": next(iter(alike.values()))}
+        figure = figures.images(rows, stages, width=WIDE)
+        cards.append(
+            Card("Samples while training", figure, note, f"while-training-{i + 1}", wide=True)
+        )
+    return cards
+
+
+def _from_noise(runs: "Sequence[Run]") -> list[Card]:
+    cards = []
+    for i, run in enumerate(runs):
+        if isinstance(run.pair, Diffusion) and run.shows("sample"):
+            rows = {" " * k: row for k, row in enumerate(pictures.denoising(run.pair))}
+            title = "From noise to data" if len(runs) == 1 else f"From noise to data: {run.name}"
+            note = "Each row one sample on its way, at stages evenly spaced in t."
+            cards.append(Card(title, figures.images(rows), note, f"from-noise-{i + 1}"))
+    return cards
+
+
+def _no_prior(run: "Run") -> str:
+    """Why the pair cannot be sampled from yet; empty if it can."""
+    try:
+        pictures.samples(run.pair, 1)
+    except ModelError as error:
+        return str(error)
+    return ""
