@@ -29,11 +29,11 @@ from probgen.scoring import drawn, extractor
 
 NAME = "cifar_diffusion"
 CHUNK = 500
-DDIM = partial(samplers.ddim, eta=0.0)
 PATHS = {
     "ancestral": (samplers.ancestral, (250,)),
-    "DDIM": (DDIM, (10, 20, 50)),
+    "DDIM": (samplers.ddim, (10, 20, 50)),
     "DPM-Solver++": (samplers.dpm_solver, (10, 20)),
+    "DPM-Solver++ without noise": (partial(samplers.dpm_solver, eta=0.0), (10, 20)),
 }
 GUIDANCE = (1.0, 1.5, 2.0, 3.0)
 NOTE = """

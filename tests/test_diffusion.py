@@ -77,12 +77,15 @@ def test_the_terms_are_the_sum_over_time():
     assert not terms.kl["x_t"].any()
 
 
+ODE = partial(samplers.dpm_solver, eta=0.0)
 SAMPLERS = {
     "ancestral": (samplers.ancestral, 1000),
     "ancestral beta": (partial(samplers.ancestral, variance="beta"), 1000),
     "ddim": (samplers.ddim, 1000),
     "ddim eta 0.5": (partial(samplers.ddim, eta=0.5), 1000),
     "dpm-solver": (samplers.dpm_solver, 100),
+    "dpm-solver eta 0.5": (partial(samplers.dpm_solver, eta=0.5), 100),
+    "dpm-solver eta 0": (ODE, 100),
 }
 
 
@@ -93,10 +96,25 @@ def test_samples_of_gaussian_data_have_their_mean_and_covariance(name, monkeypat
     pair, noises = optimal(), iter(torch.eye(steps + 2)[2:, :, None].expand(-1, -1, 2))
     monkeypatch.setattr(torch, "randn_like", lambda x: next(noises))
     start = torch.eye(steps + 2)[1, :, None].expand(-1, 2)
-    x = sampler(lambda x, log_snr: pair.net(x, log_snr[None]), pair.path(steps), start)
+    path = pair.path(steps, sampler)
+    x = sampler(lambda x, log_snr: pair.net(x, log_snr[None]), path, start)
     mean, variance = x[0], (x[1:] - x[0]).square().sum(0)
     torch.testing.assert_close(mean / SCALE, MEAN / SCALE, rtol=0, atol=0.01)
     torch.testing.assert_close(variance / SCALE**2, torch.ones(2), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 20, 49, 50])
+@pytest.mark.parametrize("sampler", [samplers.ancestral, samplers.dpm_solver])
+def test_a_path_rises_to_the_data_without_a_step_twice(steps, sampler):
+    pair = optimal(50)
+    path = pair.path(steps, sampler)
+    assert len(path) == steps + 1
+    assert path[0] == pair.log_snr[-1]
+    assert (path.diff() > 0).all()
+    if steps > 1:
+        assert path[-2] == pair.log_snr[0]
+    if steps == 50:
+        assert torch.equal(path[:-1], pair.log_snr.flip(0))
 
 
 def test_a_pair_samples_as_its_samplers_do():
@@ -124,12 +142,12 @@ def test_dpm_solver_begins_as_ddim_and_is_of_higher_order():
     pair, start = optimal(), torch.randn(50, 2)
     one = pair.path(1)
     torch.testing.assert_close(
-        samplers.dpm_solver(pair.denoise, one, start), samplers.ddim(pair.denoise, one, start)
+        ODE(pair.denoise, one, start), samplers.ddim(pair.denoise, one, start)
     )
-    exact = samplers.dpm_solver(pair.denoise, pair.path(1000), start)
+    exact = ODE(pair.denoise, pair.path(1000), start)
     errors = {
-        name: (sampler(pair.denoise, pair.path(100), start) - exact).norm()
-        for name, sampler in (("ddim", samplers.ddim), ("dpm", samplers.dpm_solver))
+        name: (sampler(pair.denoise, pair.path(100, sampler), start) - exact).norm()
+        for name, sampler in (("ddim", samplers.ddim), ("dpm", ODE))
     }
     assert errors["dpm"] < errors["ddim"] / 5
 
@@ -141,7 +159,7 @@ def test_what_is_predicted_changes_nothing_in_the_bound_or_the_samples(predicts)
         torch.manual_seed(0)
         terms = objectives.terms(pair.model, pair.guide, x.double())
         path, start = pair.path(20), torch.ones(3, 2).double()
-        found.append((terms.elbo, samplers.dpm_solver(pair.denoise, path, start)))
+        found.append((terms.elbo, ODE(pair.denoise, path, start)))
     for ours, reference in zip(*found, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-3, atol=1e-3)
 

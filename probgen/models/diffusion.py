@@ -16,7 +16,13 @@ from torch.nn.functional import pad
 from probgen.models import noise
 from probgen.models.likelihood import DiscretizedNormal
 from probgen.models.noise import cosine
-from probgen.models.samplers import Sampler, dpm_solver, guided
+from probgen.models.samplers import (
+    Sampler,
+    dpm_solver,
+    even_in_log_snr,
+    even_in_time,
+    guided,
+)
 from probgen.models.vae import ModelError, Registered
 from probgen.nets import dry_run
 
@@ -208,14 +214,16 @@ class Diffusion(Registered, nn.Module):
             raise ModelError(f"expected a sampler such as samplers.ddim; got {sampler!r}")
         labels = self._wanted(n, y)
         self._check_guidance(guidance, labels)
-        path = self.path(min(STEPS, self.steps) if steps is None else steps)
+        path = self.path(min(STEPS, self.steps) if steps is None else steps, sampler)
         denoise = partial(self._denoised, y=labels, guidance=guidance)
         like = next(self.net.parameters(), self.log_snr)
         x_0 = sampler(denoise, path, torch.randn(n, *self.shape).to(like))
         return (x_0 + 1) / 2 if hasattr(self, "levels") else x_0
 
-    def path(self, steps: int) -> Tensor:
-        """Log-SNRs (steps + 1,) from noise to data, evenly spaced in t, the last infinite.
+    def path(self, steps: int, sampler: Sampler | None = None) -> Tensor:
+        """Log-SNRs (steps + 1,) from noise to data, the last infinite.
+
+        Evenly spaced in t; for ``samplers.dpm_solver`` in log-SNR.
 
         Raises:
             ModelError: fewer than one step, or more than the model was trained with.
@@ -224,8 +232,9 @@ class Diffusion(Registered, nn.Module):
             raise ModelError(
                 f"expected steps from 1 to {self.steps}, those of training; got {steps!r}"
             )
-        chosen = torch.linspace(self.steps - 1, 0, steps, device=self.log_snr.device)
-        return pad(self.log_snr[chosen.round().long()], (0, 1), value=torch.inf)
+        solves = getattr(sampler, "func", sampler) is dpm_solver  # also as a partial
+        spread = even_in_log_snr if solves else even_in_time
+        return pad(self.log_snr[spread(self.log_snr, steps)], (0, 1), value=torch.inf)
 
     def _denoised(self, x_t: Tensor, log_snr: Tensor, y: Tensor | None, guidance: float) -> Tensor:
         return self.denoise(x_t, log_snr, y, guidance)

@@ -18,6 +18,8 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """(x_t, log_snr of t, 0-d) -> estimate of x_0, shape as x_t."""
 Sampler = Callable[[Denoise, Tensor, Tensor], Tensor]
 
+LOWEST = -10.2
+
 
 def ancestral(denoise: Denoise, path: Tensor, x: Tensor, *, variance: str = "posterior") -> Tensor:
     """Draws of the reverse process, x_s ~ q(x_s | x_t, x_0 = denoise(x_t)).
@@ -67,8 +69,7 @@ def ddim(denoise: Denoise, path: Tensor, x: Tensor, *, eta: float = 0.0) -> Tens
 
     Source: Song et al. 2021, Denoising diffusion implicit models, equation 12.
     """
-    if not 0 <= eta <= 1:
-        raise ModelError(f"expected eta from 0 to 1; got {eta}")
+    _check_eta(eta)
     for t, s in pairwise(path):
         x_0 = denoise(x, t)
         noise = (x - t.sigmoid().sqrt() * x_0) / (-t).sigmoid().sqrt()
@@ -79,11 +80,12 @@ def ddim(denoise: Denoise, path: Tensor, x: Tensor, *, eta: float = 0.0) -> Tens
     return x
 
 
-def dpm_solver(denoise: Denoise, path: Tensor, x: Tensor) -> Tensor:
-    """DPM-Solver++(2M): second order in steps of half the log-SNR, deterministic.
+def dpm_solver(denoise: Denoise, path: Tensor, x: Tensor, *, eta: float = 1.0) -> Tensor:
+    """DPM-Solver++(2M), with noise or without: second order in steps of half the log-SNR.
 
-    x_s = (sigma_s / sigma_t) x_t - alpha_s (exp(-h) - 1) D,
-    D = (1 + 1 / 2r) x_0 - 1 / 2r x_0', h = (log_snr_s - log_snr_t) / 2, r = h' / h,
+    x_s = (sigma_s / sigma_t) exp(-eta h) x_t + alpha_s (1 - exp(-(1 + eta) h)) D
+    + sigma_s sqrt(1 - exp(-2 eta h)) noise, D = (1 + 1 / 2r) x_0 - 1 / 2r x_0',
+    h = (log_snr_s - log_snr_t) / 2, r = h' / h,
 
     where x_0' and h' are those of the step before. The first step and the last are of first order.
 
@@ -91,9 +93,15 @@ def dpm_solver(denoise: Denoise, path: Tensor, x: Tensor) -> Tensor:
         denoise: as for ``ancestral``.
         path: as for ``ancestral``.
         x: as for ``ancestral``.
+        eta: 1 for SDE-DPM-Solver++, whose noise mends errors of a network; 0 for a deterministic
+            map of x.
 
-    Source: Lu et al. 2022, DPM-Solver++, algorithm 2.
+    Raises:
+        ModelError: eta not from 0 to 1.
+
+    Source: Lu et al. 2022, DPM-Solver++, algorithm 2, and its solver for the diffusion SDE.
     """
+    _check_eta(eta)
     before: tuple[Tensor, Tensor] | None = None
     for t, s in pairwise(path):
         x_0, h = denoise(x, t), (s - t) / 2
@@ -101,8 +109,11 @@ def dpm_solver(denoise: Denoise, path: Tensor, x: Tensor) -> Tensor:
         if before is not None and math.isfinite(h):
             earlier, h_before = before
             direction = x_0 + (x_0 - earlier) * h / (2 * h_before)
-        shrink = ((-s).sigmoid() / (-t).sigmoid()).sqrt()
-        x = shrink * x - s.sigmoid().sqrt() * torch.expm1(-h) * direction
+        fresh = eta * h if eta else torch.zeros_like(h)
+        shrink = ((-s).sigmoid() / (-t).sigmoid()).sqrt() * torch.exp(-fresh)
+        x = shrink * x - s.sigmoid().sqrt() * torch.expm1(-h - fresh) * direction
+        if eta:
+            x = x + ((-s).sigmoid() * -torch.expm1(-2 * fresh)).sqrt() * torch.randn_like(x)
         before = x_0, h
     return x
 
@@ -119,3 +130,31 @@ def guided(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
     tensor(5.)
     """
     return unconditional + scale * (conditional - unconditional)
+
+
+def even_in_time(log_snr: Tensor, steps: int) -> Tensor:
+    """Indices (steps,) of t, falling from the last of log-SNRs (T,) to the first."""
+    return torch.linspace(len(log_snr) - 1, 0, steps, device=log_snr.device).round().long()
+
+
+def even_in_log_snr(log_snr: Tensor, steps: int) -> Tensor:
+    """Indices (steps,) of t as ``even_in_time``, whose log-SNRs are as even as they can be.
+
+    Those below -10.2, where x_t is noise, count as that; no index comes twice.
+
+    Source: Lu et al. 2022, DPM-Solver, section 4.1, and its bound for cosine schedules.
+
+    >>> even_in_log_snr(torch.linspace(8.0, -8.0, 9), 5)
+    tensor([8, 6, 4, 2, 0])
+    """
+    least, most = max(LOWEST, log_snr[-1].item()), log_snr[0].item()
+    wanted = torch.linspace(least, most, steps, device=log_snr.device)[1:, None]
+    found = [len(log_snr) - 1]
+    for i, nearest in enumerate((log_snr - wanted).abs().argmin(1).tolist()):
+        found.append(max(steps - 2 - i, min(nearest, found[-1] - 1)))
+    return torch.tensor(found, device=log_snr.device)
+
+
+def _check_eta(eta: float) -> None:
+    if not 0 <= eta <= 1:
+        raise ModelError(f"expected eta from 0 to 1; got {eta}")
