@@ -495,6 +495,8 @@ def test_what_samples_without_codes_is_shown_with_how_they_come_about(generators
     assert "Samples while training" in both
     assert "From noise to data: noisy" in both
     assert both.count("Protocol:") == 1  # of the one that has a density
+    game_alone = read(report.compare(tmp_path / "game alone", generators[:1])).text
+    assert "No density to score" in game_alone
 
 
 def test_the_recipe_of_a_page_has_the_words_that_count(generators, tmp_path):

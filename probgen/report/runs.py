@@ -35,6 +35,7 @@ TERMS = (
     ("diversity", "Variance of samples over that of data", 1),
 )
 
+NO_DENSITY = "No density to score: probgen evaluate RUN --metrics fid,kid,prdc,classes."
 DASHED, DOTTED = "Dashed: on the validation set.", "Dotted: the target."
 
 
@@ -110,8 +111,9 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
     runs = _with_unique_names(runs)
     path, coded = Path(folder), _coded(runs)
     checkpoint.write(path / "report.json", checkpoint.to_json({r.name: _numbers(r) for r in runs}))
+    tables = [*_score_tables(runs), *metric_tables(runs)]
     sections = [
-        Section("Scores", [*_score_tables(runs), *metric_tables(runs)]),
+        Section("Scores", tables, note="" if tables else NO_DENSITY),
         Section("Recipes", [_differences(runs)]),
         Section("Training", cards=_curves(runs)),
         _seen(runs),
@@ -198,8 +200,7 @@ def _score_table(runs: list[Run]) -> Table:
 def _scores(run: Run) -> Table:
     """The scores of one run below each other: a telephone has room for them."""
     if not run.scores.values:
-        note = "It has no density to score: probgen evaluate RUN --metrics fid,kid,prdc,classes."
-        return Table(["score"], [["of samples only"]], note)
+        return Table(["score"], [["of samples only"]], NO_DENSITY)
     rows = [[name, pm(score), score["unit"]] for name, score in run.scores.values.items()]
     return Table(["score", "mean per item", "unit"], rows, _protocol(run))
 
