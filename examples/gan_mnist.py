@@ -3,6 +3,7 @@
 python examples/gan_mnist.py               # 7 epochs: each model 10 minutes at most on two cores
 python examples/gan_mnist.py --epochs 20   # the dearest, WGAN-GP, half an hour
 python examples/gan_mnist.py --full        # 150 epochs, as in the coursework report
+python examples/gan_mnist.py --seeds 3     # each three times, with an interval of the mean FID
 python examples/gan_mnist.py --quick       # the same on a few digits, in seconds
 
 GAN (dense), DCGAN, its pixel-shuffle twin, WGAN with clipped weights and with a gradient penalty,
@@ -131,13 +132,14 @@ def drawn(runs: list[Run], folder: Path) -> dict[str, Figure]:
 
 
 def main(
-    epochs: int, quick: bool, runs: Path, out: Path | None, device: str, full: bool = False
-) -> list[study.Row]:
+    epochs: int, quick: bool, runs: Path, out: Path | None, device: str, full: bool = False,
+    seeds: int = 1,
+) -> list[study.Row]:  # fmt: skip
     runs = runs / "quick" if quick else runs
     out = out or (runs / "results" if quick else Path("docs/results"))
     epochs = QUARTERS if quick else FULL if full else epochs
     every = max(1, epochs // 20)
-    words = recipes(epochs, quick)
+    words = study.repeated(recipes(epochs, quick), seeds)
     trained = study.train(words, runs / NAME, device, validate_every=every)
     seen = [evidence(run) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
@@ -149,7 +151,11 @@ def main(
     study.show(rows, NOTE.format(**known, floor=floor, images=images))
     compared = claims(rows)
     study.show(compared)
-    study.write(out, NAME, trained, [*rows, *compared], drawn(trained, runs / NAME), budget=80)
+    means = study.over_seeds(rows, "FID") if seeds > 1 else []
+    if means:
+        study.show(means)
+    pages = drawn(trained[: len(CHANGES)], runs / NAME)
+    study.write(out, NAME, trained, [*rows, *compared, *means], pages, budget=80)
     return rows
 
 

@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from probgen import checkpoint, evaluation, recipe, report
 from probgen.evaluation import Score
+from probgen.evaluation.interval import mean_interval
 from probgen.recipe import Recipe
 from probgen.report import Run
 from probgen.run import Folder
@@ -24,7 +26,8 @@ def command(main: Callable[..., object], epochs: int = 10) -> None:
 
     Args:
         main: ``main(epochs, quick, runs, out, device)`` of a script whose docstring is the help;
-            a study with a protocol for a GPU takes ``full`` as well.
+            a study with a protocol for a GPU takes ``full`` as well, one that can be repeated
+            ``seeds``, how often.
         epochs: where none are given.
     """
     parser = argparse.ArgumentParser(
@@ -35,6 +38,8 @@ def command(main: Callable[..., object], epochs: int = 10) -> None:
     parser.add_argument("--quick", action="store_true", help="a few images, in seconds")
     if "full" in inspect.signature(main).parameters:
         parser.add_argument("--full", action="store_true", help="the full protocol, for a GPU")
+    if "seeds" in inspect.signature(main).parameters:
+        parser.add_argument("--seeds", type=int, default=1, help="runs of each; default: 1")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs")
     parser.add_argument("--out", type=Path, help="default: docs/results, unless --quick")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
@@ -68,6 +73,27 @@ def train(
         runs.append(Run(name, history, pair, test, scores, Folder(path).facts(), folder=path))
     report.compare(folder / "comparison", runs)
     return runs
+
+
+def repeated(recipes: Mapping[str, Recipe], seeds: int) -> dict[str, Recipe]:
+    """Each recipe with seeds 0 to ``seeds`` - 1; all but the first have theirs in their names."""
+    return {
+        name if seed == 0 else f"{name}, seed {seed}": words | {"seed": seed}
+        for seed in range(seeds)
+        for name, words in recipes.items()
+    }
+
+
+def over_seeds(rows: Sequence[Row], score: str) -> list[Row]:
+    """The mean of a score over the runs of ``repeated``, with its 95 % interval."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        found.setdefault(str(row["run"]).partition(", seed ")[0], []).append(float(row[score]))
+    return [
+        {"run": name, "runs": str(len(values)), f"mean {score}": fmean(values),
+         **dict(zip(("low", "high"), mean_interval(values), strict=True))}
+        for name, values in found.items()
+    ]  # fmt: skip
 
 
 def terms(run: Run, constant: float = 0.0) -> Row:

@@ -196,12 +196,17 @@ def test_the_study_of_codes_classifies_each_and_writes_its_results(tmp_path, cap
 def test_the_gan_study_runs_quickly_and_writes_its_results(tmp_path, capsys):
     """On digits: every loss and net at the same number of generated images."""
     module = example("gan_mnist")
-    rows = module.main(epochs=9, quick=True, runs=tmp_path / "r", out=tmp_path, device="cpu")
-    assert [row["run"] for row in rows] == [*module.CHANGES]
+    rows = module.main(9, True, tmp_path / "r", tmp_path, "cpu", seeds=2)
+    again = [f"{name}, seed 1" for name in module.CHANGES]
+    assert [row["run"] for row in rows] == [*module.CHANGES, *again]
     content = checkpoint.read_json(tmp_path / "gan_mnist.json")
     steps = {run["recipe"]["epochs"] * 300 // 50 for run in content["runs"].values()}
     assert steps == {24}
-    assert len(content["table"]) == len(rows) + 3
+    means = content["table"][len(rows) + 3 :]
+    assert [row["run"] for row in means] == [*module.CHANGES]
+    for row in means:
+        both = [one["FID"] for one in rows if one["run"].partition(", seed")[0] == row["run"]]
+        assert row["low"] < min(both) < row["mean FID"] < max(both) < row["high"]
     assert "coursework report" in capsys.readouterr().out
     pictures = list((tmp_path / "gan_mnist").glob("*.png"))
     assert len(pictures) == 6

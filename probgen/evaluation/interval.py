@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from statistics import NormalDist
+from statistics import NormalDist, fmean, stdev
 
 import torch
 from torch import Tensor
@@ -34,6 +34,30 @@ def normal_interval(
         raise EvaluationError(f"expected interval in (0, 1), 0.95 for instance; got {level}")
     half = NormalDist().inv_cdf((1 + level) / 2) * standard_error
     return max(value - half, within[0]), min(value + half, within[1])
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Where the mean of independent runs lies, by Student's t: mean -+ t s / sqrt(n).
+
+    Raises:
+        EvaluationError: fewer than two values, or a level outside (0, 1).
+
+    Source: Student, Biometrika 6 (1908).
+
+    >>> low, high = mean_interval([1.0, 2.0, 3.0])
+    >>> round(low, 3), round(high, 3)
+    (-0.484, 4.484)
+    """
+    from scipy.special import stdtrit
+
+    normal_interval(0.0, 1.0, level)
+    n = len(values)
+    if n < 2:
+        raise EvaluationError(
+            f"expected two values or more for an interval of their mean; got {n}"
+        )
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * stdev(values) / math.sqrt(n)
+    return fmean(values) - half, fmean(values) + half
 
 
 def jackknife(
