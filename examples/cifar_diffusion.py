@@ -1,6 +1,6 @@
 """Diffusion by class: samples, bits per dimension and FID by steps and guidance.
 
-python examples/cifar_diffusion.py           # Fashion-MNIST, small: 25 minutes on two cores
+python examples/cifar_diffusion.py           # Fashion-MNIST, small: half an hour on two cores
 python examples/cifar_diffusion.py --full    # CIFAR-10, a larger one: hours on a GPU
 python examples/cifar_diffusion.py --quick   # a few digits, in seconds
 
@@ -146,7 +146,16 @@ def forward_process(run: Run) -> Figure:
         mean, scale = noise.marginal(2 * data - 1, pair.log_snr[t])
         stages.append(((mean + scale * noisy + 1) / 2).clamp(0, 1))
     rows = {" " * i: row for i, row in enumerate(torch.stack(stages, dim=1))}
-    return figures.images(rows, [f"t = {int(t) + 1}" for t in times])
+    return figures.images(rows, ["t = 1", *(f"{int(t) + 1}" for t in times[1:])])
+
+
+def by_guidance(run: Run) -> Figure:
+    """One noise, leaning more and more towards each class."""
+    guided = {
+        f"guidance {g:g}": pictures.samples(run.pair, 10, y=torch.arange(10), guidance=g)
+        for g in (0.0, *GUIDANCE)
+    }
+    return figures.images(guided, run.data.classes, width=8.5)
 
 
 def neighbours(run: Run, train: Set, images: Tensor, judge: Extractor | None) -> Figure:
@@ -170,15 +179,11 @@ def pictured(
         name: pictures.samples(run.pair, 10, seed=k, y=k)
         for k, name in enumerate(run.data.classes)
     }
-    guided = {
-        f"guidance {g:g}": pictures.samples(run.pair, 10, y=torch.arange(10), guidance=g)
-        for g in (0.0, *GUIDANCE)
-    }
     found = {
         "losses": figures.curves({run.name: run.history}, "loss"),
         "forward-process": forward_process(run),
         "samples-by-class": figures.images(each),
-        "guidance": figures.images(guided, run.data.classes),
+        "guidance": by_guidance(run),
         "bits-over-time": figures.lines(
             {"cumulative": (range(1, len(bits) + 1), bits.cumsum(0))}, "step t",
             "bits per dimension up to t",
@@ -228,7 +233,7 @@ def main(
     shown = [*table, *rows, *([within] if within else [])]
     shown += [{"run": "data", "source": described(run)}]
     found = pictured(run, parts.training, images, steps, rows, judge)
-    study.write(out, NAME, [run], shown, found, budget=25)
+    study.write(out, NAME, [run], shown, found, budget=30)
     return table
 
 
