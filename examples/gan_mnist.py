@@ -17,6 +17,7 @@ go to docs/results.
 import time
 from pathlib import Path
 
+import torch
 from matplotlib.figure import Figure
 
 from probgen import evaluation, recipe, report, study
@@ -111,8 +112,9 @@ def claims(rows: list[study.Row]) -> list[study.Row]:
 def drawn(runs: list[Run], folder: Path) -> dict[str, Figure]:
     histories = {run.name: run.history for run in runs}
     wasserstein = {name: one for name, one in histories.items() if name.startswith("WGAN")}
-    quarters = {run.name: report.quarters(folder / run.name) for run in runs}
-    columns = [f"{q}/{QUARTERS}" for q in range(1, QUARTERS + 1)]
+    grids = {run.name: report.quarters(folder / run.name) for run in runs}
+    quarters = {name: torch.stack([*found.values()]) for name, found in grids.items()}
+    columns = [f"step {step}" for step in next(iter(grids.values()))]
     half = len(runs) // 2
     first, second = dict(list(quarters.items())[:half]), dict(list(quarters.items())[half:])
     found = {

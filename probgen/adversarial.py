@@ -308,11 +308,10 @@ class _Duel(Loop):
         self._check_collapse(record)
         return record
 
-    def _remember_if_good(self) -> None:
+    def _seems_good(self) -> bool:
         """When judged, and found to vary."""
         last, (_, seen) = self.history.records[-1], self.history.series("diversity")
-        if "diversity" in last and last["diversity"] >= min(ALIVE, max(seen)):
-            self._remember()
+        return "diversity" in last and last["diversity"] >= min(ALIVE, max(seen))
 
     def _sampled(self) -> Tensor:
         n = self.settings.judged if self.judge is None else len(self.real.values)

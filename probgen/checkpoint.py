@@ -120,6 +120,13 @@ def generations(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: [int(number) for number in path.name.split("-")])
 
 
+def remove_after(folder: Path, step: int) -> None:
+    """Remove the generations of later steps."""
+    for generation in generations(folder):
+        if step_of(generation) > step:
+            shutil.rmtree(generation, ignore_errors=True)
+
+
 def step_of(generation: Path) -> int:
     """The step that a generation was saved at."""
     return int(generation.name.partition("-")[0])

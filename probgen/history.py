@@ -21,7 +21,15 @@ class HistoryError(ValueError):
 
 
 class NonFiniteError(ValueError):
-    """A term or a weight became NaN or infinite; the run stopped and kept what was saved."""
+    """A term or a weight became NaN or infinite; the run stopped and kept what was good.
+
+    Attributes:
+        step: the first step whose terms were not finite, where one is known.
+    """
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 @dataclass
@@ -93,17 +101,18 @@ class Meter:
         rows = torch.stack(self.rows).double().cpu()
         self.rows = []
         if not rows.isfinite().all():
-            raise NonFiniteError(self._culprit(rows, step))
+            row = int((~rows.isfinite()).any(1).nonzero()[0])
+            first = step - len(rows) + row + 1
+            raise NonFiniteError(f"{self._culprit(rows[row])} at step {first}", first)
         return dict(zip(self.names, rows.mean(0).tolist(), strict=True))
 
-    def _culprit(self, rows: Tensor, step: int) -> str:
+    def _culprit(self, row: Tensor) -> str:
         """The first term that is not finite; a latent site's KL before what follows from it."""
-        row = (~rows.isfinite()).any(1).nonzero()[0].item()
-        values = dict(zip(self.names, rows[int(row)], strict=True))
+        values = dict(zip(self.names, row, strict=True))
         bad = [name for name, value in values.items() if not value.isfinite()]
         name = next((name for name in bad if name in self.sites), bad[0])
         said = f"the kl of the site {self.sites[name]!r}" if name in self.sites else name
-        return f"{said} is {values[name].item()} at step {step - len(rows) + int(row) + 1}"
+        return f"{said} is {values[name].item()}"
 
 
 def measured(loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> Measured:

@@ -8,8 +8,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pyro
 import torch
@@ -61,6 +62,20 @@ class Settings(Protocol):
     @property
     def log_every(self) -> int:
         """Steps between records."""
+
+
+class Copy(NamedTuple):
+    """What a run that goes astray goes back to.
+
+    Attributes:
+        step: after which it was taken.
+        state: tensors of the whole run if it has a folder, else the weights, as ``state_dict``.
+        own: what ``_own_state`` was.
+    """
+
+    step: int
+    state: Any
+    own: dict[str, Any]
 
 
 class Loop(ABC):
@@ -132,7 +147,7 @@ class Loop(ABC):
 
     def train(self, show: bool | None) -> History:
         """All remaining steps; when they go astray, back to where they were good."""
-        self._remember()
+        self.good = self.candidate = self._copied()
         try:
             return self._train(show)
         except self.astray:
@@ -185,7 +200,8 @@ class Loop(ABC):
             if stop or self._at_boundary():
                 advance(self.step, self._record())
                 self._save_if_due(at_once=stop)
-                self._remember_if_good()
+                if self._seems_good():
+                    self.candidate = self._copied()
             if stop:
                 raise Interrupted(self._where_to_resume())
 
@@ -206,7 +222,9 @@ class Loop(ABC):
         try:
             terms = self.meter.read(self.step)
         except NonFiniteError as error:
-            raise NonFiniteError(f"{error}; {self._what_is_kept()}") from None
+            self._vouch((error.step or 1) - 1)
+            raise NonFiniteError(f"{error}; {self._what_is_kept()}", error.step) from None
+        self._vouch(self.step)
         now = time.monotonic()
         rate = self.images / max(now - self.measured_at, 1e-9)
         self.seconds = now - self.started
@@ -247,26 +265,43 @@ class Loop(ABC):
                     f"{name} is not finite at step {self.step}; {self._what_is_kept()}"
                 )
 
-    def _remember_if_good(self) -> None:
-        """At the end of an epoch, and what is saved."""
-        if self.kept == self.step or self.step % self.epoch_steps == 0:
-            self._check_weights()
-            self._remember()
+    def _seems_good(self) -> bool:
+        """Whether to go back to the present weights, once a loss at them is known to be finite."""
+        if self.kept != self.step and self.step % self.epoch_steps:
+            return False
+        self._check_weights()
+        return True
 
-    def _remember(self) -> None:
-        """Keep what all is now as good."""
-        tensors = {name: tensor.clone() for name, tensor in self.snapshot.tensors().items()}
-        self.good = (self.step, tensors)
+    def _copied(self) -> Copy:
+        if self.folder:
+            tensors = {name: tensor.clone() for name, tensor in self.snapshot.tensors().items()}
+            return Copy(self.step, tensors, self._own_state())
+        states = [deepcopy(part.state_dict()) for part in self._parts()]
+        return Copy(self.step, states, self._own_state())
+
+    def _parts(self) -> list[nn.Module]:
+        return [self.snapshot.module, self.snapshot.objective]
+
+    def _vouch(self, step: int) -> None:
+        """The loss of ``step`` was finite, and so were the weights before it."""
+        if step > self.candidate.step:
+            self.good = self.candidate
 
     def _go_back(self) -> None:
-        self.step, tensors = self.good
-        self.snapshot.load(tensors)
+        self.step, state, own = self.good
+        self._take_own(own)
         self.history.records = [r for r in self.history.records if r["step"] <= self.step]
-        if self.folder and self.kept != self.step and self.step:
-            self.folder.save(self.step, tensors, self._state())
+        if self.folder is None:
+            for part, values in zip(self._parts(), state, strict=True):
+                part.load_state_dict(values)
+            return
+        self.snapshot.load(state)
+        self.folder.forget_after(self.step)
+        if self.kept != self.step and self.step:
+            self.folder.save(self.step, state, self._state())
 
     def _what_is_kept(self) -> str:
-        step = self.good[0]
+        step = self.good.step
         saved = f", saved in {self.folder.path}" if self.folder and step else ""
         return f"the {type(self.module).__name__} is again what it was at step {step}{saved}"
 

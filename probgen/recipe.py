@@ -45,7 +45,8 @@ _OWNERS: dict[str, tuple[str, ...]] = {
 _WITHOUT: dict[str, tuple[str, ...]] = {
     "gan": ("objective", "clip_norm", "patience", "likelihood", "sigma", "prior"),
     "diffusion": ("likelihood", "sigma", "prior", "latent"),
-    "vq": ("prior", "hidden"), "sparse": ("prior", "hidden", "net"), "autoencoder": ("prior",),
+    "vq": ("prior", "hidden", "net"), "sparse": ("prior", "hidden", "net"),
+    "autoencoder": ("prior",),
     "vampprior": ("prior",),
 }  # fmt: skip
 """Words that do nothing for a model."""
@@ -175,12 +176,10 @@ def in_force(recipe: Recipe) -> Recipe:
     >>> words["loss"], "likelihood" in words, "beta" in words
     ('non-saturating', False, False)
     """
-    model, words = recipe["model"], _words()
-    idle = {*_WITHOUT.get(model, ()), *(w for w, own in _OWNERS.items() if model not in own)}
+    words = _words()
+    idle = {w for w, own in _OWNERS.items() if recipe["model"] not in own} | {*_idle(recipe)}
     chosen = [] if "objective" in idle else words.get(recipe["objective"], [])
     idle |= {word for known in words.values() for word in known} - {*chosen}
-    idle |= set() if _is_mixed(recipe) else {"components"}
-    idle |= set() if str(recipe["likelihood"]).startswith("gaussian") else {"sigma"}
     return {w: value for w, value in recipe.items() if w not in idle and value is not None}
 
 
@@ -321,17 +320,26 @@ def _check_owners(recipe: Recipe) -> None:
     for word, owners in _OWNERS.items():
         if model not in owners and recipe[word] != DEFAULTS[word]:
             raise RecipeError(f"{_option(word)} goes with {' and '.join(owners)}; got {model}")
-    for word in _WITHOUT.get(model, ()):
+    for word, place in _idle(recipe).items():
         if recipe[word] != DEFAULTS[word]:
             raise RecipeError(
-                f"{_option(word)} goes with other models; it does nothing for {model}"
+                f"{_option(word)} goes with {place}; it does nothing for this {model}"
             )
-    if not _is_mixed(recipe) and recipe["components"] != DEFAULTS["components"]:
-        raise RecipeError(f"--components goes with vampprior and --prior mixture; got {model}")
 
 
-def _is_mixed(recipe: Recipe) -> bool:
-    return recipe["model"] == "vampprior" or recipe["prior"] == "mixture"
+def _idle(recipe: Recipe) -> dict[str, str]:
+    """Words that do nothing for the model, its network, likelihood and prior; where they do."""
+    model, net = recipe["model"], recipe["net"]
+    idle = dict.fromkeys(_WITHOUT.get(model, ()), "other models")
+    if model != "vampprior" and recipe["prior"] != "mixture":
+        idle["components"] = "vampprior and --prior mixture"
+    if recipe["likelihood"] not in ("gaussian", "gaussian-learned"):
+        idle["sigma"] = "--likelihood gaussian and gaussian-learned"
+    if model in ("gan", "diffusion") and net != "dense":
+        idle["hidden"] = "--net dense"
+    if model == "diffusion" and net == "dense":
+        idle |= dict.fromkeys(("width", "blocks", "patch"), "--net conv")
+    return idle
 
 
 def _option(word: str) -> str:
@@ -480,6 +488,8 @@ def _diffusion(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: A
     if recipe["schedule"] not in schedules:
         known = ", ".join(schedules)
         raise RecipeError(f"expected schedule {known}; got {recipe['schedule']!r}")
+    if recipe["net"] not in ("dense", "conv"):
+        raise RecipeError(f"expected --net dense, conv for diffusion; got {recipe['net']}")
     classes = recipe.get("classes") if recipe["by_class"] else None
     if recipe["by_class"] and not classes:
         raise RecipeError("--by-class needs data with labels")

@@ -61,6 +61,10 @@ class Folder:
         """One more checkpoint."""
         checkpoint.save(self.checkpoints, step, tensors, state)
 
+    def forget_after(self, step: int) -> None:
+        """Remove checkpoints of later steps."""
+        checkpoint.remove_after(self.checkpoints, step)
+
     def restore(self, expected: Expectation) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The newest usable checkpoint, or None where none was ever saved.
 

@@ -105,7 +105,7 @@ def fit(
     Raises:
         TrainingError: settings that cannot work, named.
         NonFiniteError: a NaN or an infinity, with its term and step; the pair is then what it was
-            at the end of the last good epoch, or as last saved.
+            at the end of an epoch, or as last saved, whichever is the last with a finite loss.
         Interrupted: Ctrl-C, once the step is finished and saved.
         CheckpointError: a save failed, or the saved run is damaged or another one.
 
@@ -280,6 +280,7 @@ class _Run(Loop):
         return rest == 0 and epoch % self.settings.validate_every == 0
 
     def _validate(self, validation: Set) -> Record:
+        self._check_weights()
         seed = self.settings.seed
         terms = likelihood.terms(self.module, validation, seed=seed, objective=self.objective)
         with torch.no_grad():

@@ -1,6 +1,7 @@
 """Updates captured in CUDA graphs; what does not need a GPU is tested without one."""
 
 from contextlib import nullcontext
+from copy import deepcopy
 from functools import partial
 
 import pyro
@@ -236,6 +237,28 @@ def test_another_program_drops_the_captures(stand_in):
     eager.model = svi.model
     pyro.set_rng_seed(1)
     assert found == pytest.approx([eager.step(x, y=x.sum(-1)) for _ in range(8)], rel=1e-5)
+
+
+def with_states_read_again(svi):
+    for optimizer in svi.optim.optim_objs.values():
+        optimizer.load_state_dict(deepcopy(optimizer.state_dict()))
+
+
+MOVED = {
+    "weights": lambda svi: svi.guide.double().float(),
+    "an optimiser's state": with_states_read_again,
+}
+
+
+@pytest.mark.parametrize("what", MOVED)
+def test_new_memory_makes_another_capture(what, stand_in):
+    _, _, svi = descended(DRIVEN["Adam"][0], "graph")
+    assert len(stand_in) == 1
+    MOVED[what](svi)
+    x = torch.randn(20, 3)
+    for _ in range(8):
+        svi.step(x, y=x.sum(-1))
+    assert len(stand_in) == 2
 
 
 def test_momentum_gained_elsewhere_makes_another_capture(stand_in):

@@ -386,7 +386,10 @@ def test_diffusion_trains_evaluates_and_samples(probgen, tmp_path):
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        (("diffusion", "--likelihood", "gaussian"), "it does nothing for diffusion"),
+        (
+            ("diffusion", "--likelihood", "gaussian"),
+            "other models; it does nothing for this diffusion",
+        ),
         (("diffusion", "--noise-steps", 0), "whole number >= 1; got 0"),
         (("diffusion", "--net", "conv", "--patch", 3), "got 8 x 8"),
         (("vae", "--objective", "simple"), "infer="),

@@ -334,9 +334,10 @@ class Exploding(Hinge):
         return {"g_loss_made": factor * -d(made).mean()}
 
 
-def test_a_duel_that_is_not_finite_goes_back_to_what_was_good(tmp_path):
+@pytest.mark.parametrize("checkpoint_every", [0, 1e9])
+def test_a_duel_that_is_not_finite_goes_back_to_what_was_good(tmp_path, checkpoint_every):
     duel, reference = gan(norm="spectral"), gan(norm="spectral")
-    settings = {"batch_size": 150, "log_every": 3, "checkpoint_every": 1e9}
+    settings = {"batch_size": 150, "log_every": 3, "checkpoint_every": checkpoint_every}
     training.fit_adversarial(reference, Hinge(), DIGITS, steps=10, **settings)
     message = "g_loss is nan at step 17; the GAN is again what it was at step 10, saved in"
     with pytest.raises(NonFiniteError, match=message):
@@ -621,6 +622,11 @@ def test_a_gan_trains_resumes_and_is_scored_on_the_command_line(probgen, tmp_pat
         (("gan", "--likelihood", "gaussian"), "--likelihood goes with other models"),
         (("gan", "--lower", "graph"), "--lower goes with the other models"),
         (("vae", "--noise", 0.3), "--noise goes with autoencoder; got vae"),
+        (("vae", "--sigma", 0.3), "--sigma goes with --likelihood gaussian and gaussian-learned"),
+        (("vq", "--net", "conv"), "--net goes with other models"),
+        (("gan", "--net", "conv", "--hidden", 9), "--hidden goes with --net dense"),
+        (("diffusion", "--width", 9), "--width goes with --net conv"),
+        (("diffusion", "--net", "gated"), "expected --net dense, conv for diffusion"),
         (("vae", "--components", 5), "--components goes with vampprior and --prior mixture"),
     ],
 )

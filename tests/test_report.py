@@ -507,6 +507,27 @@ def test_the_recipe_of_a_page_has_the_words_that_count(generators, tmp_path):
     assert not any(word in recipes for word in ("likelihood", "beta", "codes", "sigma"))
 
 
+def test_grids_are_found_once_and_broken_ones_left_out(tmp_path):
+    (tmp_path / "grids").mkdir()
+    assert report.quarters(tmp_path) == {}
+    (tmp_path / "grids" / "step-000001.png").write_bytes(b"no picture")
+    for step in (10, 2000):
+        path = tmp_path / "grids" / f"step-{step:06d}.png"
+        report.save_grid(path, torch.rand(64, 1, 8, 16))
+    found = report.quarters(tmp_path)
+    assert list(found) == ["10", "2,000"]
+    assert [*found["10"].shape] == [3, 4 * (32 + 2) + 2, 4 * (64 + 2) + 2]
+
+
+def test_a_recipe_of_words_of_ones_own_is_shown_as_it_is(tmp_path):
+    part = labelled()
+    vae, history = fitted(part)
+    (tmp_path / "run.json").write_bytes(
+        checkpoint.to_json({"format": 1, "recipe": {"note": "mine"}})
+    )
+    assert "mine" in read(report.save(tmp_path, history, vae, part)).text
+
+
 def test_a_way_from_noise_ends_in_a_sample(generators):
     ways = pictures.denoising(generators[1].pair, n=3, stages=5)
     assert ways.shape == (3, 5, 1, 8, 8)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pyro
@@ -263,6 +264,52 @@ def test_a_run_that_diverges_keeps_the_weights_of_its_last_epoch():
         torch.equal(tensor, expected[name]) for name, tensor in diverged.state_dict().items()
     )
     assert not diverged.training
+
+
+def test_weights_whose_loss_is_not_finite_are_no_good_ones(tmp_path):
+    """After the first step, of a huge learning rate, all is finite but the loss of the second."""
+    few = DIGITS.take(slice(0, 200))
+    pair, settings = vae(), {"epochs": 10, "batch_size": 200, "lr": 1e4, "checkpoint_every": 0}
+    with pytest.raises(NonFiniteError, match="at step 2; the VAE is again what it was at step 0"):
+        training.fit(pair, ELBO(), few, checkpoint=tmp_path, **settings)
+    assert same_weights(pair, vae())
+    assert not checkpoint.generations(tmp_path / "checkpoints")
+
+
+def test_an_optimiser_that_cannot_be_saved_trains_without_a_folder(tmp_path):
+    fit = partial(training.fit, vae(), ELBO(), DIGITS, epochs=2, optimizer=Counting)
+    assert fit().records[-1]["step"] == 24
+    with pytest.raises(checkpoint.CheckpointError, match="cannot save this optimiser"):
+        fit(checkpoint=tmp_path)
+
+
+class Counting(torch.optim.SGD):
+    """Keeps a Python number per parameter."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, lr=1e-3)
+
+    def step(self):
+        super().step()
+        for parameter in self.param_groups[0]["params"]:
+            count = self.state[parameter].get("count", 0)
+            self.state[parameter]["count"] = count + 1
+
+
+def test_divergence_is_no_lack_of_patience(tmp_path):
+    """NaN at the last step; gone on with, the run is the one without it."""
+    few, held = DIGITS.take(slice(0, 1000)), DIGITS.take(slice(1000, 1400))
+    fit = partial(
+        training.fit, objective=ELBO(), data=few, batch_size=100, epochs=3, validation=held,
+        patience=3, lower="eager", checkpoint_every=0,
+    )  # fmt: skip
+    straight, diverged = vae(likelihood=models.Gaussian()), vae(likelihood=Exploding(at=25))
+    fit(straight, checkpoint=tmp_path / "straight")
+    with pytest.raises(NonFiniteError, match="step 25; the VAE is again what it was at step 20"):
+        fit(diverged, checkpoint=tmp_path / "run")
+    again = vae(likelihood=models.Gaussian())
+    fit(again, checkpoint=tmp_path / "run", resume=True)
+    assert same_weights(again, straight)
 
 
 def test_a_full_disk_while_saving_is_one_error_and_loses_nothing(tmp_path, monkeypatch):

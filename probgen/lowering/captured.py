@@ -67,7 +67,7 @@ class Captured:
             return self._update(args, kwargs)
         replay, tensors = found
         optimizers = self.optimizers()
-        key = replay, _settings(optimizers), self.beside()
+        key = replay, _settings(optimizers), _memory(replay.recording, optimizers), self.beside()
         if key in self.graphs:
             return self.graphs[key](tensors)
         if reason := _needs_host(replay.recording, device) or _counts_on_host(optimizers):
@@ -208,6 +208,13 @@ def _settings(optimizers: Sequence[torch.optim.Optimizer]) -> tuple[Any, ...]:
     groups = (group for optimizer in optimizers for group in optimizer.param_groups)
     values = (v for group in groups for k, v in group.items() if k != "params")
     return tuple(id(value) if isinstance(value, Tensor) else value for value in values)
+
+
+def _memory(recording: Recording, optimizers: Sequence[torch.optim.Optimizer]) -> tuple[int, ...]:
+    """The memory that a capture uses by address."""
+    kept = (values for optimizer in optimizers for values in optimizer.state.values())
+    states = (value for values in kept for value in values.values() if isinstance(value, Tensor))
+    return tuple(tensor.data_ptr() for tensor in (*recording.externals, *states))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A program called step after step: recorded once per kind of arguments, then replayed."""
 
 import random
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -190,7 +191,7 @@ class Lowered:
     def warn(self, reason: str) -> None:
         """Say it once."""
         message = f"{self.name} is not lowered as asked: {reason} (see docs/lowering.md)"
-        warnings.warn(message, LoweringWarning, stacklevel=6)
+        warnings.warn(message, LoweringWarning, stacklevel=_level_outside())
 
 
 class _Call(NamedTuple):
@@ -238,6 +239,14 @@ _TENSOR = object()
 @cache
 def _flat(n: int) -> TreeSpec:
     return tree_flatten(((0,) * n, {}))[1]
+
+
+def _level_outside() -> int:
+    """Of the first caller that is not the library's."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("probgen."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _first_line(error: Exception) -> str:

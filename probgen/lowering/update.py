@@ -10,7 +10,7 @@ from pyro.optim.clipped_adam import ClippedAdam
 from pyro.optim.optim import is_scheduler
 from torch import Tensor
 
-_SPECIAL = ("amsgrad", "maximize", "capturable", "differentiable")
+_SPECIAL = ("amsgrad", "maximize", "differentiable")
 _SETTINGS = (
     *_SPECIAL, "lr", "betas", "eps", "weight_decay", "decoupled_weight_decay",
     "clip_norm", "lrd", "centered_variance",

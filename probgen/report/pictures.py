@@ -76,7 +76,8 @@ def denoising(diffusion: Diffusion, n: int = 4, stages: int = 8, seed: int = 0) 
     with at_rest(diffusion, seed):
         last = diffusion.sample(n, sampler=watched)
     chosen = torch.linspace(0, len(passed), stages).round().long()
-    ways = torch.stack([*((x + 1) / 2 for x in passed), last], dim=1)
+    levels = hasattr(diffusion, "levels")  # such data are in [-1, 1] on their way
+    ways = torch.stack([*((x + 1) / 2 if levels else x for x in passed), last], dim=1)
     return ways[:, chosen.to(ways.device)].clamp(0, 1)
 
 

@@ -374,7 +374,9 @@ def _why_not(runs: Sequence[Run], *abilities: str) -> str:
 
 def _facts(run: Run) -> list[Facts]:
     words = run.facts.get("recipe")
-    chosen = recipe.in_force(words) if words else run.facts.get("run") or {}
+    if words and "model" in words:
+        words = recipe.in_force(recipe.DEFAULTS | words)
+    chosen = words or run.facts.get("run") or {}
     parameters = sum(p.numel() for p in run.pair.parameters())
     known = {**chosen, "parameters": f"{parameters:,}", **run.facts.get("results", {})}
     facts = [Facts(_texts(known))]

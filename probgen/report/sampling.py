@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from probgen.models import Diffusion, ModelError
 from probgen.report import figures, pictures
 from probgen.report.page import Card
+from probgen.report.pictures import Rows
 
 if TYPE_CHECKING:
     from probgen.report.runs import Run
@@ -45,30 +46,45 @@ def origins(runs: "Sequence[Run]") -> list[Card]:
     return [*_while_training(runs), *_from_noise(runs)]
 
 
-def quarters(folder: Path) -> Tensor | None:
-    """Corners of a GAN's grids at each quarter of its training, (4, 3, H, W), or None.
+def quarters(folder: Path) -> Rows:
+    """Corners (3, H, W) of a GAN's grids at up to four quarters of its training, by step.
 
     All are samples of the same latents.
     """
-    paths = sorted((folder / "grids").glob("step-*.png"))
-    if not paths:
-        return None
-    last = [max(0, round(len(paths) * q / QUARTERS) - 1) for q in range(1, QUARTERS + 1)]
-    whole = [np.asarray(Image.open(paths[i]).convert("RGB")) for i in last]
-    side = (whole[0].shape[0] - 2) // 2 + 2  # four of eight rows and columns
-    return torch.tensor(np.stack(whole))[:, :side, :side].permute(0, 3, 1, 2) / 255
+    paths = [path for path in sorted((folder / "grids").glob("step-*.png")) if _opens(path)]
+    last = {max(1, round(len(paths) * q / QUARTERS)) - 1 for q in range(1, QUARTERS + 1)}
+    chosen = [paths[i] for i in sorted(last)] if paths else []
+    return {f"{int(path.stem.partition('-')[2]):,}": _corner(path) for path in chosen}
+
+
+def _opens(path: Path) -> bool:
+    try:
+        Image.open(path).load()
+    except OSError:
+        return False
+    return True
+
+
+def _corner(path: Path) -> Tensor:
+    """Four of the eight rows and columns of a grid."""
+    whole = torch.tensor(np.asarray(Image.open(path).convert("RGB"))).permute(2, 0, 1) / 255
+    high, wide = ((size - 2) // 2 + 2 for size in whole.shape[1:])
+    return whole[:, :high, :wide]
 
 
 def _while_training(runs: "Sequence[Run]") -> list[Card]:
-    found = {run.name: quarters(run.folder) for run in runs if run.folder is not None}
-    drawn = {name: corners for name, corners in found.items() if corners is not None}
-    stages = [f"{q}/{QUARTERS}" for q in range(1, QUARTERS + 1)]
-    note = "The same latents at each quarter of the training."
+    """One card for all runs with grids of the same size at the same steps."""
+    alike: dict[Any, Rows] = {}
+    for run in runs:
+        found = quarters(run.folder) if run.folder is not None else {}
+        if found:
+            corners = torch.stack([*found.values()])
+            name = run.name if len(runs) > 1 else ""
+            alike.setdefault((*found, corners.shape), {})[name] = corners
     cards = []
-    for i, shape in enumerate(dict.fromkeys(corners.shape for corners in drawn.values())):
-        alike = {name: corners for name, corners in drawn.items() if corners.shape == shape}
-        rows = alike if len(runs) > 1 else {"": next(iter(alike.values()))}
-        figure = figures.images(rows, stages, width=WIDE)
+    for i, ((*steps, _), rows) in enumerate(alike.items()):
+        figure = figures.images(rows, [f"step {step}" for step in steps], width=WIDE)
+        note = "The same latents, from early to late in the training."
         cards.append(
             Card("Samples while training", figure, note, f"while-training-{i + 1}", wide=True)
         )
