@@ -84,7 +84,7 @@ def program(name):
 PROGRAMS = {
     "hierarchical regression, 50 groups, 2,000 rows": 40,
     "Gaussian mixture, 5 components, 2,000 rows, enumerated": 20,
-    "hidden Markov model, 4 states, 100 steps, enumerated": 3,
+    "hidden Markov model, 4 states, 100 steps, enumerated": 20,
 }
 """Steps per round of each."""
 

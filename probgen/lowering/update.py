@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import torch
 from pyro.optim import PyroOptim
 from pyro.optim.clipped_adam import ClippedAdam
-from pyro.optim.optim import is_scheduler
 from torch import Tensor
 
 _SPECIAL = ("amsgrad", "maximize", "differentiable")
@@ -45,7 +44,7 @@ class _Owned(NamedTuple):
 def optimizer_of(optim: PyroOptim, parameter: Tensor) -> torch.optim.Optimizer | None:
     """The one of a parameter, out of its scheduler; None before its first step."""
     found: Any = optim.optim_objs.get(parameter)
-    return found.optimizer if is_scheduler(found) else found
+    return found if found is None or isinstance(found, torch.optim.Optimizer) else found.optimizer
 
 
 @torch.no_grad()
