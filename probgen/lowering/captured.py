@@ -23,8 +23,9 @@ class Captured:
     which executes nothing, and from there replayed: arguments are copied into fixed buffers,
     PyTorch's generator draws new noise for every replay, and results go into a ring of fixed
     rows, so that nothing waits for the device. Before each replay the recording is compared with
-    what it depends on, as everywhere in lowering, and so are the optimiser's settings: others make
-    another graph. An update that cannot be captured runs as it would, and one warning says why.
+    what it depends on, as everywhere in lowering, and so are the optimisers' settings and the
+    memory of all that is used: others make another graph. An update that cannot be captured runs
+    as it would, and one warning says why.
 
     Args:
         lowered: the program; its result goes to ``finish``.
@@ -100,6 +101,8 @@ class Captured:
 
     def _capture(self, key: Any, tensors: Sequence[Tensor], example: Tensor) -> None:
         replay, *_ = key
+        if len(self.graphs) >= KINDS:
+            self.graphs.clear()
 
         def update(buffers: Sequence[Tensor]) -> Tensor:
             return self.finish(replay(buffers))

@@ -8,13 +8,5 @@ from probgen.report.sampling import quarters
 from probgen.report.scores import metric_tables, save_scores, saved_metrics, side_by_side
 
 __all__ = ["ReportError", "Run", "compare", "figures", "history", "interleave", "load"]
-__all__ += [
-    "metric_tables",
-    "pictures",
-    "quarters",
-    "save",
-    "save_data",
-    "save_grid",
-    "save_scores",
-]
-__all__ += ["saved_metrics", "side_by_side", "traversal"]
+__all__ += ["metric_tables", "pictures", "quarters", "save", "save_data", "save_grid"]
+__all__ += ["save_scores", "saved_metrics", "side_by_side", "traversal"]

@@ -109,7 +109,7 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
     if not runs:
         raise ReportError("expected at least one run to compare")
     runs = _with_unique_names(runs)
-    path, coded = Path(folder), _coded(runs)
+    path = Path(folder)
     checkpoint.write(path / "report.json", checkpoint.to_json({r.name: _numbers(r) for r in runs}))
     tables = [*_score_tables(runs), *metric_tables(runs)]
     sections = [
@@ -117,7 +117,7 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
         Section("Recipes", [_differences(runs)]),
         Section("Training", cards=_curves(runs)),
         _seen(runs),
-        *([Section("Latent space", cards=_compared_latents(coded))] if coded else []),
+        *_compared_latents(_coded(runs)),
     ]
     title = f"{len(runs)} runs compared"
     return page.write(
@@ -291,8 +291,9 @@ def _latent(run: Run) -> list[Card]:
     return cards + _codes(run)
 
 
-def _compared_latents(runs: Sequence[Run]) -> list[Card]:
-    return [_kl_card(runs), *_traversals(runs)]
+def _compared_latents(runs: Sequence[Run]) -> list[Section]:
+    cards = [_kl_card(runs), *_traversals(runs)]
+    return [Section("Latent space", cards=cards)] if runs else []
 
 
 def _kl_card(runs: Sequence[Run]) -> Card:

@@ -97,7 +97,7 @@ def _from_noise(runs: "Sequence[Run]") -> list[Card]:
         if isinstance(run.pair, Diffusion) and run.shows("sample"):
             rows = {" " * k: row for k, row in enumerate(pictures.denoising(run.pair))}
             title = "From noise to data" if len(runs) == 1 else f"From noise to data: {run.name}"
-            note = "Each row one sample on its way, at stages evenly spaced in t."
+            note = "Each row one sample on its way, at stages spread over its 20 steps."
             cards.append(Card(title, figures.images(rows), note, f"from-noise-{i + 1}"))
     return cards
 
