@@ -70,7 +70,7 @@ def sampled(run: Run, labels: Tensor, **settings: Any) -> tuple[Tensor, float]:
 
 
 def judged(run: Run) -> Extractor | None:
-    """The library's classifier of the data, else Inception where its weights are."""
+    """The library's classifier of the data, else Inception, fetched where it can be."""
     for name in ("auto", "inception"):
         try:
             return extractor(name, run.data.name)

@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 from probgen import evaluation, recipe, report, study
 from probgen.evaluation.features import Inception, identity
 from probgen.report import Run, figures, pictures
-from probgen.run import Folder
 from probgen.scoring import Evidence, extractor
 
 NAME = "gan_mnist"
@@ -51,7 +50,7 @@ SOURCE = "coursework report, 150 epochs, no numbers"
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     words = {"data": "mnist", "latent": 64, "batch_size": 64, "net": "conv"}
     if quick:
-        words |= {"data": "digits", "limit": 300, "latent": 8, "hidden": 32, "batch_size": 50}
+        words |= {"data": "digits", "limit": 300, "latent": 8, "batch_size": 50}
     common = recipe.DEFAULTS | {"model": "gan"} | words | {"epochs": epochs}
     found = {name: common | changes for name, changes in CHANGES.items()}
     return {name: one | {"data": "digits"} if quick else one for name, one in found.items()}
@@ -109,10 +108,10 @@ def claims(rows: list[study.Row]) -> list[study.Row]:
     ]
 
 
-def drawn(runs: list[Run], folder: Path) -> dict[str, Figure]:
+def drawn(runs: list[Run]) -> dict[str, Figure]:
     histories = {run.name: run.history for run in runs}
     wasserstein = {name: one for name, one in histories.items() if name.startswith("WGAN")}
-    grids = {run.name: report.quarters(folder / run.name) for run in runs}
+    grids = {run.name: report.quarters(run.folder) for run in runs}
     quarters = {name: torch.stack([*found.values()]) for name, found in grids.items()}
     columns = [f"step {step}" for step in next(iter(grids.values()))]
     half = len(runs) // 2
@@ -145,7 +144,7 @@ def main(
     trained = study.train(words, runs / NAME, device, validate_every=every)
     seen = [evidence(run) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
-    facts = Folder(runs / NAME / "GAN").facts()
+    facts = trained[0].facts
     images = facts["results"]["steps"] * facts["settings"]["batch_size"]
     known = {"n": len(seen[0].test_set), "extractor": identity(seen[0].extractor),
              "data": trained[0].data.name}  # fmt: skip
@@ -156,7 +155,7 @@ def main(
     means = study.over_seeds(rows, "FID") if seeds > 1 else []
     if means:
         study.show(means)
-    pages = drawn(trained[: len(CHANGES)], runs / NAME)
+    pages = drawn(trained[: len(CHANGES)])
     study.write(out, NAME, trained, [*rows, *compared, *means], pages, budget=80)
     return rows
 

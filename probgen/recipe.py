@@ -35,21 +35,20 @@ _OPTIONAL = {
 }  # fmt: skip
 _OWNERS: dict[str, tuple[str, ...]] = {
     "codes": ("vq",), "penalty": ("sparse",), "noise": ("autoencoder",),
+    "prior": ("vae", "conditional"),
     **dict.fromkeys(("loss", "critic_steps"), ("gan",)),
     **dict.fromkeys(
         ("noise_steps", "schedule", "predicts", "width", "blocks", "patch", "by_class"),
         ("diffusion",),
     ),
 }  # fmt: skip
-"""Words that one model alone takes."""
+"""Words that few models take."""
 _WITHOUT: dict[str, tuple[str, ...]] = {
-    "gan": ("objective", "clip_norm", "patience", "likelihood", "sigma", "prior"),
-    "diffusion": ("likelihood", "sigma", "prior", "latent"),
-    "vq": ("prior", "hidden", "net"), "sparse": ("prior", "hidden", "net"),
-    "autoencoder": ("prior",),
-    "vampprior": ("prior",),
+    "gan": ("objective", "clip_norm", "patience", "likelihood"),
+    "diffusion": ("likelihood", "latent"),
+    "vq": ("hidden", "net"), "sparse": ("hidden", "net"),
 }  # fmt: skip
-"""Words that do nothing for a model."""
+"""Words that a few models do not take."""
 _SETTINGS = ("epochs", "batch_size", "precision", "seed")
 LR = 1e-3
 
@@ -176,8 +175,7 @@ def in_force(recipe: Recipe) -> Recipe:
     >>> words["loss"], "likelihood" in words, "beta" in words
     ('non-saturating', False, False)
     """
-    words = _words()
-    idle = {w for w, own in _OWNERS.items() if recipe["model"] not in own} | {*_idle(recipe)}
+    words, idle = _words(), {*_idle(recipe)}
     chosen = [] if "objective" in idle else words.get(recipe["objective"], [])
     idle |= {word for known in words.values() for word in known} - {*chosen}
     return {w: value for w, value in recipe.items() if w not in idle and value is not None}
@@ -195,8 +193,8 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
     Raises:
         RecipeError: a word that is another model's, and others as for ``pair``.
     """
-    if not settings.get("resume"):
-        _check_owners(recipe)
+    if not settings.get("resume"):  # as studies do, whose runs share words
+        _check_words(recipe)
     parts = sets(recipe, images)
     classes = 0 if parts.training.y is None else len(parts.training.classes)
     recipe = recipe | {"shape": list(parts.training.shape), "classes": classes}
@@ -314,23 +312,18 @@ def _losses() -> "dict[str, Callable[[], Any]]":
     }
 
 
-def _check_owners(recipe: Recipe) -> None:
+def _check_words(recipe: Recipe) -> None:
     """Refuse words that would change nothing."""
-    model = recipe["model"]
-    for word, owners in _OWNERS.items():
-        if model not in owners and recipe[word] != DEFAULTS[word]:
-            raise RecipeError(f"{_option(word)} goes with {' and '.join(owners)}; got {model}")
     for word, place in _idle(recipe).items():
         if recipe[word] != DEFAULTS[word]:
-            raise RecipeError(
-                f"{_option(word)} goes with {place}; it does nothing for this {model}"
-            )
+            raise RecipeError(f"{_option(word)} goes with {place}; got {recipe['model']}")
 
 
 def _idle(recipe: Recipe) -> dict[str, str]:
     """Words that do nothing for the model, its network, likelihood and prior; where they do."""
     model, net = recipe["model"], recipe["net"]
-    idle = dict.fromkeys(_WITHOUT.get(model, ()), "other models")
+    idle = {w: " and ".join(own) for w, own in _OWNERS.items() if model not in own}
+    idle |= dict.fromkeys(_WITHOUT.get(model, ()), "other models")
     if model != "vampprior" and recipe["prior"] != "mixture":
         idle["components"] = "vampprior and --prior mixture"
     if recipe["likelihood"] not in ("gaussian", "gaussian-learned"):
@@ -423,7 +416,7 @@ def _built(recipe: Recipe, shape: tuple[int, ...]) -> Any:
             raise RecipeError(f"expected {option} {', '.join(table)}; got {recipe[option]!r}")
     if (recipe["net"] == "subpixel") > (recipe["model"] == "gan"):
         raise RecipeError("--net subpixel goes with gan")
-    if recipe["prior"] != "normal" and recipe["model"] not in ("vae", "conditional"):
+    if recipe["prior"] != "normal" and recipe["model"] not in _OWNERS["prior"]:
         raise RecipeError(f"--prior goes with vae and conditional; {recipe['model']} has its own")
     prior, likelihood = priors[recipe["prior"]](), likelihoods[recipe["likelihood"]]()
     return _MODELS[recipe["model"]](recipe, shape, likelihood, prior)

@@ -388,7 +388,7 @@ def test_diffusion_trains_evaluates_and_samples(probgen, tmp_path):
     [
         (
             ("diffusion", "--likelihood", "gaussian"),
-            "other models; it does nothing for this diffusion",
+            "--likelihood goes with other models; got diffusion",
         ),
         (("diffusion", "--noise-steps", 0), "whole number >= 1; got 0"),
         (("diffusion", "--net", "conv", "--patch", 3), "got 8 x 8"),

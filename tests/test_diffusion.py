@@ -1,7 +1,7 @@
 """Diffusion: the bound, its samplers and its schedules against closed forms."""
 
 import math
-from functools import partial
+from functools import partial, wraps
 
 import pyro
 import pytest
@@ -115,6 +115,15 @@ def test_a_path_rises_to_the_data_without_a_step_twice(steps, sampler):
         assert path[-2] == pair.log_snr[0]
     if steps == 50:
         assert torch.equal(path[:-1], pair.log_snr.flip(0))
+
+
+def test_a_sampler_says_how_its_steps_are_spread():
+    pair = optimal(100)
+    own, even = pair.path(20, samplers.dpm_solver), pair.path(20)
+    assert not torch.equal(own, even)
+    assert torch.equal(pair.path(20, ODE), own)
+    assert torch.equal(pair.path(20, wraps(samplers.dpm_solver)(lambda *_: None)), own)
+    assert torch.equal(pair.path(20, lambda *_: None), even)
 
 
 def test_a_pair_samples_as_its_samplers_do():

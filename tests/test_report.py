@@ -476,7 +476,7 @@ def generators(tmp_path_factory):
     """A GAN and a diffusion model, which have no codes."""
     folder = tmp_path_factory.mktemp("generators")
     small = {"limit": 100, "hidden": 8, "latent": 2, "batch_size": 50, "epochs": 4}
-    diffusion = {"model": "diffusion", "objective": "simple", "noise_steps": 20, "latent": 16}
+    diffusion = {"model": "diffusion", "objective": "simple", "noise_steps": 50, "latent": 16}
     made = {"game": {"model": "gan"}, "noisy": diffusion}
     for name, words in made.items():
         recipe.train(recipe.DEFAULTS | small | words, folder / name)

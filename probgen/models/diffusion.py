@@ -19,7 +19,6 @@ from probgen.models.noise import cosine
 from probgen.models.samplers import (
     Sampler,
     dpm_solver,
-    even_in_log_snr,
     even_in_time,
     guided,
 )
@@ -204,7 +203,8 @@ class Diffusion(Registered, nn.Module):
             y: one label for all, or one for each; None draws them uniformly.
             steps: evaluations of the network, at most T; 20 when not given, or T if that is less.
             sampler: ``samplers.ancestral``, ``samplers.ddim``, ``samplers.dpm_solver``, or any
-                function of (denoise, log-SNRs from noise to data, x_T).
+                function of (denoise, log-SNRs from noise to data, x_T), with an attribute
+                ``spread`` or without.
             guidance: scale of classifier-free guidance: 1 for none, 0 to ignore the label, more
                 than 1 to lean towards it.
         """
@@ -223,7 +223,7 @@ class Diffusion(Registered, nn.Module):
     def path(self, steps: int, sampler: Sampler | None = None) -> Tensor:
         """Log-SNRs (steps + 1,) from noise to data, the last infinite.
 
-        Evenly spaced in t; for ``samplers.dpm_solver`` in log-SNR.
+        They are spread as the sampler says, ``samplers.even_in_time`` if it does not.
 
         Raises:
             ModelError: fewer than one step, or more than the model was trained with.
@@ -232,8 +232,8 @@ class Diffusion(Registered, nn.Module):
             raise ModelError(
                 f"expected steps from 1 to {self.steps}, those of training; got {steps!r}"
             )
-        solves = getattr(sampler, "func", sampler) is dpm_solver  # also as a partial
-        spread = even_in_log_snr if solves else even_in_time
+        function = getattr(sampler, "func", sampler)  # of a partial
+        spread = getattr(function, "spread", even_in_time)
         return pad(self.log_snr[spread(self.log_snr, steps)], (0, 1), value=torch.inf)
 
     def _denoised(self, x_t: Tensor, log_snr: Tensor, y: Tensor | None, guidance: float) -> Tensor:

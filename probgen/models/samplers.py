@@ -1,7 +1,8 @@
 """From noise to data with a denoiser: ancestral sampling, DDIM, DPM-Solver++(2M).
 
 Each goes along a path of log-SNRs from noise to data, one evaluation of the denoiser a step, and
-knows neither the network nor the training.
+knows neither the network nor the training. How its steps are spread over those of the training it
+may say by an attribute ``spread``, ``even_in_time`` if it has none.
 """
 
 import math
@@ -153,6 +154,9 @@ def even_in_log_snr(log_snr: Tensor, steps: int) -> Tensor:
     for i, nearest in enumerate((log_snr - wanted).abs().argmin(1).tolist()):
         found.append(max(steps - 2 - i, min(nearest, found[-1] - 1)))
     return torch.tensor(found, device=log_snr.device)
+
+
+dpm_solver.spread = even_in_log_snr  # type: ignore[attr-defined]
 
 
 def _check_eta(eta: float) -> None:

@@ -1,6 +1,7 @@
 """What a pair can show: reconstructions, samples, ways through the latent space."""
 
 from collections.abc import Sequence
+from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -66,6 +67,7 @@ def denoising(diffusion: Diffusion, n: int = 4, stages: int = 8, seed: int = 0) 
     """Samples on their way from noise to data, ``(n, stages, *shape)``, by DPM-Solver++."""
     passed: list[Tensor] = []
 
+    @wraps(samplers.dpm_solver)
     def watched(denoise: samplers.Denoise, path: Tensor, x: Tensor) -> Tensor:
         def noted(x_t: Tensor, log_snr: Tensor) -> Tensor:
             passed.append(x_t)
