@@ -1,6 +1,6 @@
 """MNIST: seven GANs at an equal number of generated images, and a self-supervised one on fashion.
 
-python examples/gan_mnist.py               # 7 epochs: each model 10 minutes at most on two cores
+python examples/gan_mnist.py               # 7 epochs: 1 to 10 minutes a model on two idle cores
 python examples/gan_mnist.py --epochs 20   # the dearest, WGAN-GP, half an hour
 python examples/gan_mnist.py --full        # 150 epochs, as in the coursework report
 python examples/gan_mnist.py --seeds 3     # each three times, with an interval of the mean FID
