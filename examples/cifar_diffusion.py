@@ -22,7 +22,7 @@ from probgen import recipe, study
 from probgen.data import Set
 from probgen.evaluation import EvaluationError, fid, memorization, time_steps
 from probgen.evaluation.features import Extractor, extract, identity
-from probgen.evaluation.likelihood import at_rest, device_of
+from probgen.evaluation.pairs import at_rest, device_of
 from probgen.models import noise, samplers
 from probgen.report import Run, figures, pictures
 from probgen.scoring import drawn, extractor

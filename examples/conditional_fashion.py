@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from probgen import evaluation, recipe, study
 from probgen.evaluation import Score, fid
 from probgen.evaluation.features import identity
-from probgen.evaluation.likelihood import at_rest, device_of
+from probgen.evaluation.pairs import at_rest, device_of
 from probgen.report import Run, figures, pictures
 from probgen.scoring import Evidence, extractor
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from probgen import evaluation, recipe, study
 from probgen.evaluation import images
-from probgen.evaluation.likelihood import at_rest, device_of
+from probgen.evaluation.pairs import at_rest, device_of
 from probgen.report import Run, figures, pictures
 from probgen.scoring import Evidence, extractor
 

@@ -20,7 +20,7 @@ from torch.nn.functional import conv2d
 from probgen import recipe, study
 from probgen.evaluation import fid
 from probgen.evaluation.features.classifier import shipped
-from probgen.evaluation.likelihood import at_rest, device_of
+from probgen.evaluation.pairs import at_rest, device_of
 from probgen.models.vq import perplexity
 from probgen.report import Run, figures, pictures
 from probgen.scoring import Evidence, extractor

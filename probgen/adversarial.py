@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from probgen.data import Set
-from probgen.evaluation import classes, features, fid, kid, likelihood
+from probgen.evaluation import classes, features, fid, kid, pairs
 from probgen.evaluation.features import Extractor
 from probgen.history import History, Measured, NonFiniteError, Record
 from probgen.loop import (
@@ -34,7 +34,6 @@ from probgen.objectives.adversarial import Loss
 from probgen.run import Best, Folder, Snapshot
 from probgen.scoring import drawn
 
-CHUNK = 500
 ALIVE, DEAD = 0.1, 0.01
 OLD, SEVERAL = 1000, 4
 GRID = 64
@@ -153,7 +152,7 @@ def fit_adversarial(
         raise TrainingError("expected validation data and a judge of their features, or neither")
     folder = opened(checkpoint, resume)
     duel: Any = gan
-    where = likelihood.device_of(duel) if device is None else place(device)
+    where = pairs.device_of(duel) if device is None else place(device)
     duel.to(where)
     with surroundings(where, seed, precision):
         run = _Duel(duel, loss, data.to(where), settings, folder, log, recipe)
@@ -225,7 +224,7 @@ class _Duel(Loop):
         """Everything that can be wrong before the first step, then the optimisers."""
         for one in (self.data, validation):
             if one is not None:
-                likelihood.check(self.gan, one)
+                pairs.check(self.gan, one)
 
         def own(parameters: Any) -> torch.optim.Optimizer:
             return self.loss.optimizer(parameters, self.settings.lr)
@@ -282,7 +281,7 @@ class _Duel(Loop):
         self.step += 1
 
     def _discriminate(self, rows: Tensor) -> dict[str, Tensor]:
-        x, _ = likelihood.batch(self.gan, self.data, rows)
+        x, _ = pairs.batch(self.gan, self.data, rows)
         with torch.no_grad():
             made = self.gan.draw(len(rows))
         parts = self.loss.of_discriminator(self.gan.discriminator, x, made)
@@ -315,9 +314,7 @@ class _Duel(Loop):
 
     def _sampled(self) -> Tensor:
         n = self.settings.judged if self.judge is None else len(self.real.values)
-        with likelihood.at_rest(self.gan, self.settings.seed):
-            parts = torch.ones(n).split(CHUNK)
-            return torch.cat([self.gan.sample(len(part)) for part in parts])
+        return pairs.sampled(self.gan, n, self.settings.seed)
 
     def _measure(self, samples: Tensor) -> Record:
         record = {"diversity": _variance(samples) / self.variance}
@@ -337,7 +334,7 @@ class _Duel(Loop):
             return
         from probgen.report import save_grid  # with matplotlib, for runs that are kept only
 
-        with likelihood.at_rest(self.gan, self.settings.seed):
+        with pairs.at_rest(self.gan, self.settings.seed):
             images = self.gan.sample(GRID)
         save_grid(self.folder.path / "grids" / f"step-{self.step:06d}.png", images)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from probgen import progress
 from probgen.checkpoint import CheckpointError
 from probgen.data import Set
-from probgen.evaluation import likelihood
+from probgen.evaluation import pairs
 from probgen.history import History, Meter, NonFiniteError, Record
 from probgen.run import Driven, Folder, Snapshot, environment, tensors_of
 
@@ -370,7 +370,7 @@ def check_common(settings: Settings, data: Any) -> None:
         raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
     names = ("epochs", "steps", "log_every", "batch_size")
     check_whole(**{name: getattr(settings, name) for name in names})
-    likelihood.check_seed(settings.seed)
+    pairs.check_seed(settings.seed)
     if settings.batch_size > len(data):
         raise TrainingError(
             f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "

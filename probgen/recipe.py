@@ -138,7 +138,7 @@ def pair(recipe: Recipe, shape: tuple[int, ...]) -> Any:
     """
     import torch
 
-    from probgen.evaluation.likelihood import check_seed
+    from probgen.evaluation.pairs import check_seed
 
     _sketch(recipe, shape)
     check_seed(recipe["seed"])

@@ -19,7 +19,7 @@ from probgen.evaluation.features import (
     identity,
 )
 from probgen.evaluation.features.classifier import shipped
-from probgen.evaluation.likelihood import at_rest, batch, device_of, reconstructed
+from probgen.evaluation.pairs import at_rest, batch, device_of, reconstructed, sampled
 
 LARGEST = 10_000
 CHUNK = 500
@@ -105,10 +105,7 @@ class Evidence:
 
     def sampled(self) -> Tensor:
         """The samples themselves, on the CPU."""
-        sizes = torch.ones(len(self.test_set)).split(CHUNK)
-        with at_rest(self.pair, self.seed):
-            chunks = [self.pair.sample(len(size)).clamp(0, 1).cpu() for size in sizes]
-        return torch.cat(chunks)
+        return sampled(self.pair, len(self.test_set), self.seed).clamp(0, 1)
 
     def reconstructed(self) -> Tensor:
         """The reconstructions themselves, on the CPU."""

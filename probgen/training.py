@@ -16,7 +16,7 @@ from probgen.adversarial import CollapseWarning as CollapseWarning
 from probgen.adversarial import fit_adversarial as fit_adversarial
 from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
-from probgen.evaluation import likelihood
+from probgen.evaluation import likelihood, pairs
 from probgen.history import History, Measured, NonFiniteError, Record, measured
 from probgen.loop import Interrupted as Interrupted
 from probgen.loop import (
@@ -123,7 +123,7 @@ def fit(
     settings.check(objective, data, validation)
     objective = objective if objective.data_size else objective.over(len(data))
     folder = opened(checkpoint, resume)
-    where = likelihood.device_of(pair) if device is None else place(device)
+    where = pairs.device_of(pair) if device is None else place(device)
     module: Any = pair
     module.to(where)
     objective.to(where)
@@ -194,7 +194,7 @@ class _Run(Loop):
         """Everything that can be wrong before the first step, then the optimiser."""
         for data in (self.data, self.validation):
             if data is not None:
-                likelihood.check(self.module, data)
+                pairs.check(self.module, data)
         self.parameters = self._dry_run()
         self.driven = driven(optimizer or self._adam, self.parameters)
         self.optimizer, device = self.driven.optimizer, self.data.x.device
@@ -250,7 +250,7 @@ class _Run(Loop):
             yield from remaining[: self.total - self.step]
 
     def _gradients(self, index: Tensor) -> Measured:
-        arguments = likelihood.arguments(self.module, self.data, index)
+        arguments = pairs.arguments(self.module, self.data, index)
         with _autocast(self.settings.precision, self.data.x.device):
             loss, terms = self.objective.evaluate(self.module.model, self.module.guide, *arguments)
         loss.backward()
@@ -307,7 +307,7 @@ class _Run(Loop):
     def _after_training(self) -> None:
         fit = getattr(self.module, "after_training", None)
         if fit is not None:
-            with likelihood.at_rest(self.module, self.settings.seed):
+            with pairs.at_rest(self.module, self.settings.seed):
                 fit(self.data)
 
     def _own_facts(self) -> dict[str, Any]:
@@ -321,7 +321,7 @@ class _Run(Loop):
     def _dry_run(self) -> list[nn.Parameter]:
         """Each size of batch with validation on; what it leaves is the list of parameters."""
         size = self.settings.batch_size
-        with likelihood.at_rest(self.module, self.settings.seed), pyro.validation_enabled(True):
+        with pairs.at_rest(self.module, self.settings.seed), pyro.validation_enabled(True):
             terms = self._tried(self.objective, self.data, size)
             registered = dict(pyro.get_param_store().named_parameters())
             if rest := len(self.data) % size:
@@ -346,7 +346,7 @@ class _Run(Loop):
 
     def _tried(self, objective: ELBO, data: Set, rows: int) -> Terms:
         few = data.take(slice(0, rows)).to(self.data.x.device)
-        given = likelihood.arguments(self.module, few, slice(None))
+        given = pairs.arguments(self.module, few, slice(None))
         return objective.terms(self.module.model, self.module.guide, *given)
 
     def _try_last(self, rows: int) -> None:

@@ -19,7 +19,7 @@ from test_objectives import PARTICLES, SHAPE, Plain, Scaled, Subsampled, Toy, va
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from probgen import data, evaluation, models, nets, objectives, recipe, training
-from probgen.evaluation import likelihood
+from probgen.evaluation import likelihood, pairs
 from probgen.objectives.total_correlation import log_weights
 
 VECTORS = Path(__file__).parents[2] / "shared" / "vectors"
@@ -117,9 +117,9 @@ def test_the_estimates_are_those_of_their_definition(estimator):
 def test_a_batch_of_all_data_is_the_whole_set():
     pair, everything = toy.Planes(), toy.indices().take(torch.arange(0, 2000, 25))
     found = likelihood.decompose(pair, everything, seed=3)
-    with likelihood.at_rest(pair, 3):
+    with pairs.at_rest(pair, 3):
         torch.randperm(len(everything))
-        given = likelihood.arguments(pair, everything, slice(None))
+        given = pairs.arguments(pair, everything, slice(None))
         terms = Split(data_size=len(everything)).terms(pair.model, pair.guide, *given)
     for name, value in terms.estimates.items():
         assert getattr(found, name).value == pytest.approx(value.mean().item(), abs=1e-9)

@@ -12,6 +12,7 @@ from probgen.evaluation import (
     latents,
     likelihood,
     memorization,
+    pairs,
     prdc,
     sparsity,
     time_steps,
@@ -21,4 +22,4 @@ from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 __all__ = ["EvaluationError", "ProtocolError", "Score", "classes", "controllability"]
 __all__ += ["disentanglement"]
 __all__ += ["features", "fid", "images", "inception_score", "kid", "latents", "likelihood"]
-__all__ += ["memorization", "prdc", "sparsity", "time_steps"]
+__all__ += ["memorization", "pairs", "prdc", "sparsity", "time_steps"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from probgen.data import Set
 from probgen.evaluation.interval import SHARE, normal_interval
-from probgen.evaluation.likelihood import at_rest, batch, check_seed, device_of, given
+from probgen.evaluation.pairs import at_rest, batch, check_seed, device_of, given
 from probgen.evaluation.score import EvaluationError, Score
 
 Labelled = tuple[Any, Any]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import pyro
@@ -13,11 +12,19 @@ from torch import Tensor, distributions
 from probgen.data import Set
 from probgen.evaluation.decomposition import Decomposition, Draw, split
 from probgen.evaluation.interval import normal_interval
+from probgen.evaluation.pairs import (
+    arguments,
+    at_rest,
+    batch,
+    check,
+    device_of,
+    given,
+    reconstructed,
+)
 from probgen.evaluation.score import EvaluationError, Score
 from probgen.objectives import ELBO, ImportanceWeightedELBO, Pair, Terms, TotalCorrelationELBO
 from probgen.objectives.decomposition import samples
 
-LARGEST_SEED = 2**48
 BATCH_SIZE = 500
 MET = 4
 """How often the draws of a set meet each step of a sum over time, at least on average."""
@@ -291,64 +298,6 @@ def decompose(
         return split(batches, chosen, seed)
 
 
-def given(pair: Any, y: Tensor | None) -> tuple[Tensor | None, ...]:
-    """What ``encode`` and ``decode`` take beside their first argument: labels, if ``classes``."""
-    return (y,) if hasattr(pair, "classes") else ()
-
-
-def reconstructed(pair: Any, x: Tensor, y: Tensor | None = None) -> Tensor:
-    """Mean of p(x | z) at the mean of q(z | x), shape as ``x``."""
-    labels = given(pair, y)
-    return pair.decode(pair.encode(x, *labels).mean, *labels).mean
-
-
-def check_seed(seed: int) -> None:
-    """Raise unless every generator takes the seed."""
-    if not (isinstance(seed, int) and 0 <= seed < LARGEST_SEED):
-        raise EvaluationError(f"expected seed from 0 to 2^48 - 1; got {seed!r}")
-
-
-def check(pair: Pair, data: Set) -> None:
-    """Raise unless the data are of the shape and in the support that the pair states."""
-    stated = {name: getattr(pair, name, None) for name in ("shape", "support", "classes")}
-    data.check(**stated)
-
-
-def device_of(pair: Pair) -> torch.device:
-    """Where the pair's parameters lie."""
-    return _like(pair).device
-
-
-def batch(pair: Pair, data: Set, index: Tensor | slice) -> tuple[Tensor, Tensor | None]:
-    """``data.batch`` with x in the precision of the pair's parameters."""
-    x, y = data.batch(index)
-    return x.to(_like(pair).dtype), y
-
-
-def arguments(pair: Pair, data: Set, index: Tensor | slice) -> tuple[Tensor, ...]:
-    """What the pair's programs are called with: x in the precision of its parameters, y if any."""
-    x, y = batch(pair, data, index)
-    return (x,) if y is None else (x, y)
-
-
-@contextmanager
-def at_rest(pair: Pair, seed: int) -> Iterator[None]:
-    """No gradients, evaluation mode, own generators and parameter store, no validation."""
-    check_seed(seed)
-    module: torch.nn.Module = pair  # type: ignore[assignment]
-    modes = [(part, part.training) for part in module.modules()]
-    device = device_of(pair)
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(pyro.get_param_store().scope())
-        stack.enter_context(pyro.validation_enabled(False))
-        stack.callback(_restore, modes)
-        torch.manual_seed(seed)
-        module.eval()
-        yield
-
-
 def _even(n: int, most: int) -> Iterator[slice]:
     """Slices of n rows, of ``most`` or fewer each, that differ by one row at most.
 
@@ -446,12 +395,3 @@ def _has_density(pair: Any) -> bool:
 def _mean_and_error(values: Tensor) -> dict[str, float]:
     error = values.std(correction=min(1, len(values) - 1)) / len(values) ** 0.5
     return {"mean": values.mean().item(), "standard_error": error.item()}
-
-
-def _restore(modes: list[tuple[torch.nn.Module, bool]]) -> None:
-    for module, training in modes:
-        module.training = training
-
-
-def _like(pair: Pair) -> Tensor:
-    return next(pair.parameters(), torch.zeros(()))  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
-from probgen.evaluation.likelihood import arguments, at_rest, check, device_of
+from probgen.evaluation.pairs import arguments, at_rest, check, device_of
 from probgen.evaluation.score import EvaluationError
 from probgen.objectives import ELBO, Pair
 from probgen.objectives.decomposition import of_traces, samples

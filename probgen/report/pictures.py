@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from probgen.data import Set
 from probgen.evaluation.latents import posterior
-from probgen.evaluation.likelihood import at_rest, batch, device_of, given, reconstructed
+from probgen.evaluation.pairs import at_rest, batch, device_of, given, reconstructed
 from probgen.models import Diffusion, samplers
 
 Rows = dict[str, Tensor]

@@ -16,7 +16,7 @@ from probgen.evaluation.disentanglement.scoring import (
     warn_of_one,
 )
 from probgen.evaluation.disentanglement.table import Table, read, real
-from probgen.evaluation.likelihood import check_seed
+from probgen.evaluation.pairs import check_seed
 from probgen.evaluation.score import EvaluationError, Score
 
 CELLS = 2**16

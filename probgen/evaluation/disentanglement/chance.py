@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from probgen.evaluation.likelihood import check_seed
+from probgen.evaluation.pairs import check_seed
 from probgen.evaluation.score import EvaluationError, Score
 
 LEVEL = 0.95

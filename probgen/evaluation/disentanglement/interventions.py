@@ -8,7 +8,7 @@ import numpy as np
 
 from probgen.evaluation.disentanglement.scoring import Bootstrap, Found, scored
 from probgen.evaluation.disentanglement.table import Table, read
-from probgen.evaluation.likelihood import check_seed
+from probgen.evaluation.pairs import check_seed
 from probgen.evaluation.score import EvaluationError, Score
 
 BATCHES = 500

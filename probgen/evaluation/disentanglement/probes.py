@@ -12,7 +12,7 @@ from probgen.evaluation.disentanglement.scoring import (
     warn_of_one,
 )
 from probgen.evaluation.disentanglement.table import Table, matrix, read, real
-from probgen.evaluation.likelihood import check_seed
+from probgen.evaluation.pairs import check_seed
 from probgen.evaluation.score import EvaluationError, Score
 
 Held = tuple[Any, Any]

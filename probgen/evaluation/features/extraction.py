@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from probgen import checkpoint, progress
 from probgen.checkpoint import CheckpointError, Spec
 from probgen.data import Set, files
-from probgen.evaluation.likelihood import at_rest, device_of
+from probgen.evaluation.pairs import at_rest, device_of
 from probgen.evaluation.score import EvaluationError, ProtocolError
 
 Extractor = Callable[[Tensor], Tensor]
@@ -170,8 +170,8 @@ def _check_images(images: Set | Tensor) -> None:
 def _one_pass(
     extractor: Extractor, images: Set | Tensor, batch_size: int, show: bool | None
 ) -> Tensor:
-    resting = at_rest(extractor, seed=0) if isinstance(extractor, nn.Module) else nullcontext()  # type: ignore[arg-type]
-    device = device_of(extractor) if isinstance(extractor, nn.Module) else None  # type: ignore[arg-type]
+    resting = at_rest(extractor, seed=0) if isinstance(extractor, nn.Module) else nullcontext()
+    device = device_of(extractor) if isinstance(extractor, nn.Module) else None
     embed: Extractor = getattr(extractor, "embed", extractor)
     rows: list[Tensor] = []
     with resting, torch.no_grad(), progress.bar("features", len(images), show) as advance:

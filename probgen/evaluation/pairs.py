@@ -1,0 +1,93 @@
+"""How any pair is asked: at rest, in its own precision, with labels if it takes them."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+
+from probgen.data import Set
+from probgen.evaluation.score import EvaluationError
+
+CHUNK = 500
+LARGEST_SEED = 2**48
+
+
+def given(pair: Any, y: Tensor | None) -> tuple[Tensor | None, ...]:
+    """What ``encode`` and ``decode`` take beside their first argument: labels, if ``classes``."""
+    return (y,) if hasattr(pair, "classes") else ()
+
+
+def reconstructed(pair: Any, x: Tensor, y: Tensor | None = None) -> Tensor:
+    """Mean of p(x | z) at the mean of q(z | x), shape as ``x``."""
+    labels = given(pair, y)
+    return pair.decode(pair.encode(x, *labels).mean, *labels).mean
+
+
+def sampled(pair: Any, n: int, seed: int) -> Tensor:
+    """``pair.sample(n)`` at rest, some at a time, ``(n, *shape)`` on the CPU."""
+    with at_rest(pair, seed):
+        sizes = (min(CHUNK, n - start) for start in range(0, n, CHUNK))
+        return torch.cat([pair.sample(size).cpu() for size in sizes])
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless every generator takes the seed."""
+    if not (isinstance(seed, int) and 0 <= seed < LARGEST_SEED):
+        raise EvaluationError(f"expected seed from 0 to 2^48 - 1; got {seed!r}")
+
+
+def check(pair: Any, data: Set) -> None:
+    """Raise unless the data are of the shape and in the support that the pair states."""
+    stated = {name: getattr(pair, name, None) for name in ("shape", "support", "classes")}
+    data.check(**stated)
+
+
+def device_of(pair: Any) -> torch.device:
+    """Where the parameters of a pair, or of any module, lie."""
+    return _like(pair).device
+
+
+def batch(pair: Any, data: Set, index: Tensor | slice) -> tuple[Tensor, Tensor | None]:
+    """``data.batch`` with x in the precision of the pair's parameters."""
+    x, y = data.batch(index)
+    return x.to(_like(pair).dtype), y
+
+
+def arguments(pair: Any, data: Set, index: Tensor | slice) -> tuple[Tensor, ...]:
+    """What the pair's programs are called with: x in the precision of its parameters, y if any."""
+    x, y = batch(pair, data, index)
+    return (x,) if y is None else (x, y)
+
+
+@contextmanager
+def at_rest(pair: Any, seed: int) -> Iterator[None]:
+    """No gradients, evaluation mode, own generators and parameter store, no validation.
+
+    Args:
+        pair: a pair, or any module; left in the mode it was in.
+        seed: of what is drawn; the caller's generators are left alone.
+    """
+    check_seed(seed)
+    modes = [(part, part.training) for part in pair.modules()]
+    device = device_of(pair)
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(pyro.get_param_store().scope())
+        stack.enter_context(pyro.validation_enabled(False))
+        stack.callback(_restore, modes)
+        torch.manual_seed(seed)
+        pair.eval()
+        yield
+
+
+def _restore(modes: list[tuple[torch.nn.Module, bool]]) -> None:
+    for module, training in modes:
+        module.training = training
+
+
+def _like(pair: Any) -> Tensor:
+    return next(pair.parameters(), torch.zeros(()))
