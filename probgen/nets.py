@@ -46,7 +46,7 @@ class Encoder(nn.Module):
         """Location and log scale of q(z | x), or the code."""
         batch = x.shape[: x.dim() - len(self.shape)]
         if x.shape[len(batch) :] != self.shape:
-            raise NetError(f"expected data (..., {_names(self.shape)}); got {tuple(x.shape)}")
+            raise NetError(f"expected data (..., {in_words(self.shape)}); got {tuple(x.shape)}")
         out = self.head(self.trunk(x.reshape(-1, *self.shape))).chunk(self.parts, dim=-1)
         shaped = tuple(part.reshape(*batch, self.latent) for part in out)
         return shaped if self.parts > 1 else shaped[0]
@@ -69,7 +69,7 @@ class Decoder(nn.Module):
         self.shape, self.latent = tuple(shape), at_least_one("latent", latent)
         out = dry_run(trunk, torch.zeros(2, latent))
         if out.numel() != 2 * math.prod(self.shape):
-            raise NetError(f"expected (batch, {_names(self.shape)}); got {tuple(out.shape)}")
+            raise NetError(f"expected (batch, {in_words(self.shape)}); got {tuple(out.shape)}")
         self.trunk = trunk
 
     def forward(self, z: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class GridEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The features."""
         if x.shape[x.dim() - len(self.shape) :] != self.shape:
-            raise NetError(f"expected data (..., {_names(self.shape)}); got {tuple(x.shape)}")
+            raise NetError(f"expected data (..., {in_words(self.shape)}); got {tuple(x.shape)}")
         out = self.trunk(x.reshape(-1, *self.shape))
         return out.reshape(*x.shape[: x.dim() - len(self.shape)], *out.shape[1:])
 
@@ -397,5 +397,6 @@ def at_least_one(what: str, size: int) -> int:
     return size
 
 
-def _names(shape: Sequence[int]) -> str:
+def in_words(shape: Sequence[int]) -> str:
+    """A shape as part of another: "1, 28, 28"."""
     return ", ".join(map(str, shape))

@@ -16,6 +16,7 @@ from probgen.nets import (
     dense_layers,
     dry_run,
     halvings,
+    in_words,
     positive,
 )
 
@@ -87,7 +88,7 @@ class Discriminator(nn.Module):
 
     def _features(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.shape:
-            raise NetError(f"expected data (B, *{self.shape}); got {tuple(x.shape)}")
+            raise NetError(f"expected data (B, {in_words(self.shape)}); got {tuple(x.shape)}")
         return self.trunk(2 * x - 1 if len(self.shape) == 3 else x)
 
 

@@ -406,7 +406,7 @@ def test_training_ends_with_the_density_of_the_codes(tmp_path):
     torch.manual_seed(0)
     encoder = nets.dense_encoder(train.shape, 4, parts=1)
     pair = models.Autoencoder(encoder, nets.dense_decoder(4, train.shape), components=3)
-    with pytest.raises(models.vae.ModelError, match="no density of codes"):
+    with pytest.raises(models.ModelError, match="no density of codes"):
         pair.sample(2)
     training.fit(pair, objectives.ELBO(), train, epochs=2, checkpoint=tmp_path, device="cpu")
     codes = pair.encode(train.batch(slice(None))[0]).mean.detach()

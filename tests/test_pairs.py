@@ -336,7 +336,7 @@ def with_prior(codes, sides):
         (lambda: with_prior(7, (1, 2)).prior(), r"got one over 7 on \(1, 2\)"),
         (
             lambda: models.CodePrior(nets.code_transformer(7, (2, 2), 8, 1, 2), (3, 3)),
-            r"takes no codes \(B, \*\(3, 3\)\)",
+            r"takes no codes \(B, 3, 3\)",
         ),
         (lambda: models.UnrolledISTA(SHAPE, 0), "atoms and steps >= 1"),
         (lambda: models.SparseVAE(models.UnrolledISTA(SHAPE, 5), scale=0.0), "scale > 0"),

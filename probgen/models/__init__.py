@@ -2,6 +2,7 @@
 
 from probgen.models import noise, samplers
 from probgen.models.autoencoder import Autoencoder
+from probgen.models.base import ModelError
 from probgen.models.conditional import ConditionalVAE
 from probgen.models.diffusion import Diffusion
 from probgen.models.gan import GAN
@@ -14,7 +15,7 @@ from probgen.models.likelihood import (
 )
 from probgen.models.prior import FlowPrior, MixturePrior, PriorError, StandardNormal
 from probgen.models.sparse import SparseVAE, UnrolledISTA
-from probgen.models.vae import VAE, ModelError
+from probgen.models.vae import VAE
 from probgen.models.vampprior import VampPriorVAE
 from probgen.models.vq import VQVAE, CodePrior
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.vae import VAE, ModelError, penalise
+from probgen.models.base import ModelError, penalise
+from probgen.models.vae import VAE
 
 CODES, BATCH = 10_000, 500
 

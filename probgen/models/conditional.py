@@ -6,10 +6,10 @@ from typing import Any
 
 import pyro.distributions as dist
 import torch
-from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
-from probgen.models.vae import VAE, ModelError, check_count
+from probgen.models.base import ModelError, check_count, check_range, checked_labels
+from probgen.models.vae import VAE
 
 
 class LabelledEncoder(nn.Module):
@@ -121,7 +121,7 @@ class ConditionalVAE(VAE):
         if y is None:
             y = torch.randint(self.classes, (n,), device=device)
         y = torch.as_tensor(y, device=device)
-        self._check_range(self._checked(y, torch.Size([n])))
+        check_range(self._checked(y, torch.Size([n])), self.classes)
         return self.decode(self._drawn(n, y), y).mean
 
     def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -132,24 +132,7 @@ class ConditionalVAE(VAE):
         return self.decoder(z, self._checked(y, z.shape[:-1])).to(z.dtype)
 
     def _checked(self, y: Tensor | None, batch: torch.Size) -> Tensor:
-        """The labels, one per datum of the batch or broadcast to it."""
-        size = ", ".join(map(str, batch))
-        if y is None:
-            raise ModelError(f"expected labels y ({size}), 0 to {self.classes - 1}; got none")
-        fits = y.dim() <= len(batch) and all(
-            own in (1, full) for own, full in zip(y.shape[::-1], batch[::-1], strict=False)
-        )
-        if not fits or y.is_floating_point():
-            raise ModelError(f"expected whole labels ({size}); got {y.dtype} {tuple(y.shape)}")
-        if is_validation_enabled():
-            self._check_range(y)
-        return y.long()
-
-    def _check_range(self, y: Tensor) -> None:
-        low, high = y.aminmax()
-        if low < 0 or high >= self.classes:
-            wrong = int(low if low < 0 else high)
-            raise ModelError(f"expected labels from 0 to {self.classes - 1}; got {wrong}")
+        return checked_labels(y, batch, self.classes)
 
 
 def _shape_of(encoder: nn.Module) -> Sequence[int]:

@@ -8,12 +8,20 @@ from typing import Any, Literal
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import pad
 
 from probgen.models import noise
+from probgen.models.base import (
+    ModelError,
+    Registered,
+    check_count,
+    check_data,
+    check_range,
+    checked_labels,
+    stated,
+)
 from probgen.models.likelihood import DiscretizedNormal
 from probgen.models.noise import cosine
 from probgen.models.samplers import (
@@ -22,7 +30,6 @@ from probgen.models.samplers import (
     even_in_time,
     guided,
 )
-from probgen.models.vae import ModelError, Registered
 from probgen.nets import dry_run
 
 Predicts = Literal["epsilon", "v", "x0"]
@@ -110,10 +117,7 @@ class Diffusion(Registered, nn.Module):
         self.unlabelled, self.decay = unlabelled, decay
         if levels is not None:
             self.levels = levels
-        shape = getattr(net, "shape", None) if shape is None else shape
-        if shape is None:
-            raise ModelError("expected shape=, the shape of one datum: the net does not state it")
-        self.shape = tuple(shape)
+        self.shape = tuple(stated("net", net, "shape", shape))
         own = getattr(net, "classes", classes)
         if classes not in (None, own) or (own is not None and own < 1):
             raise ModelError(f"expected classes >= 1, those of the net, {own}; got {classes}")
@@ -208,8 +212,7 @@ class Diffusion(Registered, nn.Module):
             guidance: scale of classifier-free guidance: 1 for none, 0 to ignore the label, more
                 than 1 to lean towards it.
         """
-        if n < 1:
-            raise ModelError(f"expected n >= 1 samples; got {n}")
+        check_count(n)
         if not callable(sampler):
             raise ModelError(f"expected a sampler such as samplers.ddim; got {sampler!r}")
         labels = self._wanted(n, y)
@@ -337,13 +340,7 @@ class Diffusion(Registered, nn.Module):
         """The labels, one per datum."""
         if not hasattr(self, "classes"):
             return None
-        if y is None:
-            raise ModelError(f"expected labels y ({batch[0]}), 0 to {self.classes - 1}; got none")
-        if y.shape != batch or y.is_floating_point():
-            raise ModelError(f"expected whole labels ({batch[0]}); got {y.dtype} {tuple(y.shape)}")
-        if is_validation_enabled():
-            self._check_range(y)
-        return y.long()
+        return checked_labels(y, batch, self.classes).expand(batch)
 
     def _wanted(self, n: int, y: Tensor | int | None) -> Tensor | None:
         """Labels of samples."""
@@ -354,16 +351,9 @@ class Diffusion(Registered, nn.Module):
         device = self.log_snr.device
         if y is None:
             return torch.randint(self.classes, (n,), device=device)
-        wanted = torch.as_tensor(y, device=device)
-        labels = self._labels(wanted if wanted.dim() else wanted.expand(n), torch.Size([n]))
-        self._check_range(labels)
-        return labels
-
-    def _check_range(self, y: Any) -> None:
-        low, high = y.aminmax()
-        if low < 0 or high >= self.classes:
-            wrong = int(low if low < 0 else high)
-            raise ModelError(f"expected labels from 0 to {self.classes - 1}; got {wrong}")
+        labels = checked_labels(torch.as_tensor(y, device=device), torch.Size([n]), self.classes)
+        check_range(labels, self.classes)
+        return labels.expand(n)
 
     def _check_guidance(self, guidance: float, y: Tensor | None) -> None:
         if guidance == 1.0:
@@ -382,8 +372,7 @@ class Diffusion(Registered, nn.Module):
             )
 
     def _check(self, x: Tensor) -> None:
-        if x.shape[1:] != self.shape:
-            raise ModelError(f"expected data (B, *{self.shape}); got {tuple(x.shape)}")
+        check_data(x, self.shape)
 
     def _check_net(self) -> None:
         like = next(self.net.parameters(), torch.zeros(()))

@@ -2,14 +2,13 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.vae import ModelError
-from probgen.nets import dry_run
+from probgen.models.base import ModelError, check_count, stated
+from probgen.nets import dry_run, in_words
 
 
 class GAN(nn.Module):
@@ -55,8 +54,8 @@ class GAN(nn.Module):
         super().__init__()
         if not 0 <= decay < 1:
             raise ModelError(f"expected decay from 0 to below 1; got {decay}")
-        self.latent = _own(generator, "latent", latent)
-        self.shape = tuple(_own(generator, "shape", shape))
+        self.latent = stated("generator", generator, "latent", latent)
+        self.shape = tuple(stated("generator", generator, "shape", shape))
         self.generator, self.discriminator, self.decay = generator, discriminator, decay
         self._check_nets()
         self.average = copy.deepcopy(generator).requires_grad_(False)
@@ -69,8 +68,7 @@ class GAN(nn.Module):
 
     def latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw z from N(0, I), ``(n, latent)``."""
-        if n < 1:
-            raise ModelError(f"expected n >= 1 samples; got {n}")
+        check_count(n)
         like = next(self.generator.parameters())
         device = like.device if generator is None else generator.device
         shape = (n, self.latent)
@@ -102,8 +100,8 @@ class GAN(nn.Module):
         out = dry_run(self.generator, like.new_zeros(2, self.latent))
         if tuple(out.shape) != (2, *self.shape):
             raise ModelError(
-                f"expected the generator to give (B, *{self.shape}); got {tuple(out.shape)} for "
-                "B = 2"
+                f"expected the generator to give (B, {in_words(self.shape)}); got "
+                f"{tuple(out.shape)} for B = 2"
             )
         try:
             found = tuple(dry_run(self.discriminator, out).shape)
@@ -114,11 +112,3 @@ class GAN(nn.Module):
                 f"expected the discriminator to give one score per datum, (B,); got {found} for "
                 "B = 2: end it with nn.Flatten(0) if that is (B, 1)"
             )
-
-
-def _own(module: nn.Module, name: str, given: Any) -> Any:
-    """What was given, or else what the module states."""
-    found = getattr(module, name, None) if given is None else given
-    if found is None:
-        raise ModelError(f"expected {name}: the generator does not state its own")
-    return found

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from probgen.models.vae import ModelError
+from probgen.models.base import ModelError
 
 GREATEST_BETA = 0.999
 

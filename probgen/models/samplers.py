@@ -12,8 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from probgen.models.base import ModelError
 from probgen.models.noise import posterior, step_scale
-from probgen.models.vae import ModelError
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """(x_t, log_snr of t, 0-d) -> estimate of x_0, shape as x_t."""

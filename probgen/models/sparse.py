@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
-from probgen.models.vae import VAE, ModelError
+from probgen.models.base import ModelError
+from probgen.models.vae import VAE
 from probgen.nets import dry_run
 
 

@@ -1,8 +1,6 @@
 """The variational autoencoder; beta-VAE and its kin are objectives on it."""
 
 from collections.abc import Sequence
-from itertools import count
-from weakref import WeakKeyDictionary
 
 import pyro
 import pyro.distributions as dist
@@ -10,36 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
+from probgen.models.base import ModelError, Registered, check_count, check_data, stated
 from probgen.models.likelihood import Bernoulli
 from probgen.models.prior import StandardNormal
-from probgen.nets import dry_run
-
-_names: WeakKeyDictionary[object, str] = WeakKeyDictionary()
-_numbers = count()
-
-
-class ModelError(ValueError):
-    """Networks that do not fit together, or data of another shape than the model's."""
-
-
-class Registered:
-    """Shows its parts' parameters to Pyro's store, which plain ``pyro.infer.SVI`` trains from."""
-
-    def _register(self, *parts: str) -> None:
-        """Register the parts under a name no other object has ever had."""
-        name = _names.get(self) or _names.setdefault(self, f"pair{next(_numbers)}")
-        for part in parts:
-            module = getattr(self, part)
-            for parameter in module.parameters():
-                if not parameter.is_contiguous():  # of others Pyro would train a copy
-                    parameter.data = parameter.data.contiguous()
-            pyro.module(f"{name}.{part}", module)
-
-
-def penalise(name: str, cost: Tensor) -> None:
-    """Add a cost per datum to the loss that is no likelihood: ``Terms.penalty[name]``."""
-    unit = dist.Unit(-cost)
-    pyro.sample(name, unit, obs=unit.sample(), infer={"penalty": True})  # type: ignore[arg-type]
+from probgen.nets import dry_run, in_words
 
 
 class VAE(Registered, nn.Module):
@@ -84,7 +56,7 @@ class VAE(Registered, nn.Module):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.likelihood = Bernoulli() if likelihood is None else likelihood
-        self.shape = _shape_of(encoder, shape)
+        self.shape = tuple(stated("encoder", encoder, "shape", shape))
         self.latent = self._check_nets()
         self.latent_prior = self._checked_prior(prior)
 
@@ -167,8 +139,7 @@ class VAE(Registered, nn.Module):
         return prior
 
     def _check(self, x: Tensor) -> None:
-        if x.shape[1:] != self.shape:
-            raise ModelError(f"expected data (B, {_text(self.shape)}); got {tuple(x.shape)}")
+        check_data(x, self.shape)
 
     def _check_nets(self) -> int:
         like = next(self.encoder.parameters(), torch.zeros(()))
@@ -189,24 +160,7 @@ class VAE(Registered, nn.Module):
             ) from error
         if output.shape != (3, 2, *self.shape):
             raise ModelError(
-                f"expected the decoder to give (*batch, {_text(self.shape)}); got "
+                f"expected the decoder to give (*batch, {in_words(self.shape)}); got "
                 f"{tuple(output.shape)} for latents (3, 2, {latent})"
             )
         return latent
-
-
-def check_count(n: int) -> None:
-    """Raise a ModelError if so many samples cannot be drawn."""
-    if n < 1:
-        raise ModelError(f"expected n >= 1 samples; got {n}")
-
-
-def _shape_of(encoder: nn.Module, shape: Sequence[int] | None) -> tuple[int, ...]:
-    found = shape if shape is not None else getattr(encoder, "shape", None)
-    if found is None:
-        raise ModelError("expected shape=, the shape of one datum: the encoder does not state it")
-    return tuple(found)
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return ", ".join(map(str, shape))

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
+from probgen.models.base import ModelError
 from probgen.models.prior import GaussianMixture
-from probgen.models.vae import VAE, ModelError
+from probgen.models.vae import VAE
 
 LOG_SCALE = (-3.0, 1.0)
 MARGIN = 0.02

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
+from probgen.models.base import ModelError, Registered, check_count, check_data, penalise, stated
 from probgen.models.likelihood import Gaussian
-from probgen.models.vae import ModelError, Registered, check_count, penalise
-from probgen.nets import dry_run
+from probgen.nets import dry_run, in_words
 
 COLLAPSED = 0.01
 
@@ -153,10 +153,13 @@ class CodePrior(Registered, nn.Module):
         try:
             *found, self.codes = dry_run(net, codes).shape
         except RuntimeError as error:
-            raise ModelError(f"the net takes no codes (B, *{self.shape}): {error}") from error
+            raise ModelError(
+                f"the net takes no codes (B, {in_words(self.shape)}): {error}"
+            ) from error
         if tuple(found) != tuple(codes.shape):
             raise ModelError(
-                f"expected logits (B, *{self.shape}, K); got (*{found}, {self.codes})"
+                f"expected logits (B, {in_words(self.shape)}, K); got "
+                f"({in_words([*found, self.codes])})"
             )
 
     def forward(self) -> Autoregressive:
@@ -264,7 +267,7 @@ class VQVAE(Registered, nn.Module):
             raise ModelError(f"expected commitment >= 0 and finite; got {commitment}")
         self.encoder, self.decoder, self.commitment = encoder, decoder, commitment
         self.likelihood = Gaussian(math.sqrt(0.5)) if likelihood is None else likelihood
-        self.shape = tuple(getattr(encoder, "shape", ()) if shape is None else shape)
+        self.shape = tuple(stated("encoder", encoder, "shape", shape))
         width, *self.sides = self._check_nets()
         self.codebook = Codebook(codes, width, decay, revive)
         self.code_prior = code_prior
@@ -353,17 +356,19 @@ class VQVAE(Registered, nn.Module):
         return self.likelihood(self.decoder(z).to(z.dtype), x).to_event(len(self.shape))
 
     def _check(self, x: Tensor) -> None:
-        if x.shape[1:] != self.shape:
-            raise ModelError(f"expected data (B, *{self.shape}); got {tuple(x.shape)}")
+        check_data(x, self.shape)
 
     def _check_nets(self) -> tuple[int, ...]:
         like = next(self.encoder.parameters(), torch.zeros(()))
         features = dry_run(self.encoder, like.new_zeros(2, *self.shape)).shape[1:]
         if len(features) != 3:
-            raise ModelError(f"expected features (B, width, h, w); got (B, *{tuple(features)})")
+            raise ModelError(f"expected features (B, width, h, w); got (B, {in_words(features)})")
         output = dry_run(self.decoder, like.new_zeros(3, 2, *features)).shape
         if output != (3, 2, *self.shape):
-            raise ModelError(f"expected the decoder to give (*batch, *{self.shape}); got {output}")
+            raise ModelError(
+                f"expected the decoder to give (*batch, {in_words(self.shape)}); got "
+                f"{tuple(output)} for features (3, 2, {in_words(features)})"
+            )
         return tuple(features)
 
 
