@@ -25,7 +25,7 @@ from probgen.evaluation.features import Extractor, extract, identity
 from probgen.evaluation.pairs import at_rest, device_of
 from probgen.models import noise, samplers
 from probgen.report import Run, figures, pictures
-from probgen.scoring import drawn, extractor
+from probgen.scoring import extractor
 
 NAME = "cifar_diffusion"
 CHUNK = 500
@@ -213,14 +213,14 @@ def main(
     (run,) = study.train(words, runs / NAME, device)
     parts = recipe.sets(run.facts["recipe"])
     judge, n = judged(run), 60 if quick else 10_000 if full else 1_000
-    test = drawn(run.data, min(n, len(run.data)), seed=0)
+    test = run.data.draw(n)
     passes = math.ceil(run.pair.steps * 2 / len(run.data))
     steps = time_steps.decompose(run.pair, run.data.to(device_of(run.pair)), passes=passes)
     rows, images = of_samplers(run, test, judge)
     table = [of_run(run, steps, rows)]
     floor = "no FID"
     if judge is not None:
-        real = drawn(parts.training, len(test), seed=0)
+        real = parts.training.draw(len(test))
         floor = f"{float(fid.score(extract(judge, test), extract(judge, real))):.2f}"
     features = "No features for these images are at hand" if judge is None else identity(judge)
     study.show(

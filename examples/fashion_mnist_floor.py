@@ -115,9 +115,7 @@ def nearest(seen: Evidence) -> dict[str, Tensor]:
     """The samples nearest to a training image, and that image."""
     found = memorization.score(seen.samples, seen.train, seen.test).details
     closest = found["distance"].argsort()[:8]
-    training, _ = scoring.drawn(seen.train_set, len(seen.train.values), seen.seed).batch(
-        found["nearest"][closest]
-    )
+    training, _ = seen.train_set.draw(len(seen.train), seen.seed).batch(found["nearest"][closest])
     return {"sample": seen.sampled()[closest], "nearest training image": training}
 
 

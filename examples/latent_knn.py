@@ -30,7 +30,6 @@ from probgen.data import Set
 from probgen.evaluation import Score
 from probgen.evaluation.latents import knn, pca
 from probgen.report import Run, figures, pictures
-from probgen.scoring import drawn as some
 
 NAME = "latent_knn"
 MODELS: dict[str, recipe.Recipe] = {
@@ -105,7 +104,7 @@ def chosen(x: np.ndarray, y: Any, options: tuple[int, ...]) -> int:
 
 def classical(train: Set, test: Set, sizes: Sizes, components: int) -> dict[str, Score]:
     """Neighbours by raw pixels, by principal components, and by Isomap of some images."""
-    few = some(train, min(len(train), sizes.few), seed=0)
+    few = train.draw(sizes.few)
     x, less, unknown = pixels(train), pixels(few), pixels(test)
     principal = pca(x, unknown, components)
     isomap = Isomap(n_neighbors=NEIGHBOURS, n_components=sizes.embedded).fit(less)

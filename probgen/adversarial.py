@@ -32,7 +32,6 @@ from probgen.loop import (
 from probgen.models import GAN
 from probgen.objectives.adversarial import Loss
 from probgen.run import Best, Folder, Snapshot
-from probgen.scoring import drawn
 
 ALIVE, DEAD = 0.1, 0.01
 OLD, SEVERAL = 1000, 4
@@ -236,9 +235,9 @@ class _Duel(Loop):
         )
         self.judge = None if judge is None or validation is None else judge
         if self.judge is not None and validation is not None:
-            few = drawn(validation, min(self.settings.judged, len(validation)), self.settings.seed)
+            few = validation.draw(self.settings.judged, self.settings.seed)
             self.real = features.extract(self.judge, few, show=False)
-        spread = drawn(self.data, min(len(self.data), 5000), self.settings.seed)
+        spread = self.data.draw(5000, self.settings.seed)
         self.variance = _variance(spread.batch(slice(None))[0])
         if not self.variance > 0:
             raise TrainingError(f"expected data that vary; all {len(spread)} items are the same")

@@ -351,11 +351,7 @@ def _fits(name: str, value: Any) -> bool:
 
 def _limited(part: "Set", recipe: Recipe) -> "Set":
     limit = recipe.get("limit")
-    if limit is None or limit >= len(part):
-        return part
-    if limit < 1:
-        raise RecipeError(f"expected limit >= 1; got {limit}")
-    return part.take(_draw(len(part), limit, recipe["seed"]))
+    return part if limit is None else part.draw(limit, recipe["seed"])
 
 
 def _drawn(data: "Set", components: int, seed: int) -> "Tensor":
@@ -364,14 +360,7 @@ def _drawn(data: "Set", components: int, seed: int) -> "Tensor":
         raise RecipeError(
             f"expected components from 1 to {len(data)}, the size of {data.name}; got {components}"
         )
-    return data.batch(_draw(len(data), components, seed))[0]
-
-
-def _draw(size: int, n: int, seed: int) -> "Tensor":
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(size, generator=generator)[:n].sort().values
+    return data.draw(components, seed).batch(slice(None))[0]
 
 
 def _sketch(recipe: Recipe, shape: tuple[int, ...]) -> Any:

@@ -52,7 +52,7 @@ class Evidence:
     ) -> None:
         self.pair, self.train_set, self.seed, self.show = pair, train, seed, show
         self._extractor = extractor
-        self.test_set = drawn(test, min(len(test), LARGEST), seed)
+        self.test_set = test.draw(LARGEST, seed)
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -68,8 +68,7 @@ class Evidence:
     @cached_property
     def train(self) -> Features:
         """Features of as many training images."""
-        n = min(len(self.train_set), len(self.test_set))
-        return self._features(drawn(self.train_set, n, self.seed))
+        return self._features(self.train_set.draw(len(self.test_set), self.seed))
 
     @cached_property
     def samples(self) -> Features:
@@ -122,7 +121,7 @@ class Evidence:
     @property
     def few(self) -> Set:
         """500 test images, for scores that cost seconds an image."""
-        return drawn(self.test_set, min(CHUNK, len(self.test_set)), self.seed)
+        return self.test_set.draw(CHUNK, self.seed)
 
     def floor(self, interval: float | None = None) -> Score:
         """The distance of real training images from the test images."""
@@ -157,11 +156,3 @@ def extractor(words: str, data: str) -> Extractor:
     if words.endswith(".pth"):
         return Inception(Path(words))
     return Classifier.load(data if words == "auto" else words)
-
-
-def drawn(data: Set, n: int, seed: int) -> Set:
-    """``n`` items of a set, a seeded draw in their order; the set itself if it has no more."""
-    if n == len(data):
-        return data
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-    return data.take(order[:n].sort().values)

@@ -119,6 +119,27 @@ class Set:
             index = torch.as_tensor(index, device=self.x.device).flatten()
         return self._map(lambda t: t[index])
 
+    def draw(self, n: int, seed: int = 0) -> "Set":
+        """At most ``n`` items: all of them, or a seeded draw in the original order.
+
+        Args:
+            n: how many, from 1 up.
+            seed: the same seed gives the same draw on every device.
+
+        Raises:
+            DataError: fewer than one.
+
+        Example:
+            >>> arrays(range(10)).draw(3).x
+            tensor([1, 4, 7])
+        """
+        if n < 1:
+            raise DataError(f"{self.name}: expected n >= 1 items to draw; got {n}")
+        if n >= len(self):
+            return self
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return self.take(order[:n].sort().values)
+
     def where(self, **factors: int | Sequence[int]) -> "Set":
         """The subset whose named factors have the given class, or one of the given classes.
 

@@ -31,7 +31,7 @@ def save_data(folder: str | Path, parts: dict[str, Set]) -> Path:
     if not parts:
         raise ReportError("expected at least one set to look at")
     part, data = next(iter(parts.items()))
-    seen = _seen(data)
+    seen = data.draw(MOST)
     whole = "all" if len(seen) == len(data) else f"a seeded draw of {len(seen):,}"
     note = f"Of the {part} set, {whole} of its {len(data):,} items."
     sections = [
@@ -41,13 +41,6 @@ def save_data(folder: str | Path, parts: dict[str, Set]) -> Path:
     ]
     subtitle = f"{sum(map(len, parts.values())):,} items of shape {data.shape}"
     return page.write(Path(folder) / "report.html", Page(data.name, subtitle, sections))
-
-
-def _seen(data: Set) -> Set:
-    if len(data) <= MOST:
-        return data
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    return data.take(order[:MOST].sort().values)
 
 
 def _sizes(parts: dict[str, Set]) -> Table:
