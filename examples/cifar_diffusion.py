@@ -207,8 +207,7 @@ def pictured(
 def main(
     epochs: int, quick: bool, runs: Path, out: Path | None, device: str, full: bool = False
 ) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     words = recipes(2 if quick else epochs, quick, full)
     (run,) = study.train(words, runs / NAME, device)
     parts = recipe.sets(run.facts["recipe"])

@@ -22,7 +22,7 @@ from probgen.evaluation import Score, fid
 from probgen.evaluation.features import identity
 from probgen.evaluation.pairs import at_rest, device_of
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Evidence, extractor
+from probgen.scoring import Inputs, extractor
 
 NAME = "conditional_fashion"
 PLAIN: recipe.Recipe = {"likelihood": "gaussian", "sigma": math.sqrt(0.5)}
@@ -73,7 +73,7 @@ def constant(run: Run) -> float:
     return fixed * math.prod(run.data.shape) / 2 * math.log(math.pi)
 
 
-def row(run: Run, seen: Evidence) -> study.Row:
+def row(run: Run, seen: Inputs) -> study.Row:
     return {**study.terms(run, constant(run)), "FID": float(fid.score(seen.test, seen.samples))}
 
 
@@ -128,12 +128,11 @@ def drawn(runs: list[Run], scores: dict[str, Score]) -> dict[str, Figure]:
 
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
     parts = recipe.sets(trained[0].facts["recipe"])
     judge, n = extractor("auto", parts.test.name), 200 if quick else 10_000
-    seen = [Evidence(run.pair, parts.training, run.data, judge) for run in trained]
+    seen = [Inputs(run.pair, parts.training, run.data, judge) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
     floor = float(fid.score(seen[0].test, seen[0].train))
     study.show(rows, NOTE.format(extractor=identity(judge), floor=floor))

@@ -19,7 +19,7 @@ from probgen.evaluation import fid
 from probgen.evaluation.features import identity
 from probgen.history import History
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Evidence, extractor
+from probgen.scoring import Inputs, extractor
 
 NAME = "control_vae"
 TARGETS = (8.0, 14.0)
@@ -56,9 +56,9 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     return {name: common | words for name, words in (SWEEP | CONTROLLED | CAPACITY).items()}
 
 
-def row(run: Run, seen: Evidence) -> study.Row:
+def row(run: Run, seen: Inputs) -> study.Row:
     """Where a run ended, how soon it came there, and how its samples look to a classifier."""
-    score = {name: value["mean"] for name, value in run.scores.values.items()}
+    score = study.means(run)
     target = goal(run)
     end = run.history.records[-1]["epoch"]
     last = [record for record in run.history.records if record["epoch"] > end - 1]
@@ -129,13 +129,12 @@ def drawn(runs: list[Run], rows: list[study.Row]) -> dict[str, Figure]:
 
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     words = recipes(1 if quick else epochs, quick)
     trained = study.train(words, runs / NAME, device, log_every=25)
     parts = recipe.sets(trained[0].facts["recipe"])
     judge = extractor("auto", parts.test.name)
-    seen = [Evidence(run.pair, parts.training, run.data, judge) for run in trained]
+    seen = [Inputs(run.pair, parts.training, run.data, judge) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
     floor = float(fid.score(seen[0].test, seen[0].train))
     study.show(rows, NOTE.format(close=CLOSE, extractor=identity(judge), floor=floor))

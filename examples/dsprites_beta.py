@@ -124,8 +124,7 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
 def main(
     epochs: int, quick: bool, runs: Path, out: Path | None, device: str, full: bool = False
 ) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     name = f"{NAME}_full" if full else NAME
     trained = study.train(recipes(1 if quick else epochs, quick, full), runs / name, device)
     scores = {run.name: scored(run) for run in trained}

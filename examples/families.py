@@ -18,7 +18,7 @@ from torch import Tensor
 from probgen import evaluation, recipe, study
 from probgen.evaluation.features import identity
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Evidence, extractor
+from probgen.scoring import Inputs
 
 NAME = "families"
 EXPLICIT: recipe.Recipe = {"likelihood": "discretized-logistic"}
@@ -53,11 +53,6 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     return found
 
 
-def evidence(run: Run) -> Evidence:
-    parts = recipe.sets(run.facts["recipe"])
-    return Evidence(run.pair, parts.training, run.data, extractor("auto", run.data.name))
-
-
 def bits(run: Run) -> float | str:
     """Per dimension, by the ELBO."""
     if "ELBO" not in run.scores.values:
@@ -65,7 +60,7 @@ def bits(run: Run) -> float | str:
     return -run.scores.values["ELBO"]["mean"] / math.prod(run.data.shape) / math.log(2)
 
 
-def row(run: Run, seen: Evidence) -> study.Row:
+def row(run: Run, seen: Inputs) -> study.Row:
     prdc = evaluation.prdc.score(seen.test, seen.samples, k=5)
     return {
         "run": run.name,
@@ -99,10 +94,9 @@ def in_rows(images: Tensor, columns: int = 16) -> dict[str, Tensor]:
 
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(epochs, quick), runs / NAME, device)
-    seen = [evidence(run) for run in trained]
+    seen = [study.inputs(run) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
     known = {"n": len(seen[0].test_set), "extractor": identity(seen[0].extractor)}
     study.show(rows, NOTE.format(**known, floor=float(seen[0].floor())))

@@ -16,11 +16,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from probgen import recipe, scoring, study
+from probgen import recipe, study
 from probgen.evaluation import fid, kid, memorization, prdc
 from probgen.evaluation.features import Features, extract
-from probgen.report import Run, figures
-from probgen.scoring import Evidence
+from probgen.report import figures
+from probgen.scoring import Inputs
 
 NAME = "fashion_mnist_floor"
 DENSE = {"net": "dense", "latent": 10, "hidden": 256}
@@ -60,7 +60,7 @@ def principal(train: Tensor, x: Tensor, components: int) -> Tensor:
     return ((x.flatten(1) - mean) @ kept @ kept.T + mean).clamp(0, 1).reshape(x.shape)
 
 
-def image_sets(seen: Mapping[str, Evidence]) -> dict[str, Tensor]:
+def image_sets(seen: Mapping[str, Inputs]) -> dict[str, Tensor]:
     """What is scored, worst last but for the models."""
     first = next(iter(seen.values()))
     train, _ = first.train_set.batch(slice(None))
@@ -73,7 +73,7 @@ def image_sets(seen: Mapping[str, Evidence]) -> dict[str, Tensor]:
     return found
 
 
-def row(name: str, fake: Features, seen: Evidence) -> study.Row:
+def row(name: str, fake: Features, seen: Inputs) -> study.Row:
     # The real training images are no copies of themselves: their other half is the training set.
     half = len(seen.train.values) // 2
     known = Features(seen.train.values[half:], seen.train.extractor)
@@ -89,7 +89,7 @@ def row(name: str, fake: Features, seen: Evidence) -> study.Row:
 
 
 def pictured(
-    images: Mapping[str, Tensor], seen: Mapping[str, Evidence], rows: list[study.Row]
+    images: Mapping[str, Tensor], seen: Mapping[str, Inputs], rows: list[study.Row]
 ) -> dict[str, Figure]:
     first = next(iter(seen.values()))
     index = torch.linspace(0, len(first.test_set) - 1, 8).round().long()
@@ -104,14 +104,14 @@ def pictured(
     }
 
 
-def per_class(seen: Evidence) -> dict[str, float]:
+def per_class(seen: Inputs) -> dict[str, float]:
     """The convolutional VAE's reconstructions against the test images of each class."""
     labels = seen.test_set.y
     found = fid.per_class(seen.test, seen.reconstructions, labels, labels)
     return {seen.test_set.classes[k]: float(one) for k, one in found.items()}
 
 
-def nearest(seen: Evidence) -> dict[str, Tensor]:
+def nearest(seen: Inputs) -> dict[str, Tensor]:
     """The samples nearest to a training image, and that image."""
     found = memorization.score(seen.samples, seen.train, seen.test).details
     closest = found["distance"].argsort()[:8]
@@ -119,17 +119,10 @@ def nearest(seen: Evidence) -> dict[str, Tensor]:
     return {"sample": seen.sampled()[closest], "nearest training image": training}
 
 
-def evidence(run: Run, words: recipe.Recipe) -> Evidence:
-    extractor = scoring.extractor("auto", words["data"])
-    return Evidence(run.pair, recipe.sets(words).training, run.data, extractor)
-
-
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
-    words = recipes(1 if quick else epochs, quick)
-    trained = study.train(words, runs / NAME, device)
-    seen = {run.name: evidence(run, words[run.name]) for run in trained}
+    runs, out = study.places(runs, out, quick)
+    trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
+    seen = {run.name: study.inputs(run) for run in trained}
     first = seen["conv"]
     images = image_sets(seen)
     known = {name: extract(first.extractor, x) for name, x in images.items()}

@@ -92,8 +92,7 @@ def before_and_after(runs: dict[str, Run]) -> dict[str, Tensor]:
 
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
     rows = [study.terms(run, constant(run)) for run in trained]
     study.show(rows, NOTE.format(constant=constant(trained[0])))

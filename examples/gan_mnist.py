@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from probgen import evaluation, recipe, report, study
 from probgen.evaluation.features import Inception, identity
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Evidence, extractor
+from probgen.scoring import Inputs
 
 NAME = "gan_mnist"
 CHANGES = {
@@ -56,20 +56,15 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     return {name: one | {"data": "digits"} if quick else one for name, one in found.items()}
 
 
-def evidence(run: Run, features: str = "auto") -> Evidence:
-    parts = recipe.sets(run.facts["recipe"])
-    return Evidence(run.pair, parts.training, run.data, extractor(features, run.data.name))
-
-
 def by_inception(run: Run) -> study.Row:
     """The FID that papers give, where the weights were fetched before."""
     if not Inception.fetched():
         return {}
-    seen = evidence(run, "inception")
+    seen = study.inputs(run, "inception")
     return {"FID by Inception": float(evaluation.fid.score(seen.test, seen.samples))}
 
 
-def row(run: Run, seen: Evidence) -> study.Row:
+def row(run: Run, seen: Inputs) -> study.Row:
     k = min(5, len(seen.test_set) - 1)
     prdc = evaluation.prdc.score(seen.test, seen.samples, k=k)
     return {
@@ -136,13 +131,12 @@ def main(
     epochs: int, quick: bool, runs: Path, out: Path | None, device: str, full: bool = False,
     seeds: int = 1,
 ) -> list[study.Row]:  # fmt: skip
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     epochs = QUARTERS if quick else FULL if full else epochs
     every = max(1, epochs // 20)
     words = study.repeated(recipes(epochs, quick), seeds)
     trained = study.train(words, runs / NAME, device, validate_every=every)
-    seen = [evidence(run) for run in trained]
+    seen = [study.inputs(run) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
     facts = trained[0].facts
     images = facts["results"]["steps"] * facts["settings"]["batch_size"]

@@ -193,8 +193,7 @@ def drawn(
 
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     epochs, sizes = (1, QUICK) if quick else (epochs, FULL)
     trained = study.train(recipes(epochs, quick), runs / NAME, device)
     train, _, test = recipe.sets(trained[0].facts["recipe"])

@@ -19,7 +19,7 @@ from probgen import evaluation, recipe, study
 from probgen.evaluation import images
 from probgen.evaluation.pairs import at_rest, device_of
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Evidence, extractor
+from probgen.scoring import Inputs, extractor
 
 NAME = "mnist_manifold"
 CHANGES = {"dense": {"net": "dense"}, "conv": {"net": "conv", "hidden": 256}}
@@ -38,8 +38,8 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     return {name: common | words for name, words in CHANGES.items()}
 
 
-def row(run: Run, seen: Evidence) -> study.Row:
-    score = {name: value["mean"] for name, value in run.scores.values.items()}
+def row(run: Run, seen: Inputs) -> study.Row:
+    score = study.means(run)
     original, rebuilt = seen.test_set.batch(slice(None))[0].cpu(), seen.reconstructed()
     codes = [pictures.codes(run.pair, part) for part in (seen.train_set, seen.test_set)]
     known, unknown = zip(codes, (seen.train_set.y, seen.test_set.y), strict=True)
@@ -78,12 +78,11 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
 
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
     parts = recipe.sets(trained[0].facts["recipe"])
     judge = extractor("auto", parts.test.name)
-    rows = [row(run, Evidence(run.pair, parts.training, run.data, judge)) for run in trained]
+    rows = [row(run, Inputs(run.pair, parts.training, run.data, judge)) for run in trained]
     study.show(rows, NOTE)
     study.write(out, NAME, trained, rows, drawn(trained))
     return rows

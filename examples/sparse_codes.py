@@ -43,7 +43,7 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
 
 def row(run: Run) -> study.Row:
     codes = pictures.codes(run.pair, run.data)
-    score = {name: value["mean"] for name, value in run.scores.values.items()}
+    score = study.means(run)
     return {
         "run": run.name,
         "penalty": run.facts["recipe"]["penalty"],
@@ -96,8 +96,7 @@ def drawn(runs: list[Run], rows: list[study.Row]) -> dict[str, Figure]:
 
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(epochs, quick), runs / NAME, device)
     rows = [row(run) for run in trained]
     study.show(rows, NOTE)

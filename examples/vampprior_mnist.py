@@ -39,7 +39,7 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
 
 def row(run: Run, k: int) -> study.Row:
     nll = evaluation.likelihood.nll(run.pair, run.data, k)
-    score = {name: value["mean"] for name, value in run.scores.values.items()}
+    score = study.means(run)
     active = (pictures.codes(run.pair, run.data).var(0) > 0.01).sum().item()
     return {"run": run.name, "NLL": float(nll), "ELBO": score["ELBO"], "KL": score["KL"],
             "reconstruction": -score["log-likelihood"], "active units": float(active)}  # fmt: skip
@@ -63,8 +63,7 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
 
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     k = 20 if quick else 500
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
     rows = [row(run, k) for run in trained]

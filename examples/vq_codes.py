@@ -10,7 +10,6 @@ stopped. Numbers and figures go to docs/results.
 
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -23,7 +22,7 @@ from probgen.evaluation.features.classifier import shipped
 from probgen.evaluation.pairs import at_rest, device_of
 from probgen.models.vq import perplexity
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Evidence, extractor
+from probgen.scoring import Inputs
 
 NAME = "vq_codes"
 DATA = ("mnist", "fashion-mnist", "cifar10")
@@ -54,8 +53,8 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     }
 
 
-def row(run: Run, seen: Evidence) -> study.Row:
-    score = {name: value["mean"] for name, value in run.scores.values.items()}
+def row(run: Run, seen: Inputs) -> study.Row:
+    score = study.means(run)
     original, rebuilt = seen.test_set.batch(slice(None))[0].cpu(), seen.reconstructed()
     parts = (run.pair.encoder, run.pair.decoder)
     size = sum(p.numel() for part in parts for p in part.parameters())
@@ -117,17 +116,10 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
     return found
 
 
-def evidence(run: Run) -> Evidence:
-    parts = recipe.sets(run.facts["recipe"])
-    judge: Any = extractor("auto", run.data.name) if judged(run) else None
-    return Evidence(run.pair, parts.training, run.data, judge)
-
-
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
-    runs = runs / "quick" if quick else runs
-    out = out or (runs / "results" if quick else Path("docs/results"))
+    runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(epochs, quick), runs / NAME, device)
-    rows = [row(run, evidence(run)) for run in trained]
+    rows = [row(run, study.inputs(run)) for run in trained]
     study.show(rows, NOTE.format(codes=CHANGES["VQ-VAE"]["codes"]))
     study.write(out, NAME, trained, rows, drawn(trained))
     return rows

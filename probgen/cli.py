@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from probgen.evaluation import Score
     from probgen.evaluation.likelihood import Scores
     from probgen.lowering import How
-    from probgen.scoring import Evidence
+    from probgen.scoring import Inputs
 
 app = typer.Typer(
     help="Probabilistic graphs and deep generative models on Pyro.",
@@ -57,7 +57,7 @@ TensorBoard = Annotated[
 ]
 
 
-METRICS: "dict[str, Callable[[Any, Evidence, float | None], Sequence[Score]]]" = {
+METRICS: "dict[str, Callable[[Any, Inputs, float | None], Sequence[Score]]]" = {
     "fid": lambda by, seen, level: [
         by.fid.score(seen.test, seen.samples, interval=level),
         by.fid.infinity(seen.test, seen.samples),
@@ -296,7 +296,7 @@ def evaluate(
     if words:
         from probgen import scoring
 
-        seen = scoring.Evidence(pair, parts.training, parts.test, features, seed=seed)
+        seen = scoring.Inputs(pair, parts.training, parts.test, features, seed=seed)
         new, failed = _all_measured(words, seen, interval or None)
         names = {one.name for one in new}
         found = (*(one for one in found if one.name not in names), *new)
@@ -486,7 +486,7 @@ def _known_metrics(words: str) -> list[str]:
 
 
 def _all_measured(
-    words: "Sequence[str]", seen: "Evidence", level: float | None
+    words: "Sequence[str]", seen: "Inputs", level: float | None
 ) -> "tuple[list[Score], list[str]]":
     """The scores, and why there are not more."""
     from probgen.evaluation import EvaluationError
@@ -503,7 +503,7 @@ def _all_measured(
     return found, failed
 
 
-def _measured(word: str, seen: "Evidence", level: float | None) -> "list[Score]":
+def _measured(word: str, seen: "Inputs", level: float | None) -> "list[Score]":
     from dataclasses import replace
 
     found = METRICS[word](probgen.evaluation, seen, level)

@@ -25,8 +25,10 @@ LARGEST = 10_000
 CHUNK = 500
 
 
-class Evidence:
-    """A pair's samples beside real images, as many as the test set has, 10,000 at most.
+class Inputs:
+    """What scores take: a pair's samples beside real images, as many as the test set has.
+
+    10,000 at most, each computed when it is first asked for.
 
     Samples are means of p(x | z), put into [0, 1] where a Gaussian's leave it, as are
     reconstructions.

@@ -17,6 +17,7 @@ from probgen.evaluation.interval import mean_interval
 from probgen.recipe import Recipe
 from probgen.report import Run
 from probgen.run import Folder
+from probgen.scoring import Inputs
 
 Row = Mapping[str, str | float]
 
@@ -96,12 +97,28 @@ def over_seeds(rows: Sequence[Row], score: str) -> list[Row]:
     ]  # fmt: skip
 
 
+def places(runs: Path, out: Path | None, quick: bool) -> tuple[Path, Path]:
+    """Where a study's runs and its results go: those of a quick one not among the real ones."""
+    runs = runs / "quick" if quick else runs
+    return runs, out or (runs / "results" if quick else Path("docs/results"))
+
+
+def inputs(run: Run, features: str = "auto") -> Inputs:
+    """What scores take of a run; ``features`` as for ``scoring.extractor``."""
+    return Inputs(run.pair, recipe.sets(run.facts["recipe"]).training, run.data, features)
+
+
+def means(run: Run) -> dict[str, float]:
+    """The means over the test set, by the scores' names."""
+    return {name: value["mean"] for name, value in run.scores.values.items()}
+
+
 def terms(run: Run, constant: float = 0.0) -> Row:
     """A row of a table: means per item of what the objective weighs, and the ELBO.
 
     total = reconstruction + beta KL, reconstruction = -log p(x | z) - constant
     """
-    score = {name: value["mean"] for name, value in run.scores.values.items()}
+    score = means(run)
     reconstruction = -score["log-likelihood"] - constant
     total = reconstruction + run.facts["recipe"]["beta"] * score["KL"]
     return {"run": run.name, "total": total, "ELBO": score["ELBO"],
@@ -178,8 +195,7 @@ def show(rows: Sequence[Row], note: str = "") -> None:
 def _facts(score: Score) -> dict[str, Any]:
     """A score as JSON takes it, its protocol and details with it."""
     details = {name: np.asarray(value).tolist() for name, value in score.details.items()}
-    drawn = {"seed": score.seed, "interval": score.interval, "level": score.level}
-    return {"value": score.value, **score.protocol, **drawn, "details": details}
+    return score.facts | {"details": details}
 
 
 def _cell(value: str | float) -> str:

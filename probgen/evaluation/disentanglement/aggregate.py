@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from probgen.evaluation.disentanglement.information import entropy
-from probgen.evaluation.disentanglement.scoring import (
+from probgen.evaluation.disentanglement.bootstrap import (
     Bootstrap,
     Found,
     gaps,
     scored,
     warn_of_one,
 )
+from probgen.evaluation.disentanglement.information import entropy
 from probgen.evaluation.disentanglement.table import Table, read, real
 from probgen.evaluation.pairs import check_seed
 from probgen.evaluation.score import EvaluationError, Score

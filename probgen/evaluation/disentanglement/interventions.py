@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from probgen.evaluation.disentanglement.scoring import Bootstrap, Found, scored
+from probgen.evaluation.disentanglement.bootstrap import Bootstrap, Found, scored
 from probgen.evaluation.disentanglement.table import Table, read
 from probgen.evaluation.pairs import check_seed
 from probgen.evaluation.score import EvaluationError, Score

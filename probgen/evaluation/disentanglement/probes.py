@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from probgen.evaluation.disentanglement.scoring import (
+from probgen.evaluation.disentanglement.bootstrap import (
     Bootstrap,
     Found,
     gaps,
