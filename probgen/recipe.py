@@ -1,7 +1,6 @@
-"""A run in words: what the command line takes, run.json keeps, and objects are built from."""
+"""A run in words: what the command line takes, run.json keeps, and ``building`` builds from."""
 
 import inspect
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,7 +32,7 @@ _OPTIONAL = {
     "gamma": float, "capacity": float, "free_bits": float, "k": int, "lr": float,
     "critic_steps": int,
 }  # fmt: skip
-_OWNERS: dict[str, tuple[str, ...]] = {
+OWNERS: dict[str, tuple[str, ...]] = {
     "codes": ("vq",), "penalty": ("sparse",), "noise": ("autoencoder",),
     "prior": ("vae", "conditional"),
     **dict.fromkeys(("loss", "critic_steps"), ("gan",)),
@@ -138,12 +137,13 @@ def pair(recipe: Recipe, shape: tuple[int, ...]) -> Any:
     """
     import torch
 
+    from probgen.building import built
     from probgen.evaluation.pairs import check_seed
 
     _sketch(recipe, shape)
     check_seed(recipe["seed"])
     torch.manual_seed(recipe["seed"])
-    return _built(recipe, shape)
+    return built(recipe, shape)
 
 
 def objective(recipe: Recipe) -> "ELBO":
@@ -155,9 +155,11 @@ def objective(recipe: Recipe) -> "ELBO":
     >>> objective(DEFAULTS | {"objective": "beta", "beta": 4.0})
     BetaELBO(beta=4.0)
     """
-    makers, words, chosen = _objectives(), _words(), recipe["objective"]
-    if chosen not in makers:
-        raise RecipeError(f"expected objective {', '.join(makers)}; got {chosen!r}")
+    from probgen.building import OBJECTIVES
+
+    words, chosen = _words(), recipe["objective"]
+    if chosen not in words:
+        raise RecipeError(f"expected objective {', '.join(words)}; got {chosen!r}")
     for word in dict.fromkeys(word for known in words.values() for word in known):
         if word not in words[chosen] and recipe[word] != DEFAULTS[word]:
             owners = ", ".join(name for name in words if word in words[name])
@@ -165,7 +167,7 @@ def objective(recipe: Recipe) -> "ELBO":
     missing = [_option(word) for word in words[chosen] if recipe[word] is None]
     if missing:
         raise RecipeError(f"--objective {chosen} needs {' and '.join(missing)}")
-    return makers[chosen](*(recipe[word] for word in words[chosen]))
+    return OBJECTIVES[chosen](*(recipe[word] for word in words[chosen]))
 
 
 def in_force(recipe: Recipe) -> Recipe:
@@ -229,6 +231,7 @@ def _fit_adversarial(
 ) -> "History":
     """Judged on what is held out, else on training images, where a classifier is shipped."""
     from probgen import training
+    from probgen.building import LOSSES
     from probgen.evaluation.features.classifier import Classifier, shipped
 
     if settings.pop("lower", "auto") not in ("auto", "eager"):
@@ -240,7 +243,7 @@ def _fit_adversarial(
         judge = Classifier.load(parts.test.name).to(device)
     return training.fit_adversarial(
         gan,
-        _losses()[recipe["loss"]](),
+        LOSSES[recipe["loss"]](),
         parts.training,
         lr=recipe["lr"],
         critic_steps=recipe["critic_steps"],
@@ -268,48 +271,11 @@ def trained(folder: Path, device: str = "auto") -> Any:
     return module.to(training.place(device)).eval()
 
 
-def _objectives() -> "dict[str, Callable[..., ELBO]]":
-    """Each objective by its name, from the words of a recipe that are its own."""
-    from probgen import control, objectives
-
-    def warmed(end: float, warmup: int) -> Any:
-        return control.Linear(0.0, end, warmup) if warmup else end
-
-    return {
-        "elbo": lambda: objectives.ELBO(),
-        "beta": lambda beta, warmup: objectives.BetaELBO(warmed(beta, warmup)),
-        "controlled": lambda target_kl, warmup, beta, kp, ki, beta_min, beta_max: (
-            objectives.ControlledELBO(
-                warmed(target_kl, warmup), kp, ki, beta_min, beta_max, start=beta
-            )
-        ),
-        "geco": lambda tolerance, kp, ki: objectives.GECO(tolerance, kp, ki),
-        "capacity": lambda gamma, capacity, warmup: objectives.CapacityELBO(
-            gamma, warmed(capacity, warmup)
-        ),
-        "free-bits": lambda free_bits, per: objectives.FreeBitsELBO(free_bits, per),
-        "total-correlation": lambda beta: objectives.TotalCorrelationELBO(beta=beta),
-        "iwae": lambda k: objectives.ImportanceWeightedELBO(k),
-        "simple": lambda: objectives.SimpleELBO(),
-    }
-
-
 def _words() -> dict[str, list[str]]:
     """The words that are each objective's own."""
-    return {name: [*inspect.signature(make).parameters] for name, make in _objectives().items()}
+    from probgen.building import OBJECTIVES
 
-
-def _losses() -> "dict[str, Callable[[], Any]]":
-    """Each loss of a GAN by its name."""
-    from probgen.objectives import adversarial
-
-    return {
-        "non-saturating": adversarial.NonSaturating,
-        "wasserstein": adversarial.Wasserstein,
-        "wasserstein-gp": adversarial.GradientPenalty,
-        "hinge": adversarial.Hinge,
-        "self-supervised": adversarial.SelfSupervised,
-    }
+    return {name: [*inspect.signature(make).parameters] for name, make in OBJECTIVES.items()}
 
 
 def _check_words(recipe: Recipe) -> None:
@@ -322,7 +288,7 @@ def _check_words(recipe: Recipe) -> None:
 def _idle(recipe: Recipe) -> dict[str, str]:
     """Words that do nothing for the model, its network, likelihood and prior; where they do."""
     model, net = recipe["model"], recipe["net"]
-    idle = {w: " and ".join(own) for w, own in _OWNERS.items() if model not in own}
+    idle = {w: " and ".join(own) for w, own in OWNERS.items() if model not in own}
     idle |= dict.fromkeys(_WITHOUT.get(model, ()), "other models")
     if model != "vampprior" and recipe["prior"] != "mixture":
         idle["components"] = "vampprior and --prior mixture"
@@ -367,184 +333,14 @@ def _sketch(recipe: Recipe, shape: tuple[int, ...]) -> Any:
     """The pair without memory for its weights, refused if it would need too much."""
     import torch
 
+    from probgen.building import built
+
     try:
         with torch.device("meta"):
-            sketch = _built(recipe, shape)
+            sketch = built(recipe, shape)
     except (RuntimeError, OverflowError, TypeError, IndexError) as error:
         raise RecipeError(f"these sizes make no network: {error}") from error
     size = sum(parameter.numel() for parameter in sketch.parameters())
     if size > LARGEST:
         raise RecipeError(f"expected at most {LARGEST:,} parameters; got {size:,}")
     return sketch
-
-
-def _built(recipe: Recipe, shape: tuple[int, ...]) -> Any:
-    from probgen import models
-
-    likelihoods: dict[str, Any] = {
-        "bernoulli": models.Bernoulli,
-        "continuous-bernoulli": models.ContinuousBernoulli,
-        "discretized-logistic": models.DiscretizedLogistic,
-        "gaussian": lambda: models.Gaussian(recipe["sigma"]),
-        "gaussian-learned": lambda: models.Gaussian(recipe["sigma"], learned=True),
-        "gaussian-optimal": models.OptimalGaussian,
-    }
-    priors: dict[str, Any] = {
-        "normal": lambda: None,
-        "mixture": lambda: models.MixturePrior(
-            recipe["latent"],
-            recipe["components"],
-            recipe.get("classes") if recipe["model"] == "conditional" else None,
-        ),
-        "flow": lambda: models.FlowPrior(recipe["latent"]),
-    }
-    known: Mapping[str, Mapping[str, Any]]
-    known = {"net": _NETS, "likelihood": likelihoods, "prior": priors, "model": _MODELS}
-    for option, table in known.items():
-        if recipe[option] not in table:
-            raise RecipeError(f"expected {option} {', '.join(table)}; got {recipe[option]!r}")
-    if (recipe["net"] == "subpixel") > (recipe["model"] == "gan"):
-        raise RecipeError("--net subpixel goes with gan")
-    if recipe["prior"] != "normal" and recipe["model"] not in _OWNERS["prior"]:
-        raise RecipeError(f"--prior goes with vae and conditional; {recipe['model']} has its own")
-    prior, likelihood = priors[recipe["prior"]](), likelihoods[recipe["likelihood"]]()
-    return _MODELS[recipe["model"]](recipe, shape, likelihood, prior)
-
-
-def _vae(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
-    from probgen import models
-
-    return models.VAE(*_coders(recipe, shape), likelihood, prior=prior)
-
-
-def _conditional(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
-    from probgen import models
-
-    classes = recipe.get("classes")
-    if not isinstance(classes, int) or classes < 1:
-        raise RecipeError("a conditional model needs data with labels")
-    coders = _coders(recipe, shape, classes)
-    return models.ConditionalVAE(*coders, likelihood, classes=classes, prior=prior)
-
-
-def _vampprior(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
-    import torch
-
-    from probgen import models
-
-    start = torch.full((recipe["components"], *shape), 0.5)
-    return models.VampPriorVAE(*_coders(recipe, shape), likelihood, pseudo_inputs=start)
-
-
-def _vq(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
-    import torch
-
-    from probgen import models, nets
-
-    encoder = nets.grid_encoder(shape, recipe["latent"])
-    sides = nets.dry_run(encoder, torch.zeros(1, *shape)).shape[-2:]
-    code_prior = models.CodePrior(nets.code_transformer(recipe["codes"], sides, layers=2), sides)
-    decoder = nets.grid_decoder(recipe["latent"], shape)
-    return models.VQVAE(encoder, decoder, likelihood, codes=recipe["codes"], code_prior=code_prior)
-
-
-def _sparse(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
-    from probgen import models
-
-    ista = models.UnrolledISTA(shape, recipe["latent"], penalty=recipe["penalty"])
-    return models.SparseVAE(ista, likelihood)
-
-
-def _autoencoder(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
-    from probgen import models
-
-    return models.Autoencoder(*_coders(recipe, shape, parts=1), likelihood, noise=recipe["noise"])
-
-
-def _diffusion(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
-    import torch
-
-    from probgen import denoisers, models
-
-    schedules: dict[str, Any] = {"cosine": models.noise.cosine, "linear": models.noise.linear}
-    if recipe["schedule"] not in schedules:
-        known = ", ".join(schedules)
-        raise RecipeError(f"expected schedule {known}; got {recipe['schedule']!r}")
-    if recipe["net"] not in ("dense", "conv"):
-        raise RecipeError(f"expected --net dense, conv for diffusion; got {recipe['net']}")
-    classes = recipe.get("classes") if recipe["by_class"] else None
-    if recipe["by_class"] and not classes:
-        raise RecipeError("--by-class needs data with labels")
-    with torch.device("cpu"):  # its values are checked, also of a sketch without memory
-        schedule = schedules[recipe["schedule"]](recipe["noise_steps"])
-    net: Any
-    if recipe["net"] == "conv":
-        channels, heights = _halved(shape, recipe["width"], recipe["patch"])
-        net = denoisers.unet(
-            shape, channels, blocks=recipe["blocks"], attention=heights, classes=classes,
-            patch=recipe["patch"],
-        )  # fmt: skip
-    else:
-        net = denoisers.dense(shape, (recipe["hidden"],) * 3, classes)
-    return models.Diffusion(net, schedule, predicts=recipe["predicts"])
-
-
-def _halved(shape: tuple[int, ...], width: int, patch: int) -> tuple[list[int], list[int]]:
-    """Widths of a U-Net that halves the sides twice, once where they allow no more.
-
-    And the heights below the first, at which pixels attend.
-    """
-    twice = all(side % (4 * patch) == 0 for side in shape[1:])
-    channels = [width, 2 * width, 2 * width] if twice else [width, 2 * width]
-    return channels, [shape[1] // patch >> i for i in range(1, len(channels))]
-
-
-def _gan(recipe: Recipe, shape: tuple[int, ...], likelihood: Any, prior: Any) -> Any:
-    """Its discriminator is normalised as the loss's paper has it."""
-    from probgen import models, players
-
-    net, loss, latent = recipe["net"], recipe["loss"], recipe["latent"]
-    norms = {"non-saturating": "batch", "wasserstein": "batch", "wasserstein-gp": None,
-             "hinge": "spectral", "self-supervised": "spectral"}  # fmt: skip
-    if loss not in norms:
-        raise RecipeError(f"expected loss {', '.join(norms)}; got {loss!r}")
-    known = ("conv", "subpixel") if loss == "self-supervised" else ("dense", "conv", "subpixel")
-    if net not in known:
-        raise RecipeError(f"expected --net {', '.join(known)} for gan --loss {loss}; got {net}")
-    if net == "dense":
-        hidden, spectral = (recipe["hidden"],) * 2, norms[loss] == "spectral"
-        critic = players.dense_discriminator(shape, hidden, spectral)
-        return models.GAN(players.dense_generator(latent, shape, hidden, norm=True), critic)
-    channels = (32, 64, 128) if min(shape[1:]) >= 32 else (32, 64)
-    make = players.dcgan_generator if net == "conv" else players.subpixel_generator
-    critic = players.conv_discriminator(shape, channels, norms[loss], loss == "self-supervised")
-    return models.GAN(make(latent, shape, channels), critic)
-
-
-def _coders(
-    recipe: Recipe, shape: tuple[int, ...], classes: int = 0, parts: int = 2
-) -> tuple[Any, Any]:
-    """Encoder and decoder, with room for a label among so many classes."""
-    from probgen import nets
-
-    seen, latent = (shape[0] + bool(classes), *shape[1:]), recipe["latent"]
-    kind, hidden = _NETS[recipe["net"]], recipe["hidden"]
-    settings: dict[str, Any] = {"hidden": hidden}
-    if kind == "dense":
-        gated = recipe["net"] == "gated"
-        settings = {"hidden": (hidden,) * (1 + gated), "gated": gated}
-    encoder = getattr(nets, f"{kind}_encoder")(seen, latent, parts=parts, **settings)
-    return encoder, getattr(nets, f"{kind}_decoder")(latent + classes, shape, **settings)
-
-
-_NETS = {"dense": "dense", "gated": "dense", "conv": "conv", "subpixel": "conv"}
-_MODELS: dict[str, Any] = {
-    "vae": _vae,
-    "conditional": _conditional,
-    "vampprior": _vampprior,
-    "vq": _vq,
-    "sparse": _sparse,
-    "autoencoder": _autoencoder,
-    "diffusion": _diffusion,
-    "gan": _gan,
-}
