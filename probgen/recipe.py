@@ -45,6 +45,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
 _WITHOUT: dict[str, tuple[str, ...]] = {
     "gan": ("objective", "clip_norm", "patience", "likelihood"),
     "diffusion": ("likelihood", "latent"),
+    "autoencoder": ("objective",),
     "vq": ("hidden", "net"), "sparse": ("hidden", "net"),
 }  # fmt: skip
 """Words that a few models do not take."""

@@ -443,6 +443,7 @@ def test_a_critic_with_a_sigmoid_is_refused_with_the_reason(loss, reason):
         lambda score: score.clamp(1e-6, 1 - 1e-6),
         lambda score: score.expand(-1, 4).mean(1, keepdim=True),
         lambda score: score.T.T.chunk(1)[0],
+        lambda score: 5 * score - 2,
     ):
         with pytest.raises(ObjectiveError, match=f"ends with Sigmoid: .*{reason}"):
             loss.check(Functional(lambda score, after=after: after(score.sigmoid())), SHAPE)
@@ -622,6 +623,10 @@ def test_a_gan_trains_resumes_and_is_scored_on_the_command_line(probgen, tmp_pat
         (("gan", "--likelihood", "gaussian"), "--likelihood goes with other models"),
         (("gan", "--lower", "graph"), "--lower goes with the other models"),
         (("vae", "--noise", 0.3), "--noise goes with autoencoder; got vae"),
+        (
+            ("autoencoder", "--objective", "controlled", "--target-kl", 3.0),
+            "--objective goes with other models; got autoencoder",
+        ),
         (("vae", "--sigma", 0.3), "--sigma goes with --likelihood gaussian and gaussian-learned"),
         (("vq", "--net", "conv"), "--net goes with other models"),
         (("gan", "--net", "conv", "--hidden", 9), "--hidden goes with --net dense"),

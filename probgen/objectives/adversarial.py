@@ -15,10 +15,8 @@ from torch.nn.functional import cross_entropy, relu, softplus
 from probgen.objectives.decomposition import ObjectiveError
 
 Parts = dict[str, Tensor]
-SQUASHES = ("Sigmoid", "Softmax", "LogSoftmax", "LogSigmoid", "Tanh", "Hardsigmoid", "Hardtanh")
-PASSES = ("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Select", "Slice", "Clone",
-          "ToCopy", "Alias", "AsStrided", "Expand", "Permute", "T", "Transpose", "Split", "Clamp",
-          "ClampMin", "ClampMax", "Mean", "Sum")  # fmt: skip
+SQUASHES = ("Sigmoid", "Softmax", "LogSoftmax", "LogSigmoid", "Tanh", "Hardsigmoid", "Hardtanh",
+            "Erf", "Atan")  # fmt: skip
 
 
 class Loss:
@@ -321,7 +319,10 @@ def _rotation_loss(d: Any, x: Tensor) -> Tensor:
 
 
 def _squash(d: nn.Module, shape: Sequence[int]) -> str:
-    """The squashing function that makes a discriminator's scores, read off its autograd graph."""
+    """The squashing function that makes a discriminator's scores, read off its autograd graph.
+
+    It may be followed by functions of its values alone: a constant factor, a mean, another shape.
+    """
     like = next(d.parameters(), torch.zeros(()))
     modes = [(part, part.training) for part in d.modules()]
     try:
@@ -335,7 +336,8 @@ def _squash(d: nn.Module, shape: Sequence[int]) -> str:
         kind = type(node).__name__.partition("Backward")[0]
         if kind in SQUASHES:
             return kind
-        node = node.next_functions[0][0] if kind in PASSES else None
+        before = [n for n, _ in node.next_functions if n is not None]
+        node = before[0] if len(before) == 1 else None
     return ""
 
 
