@@ -200,8 +200,7 @@ class GECO(_Controlled):
     def combine(self, terms: Terms) -> Tensor:
         """Loss per datum: kl + lambda (error - tolerance)."""
         excess = self.measured(terms) - self.target()
-        penalty = sum(p.mean() for p in terms.penalty.values())
-        return terms.total_kl.mean() + penalty + self.weight.clone() * excess
+        return terms.total_kl.mean() + self._penalty(terms) + self.weight.clone() * excess
 
     def weights(self) -> dict[str, Tensor]:
         """Lambda, and the tolerance of the next step as a log-likelihood."""

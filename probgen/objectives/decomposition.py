@@ -75,6 +75,13 @@ class Terms(NamedTuple):
             each([part.estimates for part in parts]),
         )
 
+    @classmethod
+    def averaged(cls, parts: "Sequence[Terms]") -> "Terms":
+        """Means over particles."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls.joined(parts, lambda t: torch.stack(t).mean(0), parts[0].scale)
+
     @property
     def total_kl(self) -> Tensor:
         """Sum of the KL over the latent sites, shape ``batch``."""

@@ -124,10 +124,7 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """As ``objectives.terms``, averaged over ``num_particles``."""
         traces = self.traces(model, guide, *args, **kwargs)
-        particles = [of_traces(model, guide, self.data_size) for model, guide in traces]
-        if len(particles) == 1:
-            return particles[0]
-        return Terms.joined(particles, lambda t: torch.stack(t).mean(0), particles[0].scale)
+        return Terms.averaged([of_traces(*each, self.data_size) for each in traces])
 
     def evaluate(
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
@@ -172,8 +169,10 @@ class ELBO(TraceMeanField_ELBO, nn.Module):
         return f"num_particles={self.num_particles}" if self.num_particles > 1 else ""
 
     def _penalised(self, terms: Terms, kl: Tensor) -> Tensor:
-        penalty = sum(p.mean() for p in terms.penalty.values())
-        return kl + penalty - terms.log_likelihood.mean()
+        return kl + self._penalty(terms) - terms.log_likelihood.mean()
+
+    def _penalty(self, terms: Terms) -> Tensor | int:
+        return sum(p.mean() for p in terms.penalty.values())
 
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
         guide_trace = self._guide_trace(guide, args, kwargs)

@@ -84,14 +84,12 @@ class ImportanceWeightedELBO(ELBO):
 
     def combine(self, terms: Terms) -> Tensor:
         """Loss per datum: penalty - bound."""
-        penalty = sum(p.mean() for p in terms.penalty.values())
-        return penalty - terms.estimates["bound"].mean()
+        return self._penalty(terms) - terms.estimates["bound"].mean()
 
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """The ELBO's terms, means over the samples, and their bound."""
         draws = [self._draw(*pair) for pair in self.traces(model, guide, *args, **kwargs)]
-        parts = [draw.terms for draw in draws]
-        terms = Terms.joined(parts, lambda t: torch.stack(t).mean(0), parts[0].scale)
+        terms = Terms.averaged([draw.terms for draw in draws])
         return terms._replace(estimates={"bound": self._bound(draws, terms)})
 
     def log_weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:

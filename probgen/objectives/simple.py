@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from probgen.objectives.decomposition import ObjectiveError, Program, Terms, of_traces, samples
@@ -22,6 +21,7 @@ class SimpleELBO(ELBO):
 
     Source: Ho et al. 2020, Denoising diffusion probabilistic models, equation 14.
 
+    >>> import torch
     >>> from probgen import denoisers, models
     >>> diffusion = models.Diffusion(denoisers.dense((2,)), levels=None)
     >>> loss = SimpleELBO().loss(diffusion.model, diffusion.guide, torch.zeros(500, 2))
@@ -31,8 +31,7 @@ class SimpleELBO(ELBO):
 
     def combine(self, terms: Terms) -> Tensor:
         """Loss per datum: the weighted terms and the penalties."""
-        penalty = sum(p.mean() for p in terms.penalty.values())
-        return terms.estimates["weighted"].mean() + penalty
+        return terms.estimates["weighted"].mean() + self._penalty(terms)
 
     def terms(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Terms:
         """The ELBO's terms, and the loss per datum as the estimate "weighted"."""
@@ -41,7 +40,7 @@ class SimpleELBO(ELBO):
             found = of_traces(model_trace, guide_trace, self.data_size)
             weighted = of_traces(*_weighted(model_trace, guide_trace), self.data_size)
             parts.append(found._replace(estimates={"weighted": -weighted.elbo}))
-        return Terms.joined(parts, lambda t: torch.stack(t).mean(0), parts[0].scale)
+        return Terms.averaged(parts)
 
 
 def _weighted(model_trace: Any, guide_trace: Any) -> tuple[Any, Any]:

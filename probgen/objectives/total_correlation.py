@@ -93,7 +93,7 @@ class TotalCorrelationELBO(ELBO):
             of_traces(*traces, self.data_size)._replace(estimates=self._estimates(*traces))
             for traces in self.traces(model, guide, *args, **kwargs)
         ]
-        return Terms.joined(parts, lambda t: torch.stack(t).mean(0), parts[0].scale)
+        return Terms.averaged(parts)
 
     def extra_repr(self) -> str:
         """Its settings, for a recipe."""
