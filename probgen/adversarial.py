@@ -18,8 +18,8 @@ from probgen.loop import (
     Loop,
     Optimizer,
     Precision,
+    Settings,
     TrainingError,
-    check_common,
     check_positive,
     check_whole,
     driven,
@@ -142,8 +142,9 @@ def fit_adversarial(
         raise TrainingError(f"expected a loss of objectives.adversarial; got {loss!r}{hint}")
     turns = loss.critic_steps if critic_steps is None else critic_steps
     settings = _Settings(
-        epochs, steps, batch_size, turns, lr, seed, precision, judged, validate_every,
-        checkpoint_every, log_every,
+        epochs=epochs, steps=steps, batch_size=batch_size, critic_steps=turns, lr=lr, seed=seed,
+        precision=precision, judged=judged, validate_every=validate_every,
+        checkpoint_every=checkpoint_every, log_every=log_every,
     )  # fmt: skip
     settings.check(gan, data)
     loss.check(gan.discriminator, gan.shape)
@@ -161,32 +162,23 @@ def fit_adversarial(
         return run.train(show)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    epochs: int | None
-    steps: int | None
-    batch_size: int
+@dataclass(frozen=True, kw_only=True)
+class _Settings(Settings):
+    precisions = ("float32", "tf32")
     critic_steps: int
     lr: float | None
-    seed: int
-    precision: Precision
     judged: int
-    validate_every: int
-    checkpoint_every: float
-    log_every: int
 
     def check(self, gan: Any, data: Any) -> None:
         if not isinstance(gan, GAN):
             raise TrainingError(
                 f"expected a models.GAN; got {type(gan).__name__}: training.fit is for pairs"
             )
-        check_common(self, data)
-        check_whole(critic_steps=self.critic_steps, validate_every=self.validate_every)
+        self.check_common(data)
+        check_whole(critic_steps=self.critic_steps)
         check_positive(lr=self.lr)
         if not (isinstance(self.judged, int) and self.judged >= 2):
             raise TrainingError(f"expected judged a whole number >= 2; got {self.judged!r}")
-        if self.precision not in ("float32", "tf32"):
-            raise TrainingError(f"expected precision float32 or tf32; got {self.precision!r}")
 
 
 class _Duel(Loop):

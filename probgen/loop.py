@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyro
 import torch
@@ -36,32 +37,37 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C: the step was finished and saved."""
 
 
-class Settings(Protocol):
-    """What the loop itself asks of the settings of a training."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every kind of training is told, as ``training.fit`` documents it."""
 
-    @property
-    def epochs(self) -> int | None:
-        """Passes over the data; or else steps."""
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "tf32", "bfloat16")
+    epochs: int | None
+    steps: int | None
+    batch_size: int
+    seed: int
+    precision: Precision
+    validate_every: int
+    checkpoint_every: float
+    log_every: int
 
-    @property
-    def steps(self) -> int | None:
-        """Updates."""
-
-    @property
-    def batch_size(self) -> int:
-        """Data per update."""
-
-    @property
-    def seed(self) -> int:
-        """Of the batches and the samples."""
-
-    @property
-    def checkpoint_every(self) -> float:
-        """Seconds between saves."""
-
-    @property
-    def log_every(self) -> int:
-        """Steps between records."""
+    def check_common(self, data: Any) -> None:
+        """Refuse what no training can start with."""
+        if (self.epochs is None) == (self.steps is None):
+            raise TrainingError("expected epochs or steps, one of the two")
+        if not isinstance(data, Set):
+            raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
+        names = ("epochs", "steps", "log_every", "batch_size", "validate_every")
+        check_whole(**{name: getattr(self, name) for name in names})
+        pairs.check_seed(self.seed)
+        if self.batch_size > len(data):
+            raise TrainingError(
+                f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
+                f"got {self.batch_size}"
+            )
+        if self.precision not in self.precisions:
+            known = " or ".join(self.precisions)
+            raise TrainingError(f"expected precision {known}; got {self.precision!r}")
 
 
 class Copy(NamedTuple):
@@ -360,22 +366,6 @@ def check_positive(**settings: Any) -> None:
     for name, value in settings.items():
         if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
             raise TrainingError(f"expected {name} > 0 and finite; got {value!r}")
-
-
-def check_common(settings: Settings, data: Any) -> None:
-    """Refuse what no training can start with."""
-    if (settings.epochs is None) == (settings.steps is None):
-        raise TrainingError("expected epochs or steps, one of the two")
-    if not isinstance(data, Set):
-        raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
-    names = ("epochs", "steps", "log_every", "batch_size")
-    check_whole(**{name: getattr(settings, name) for name in names})
-    pairs.check_seed(settings.seed)
-    if settings.batch_size > len(data):
-        raise TrainingError(
-            f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
-            f"got {settings.batch_size}"
-        )
 
 
 def place(device: str | torch.device) -> torch.device:

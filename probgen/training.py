@@ -23,8 +23,8 @@ from probgen.loop import (
     Loop,
     Optimizer,
     Precision,
+    Settings,
     TrainingError,
-    check_common,
     check_positive,
     check_whole,
     driven,
@@ -117,8 +117,9 @@ def fit(
     20
     """
     settings = _Settings(
-        epochs, steps, batch_size, lr, clip_norm, seed, precision, lower, validate_every,
-        patience, checkpoint_every, log_every,
+        epochs=epochs, steps=steps, batch_size=batch_size, lr=lr, clip_norm=clip_norm, seed=seed,
+        precision=precision, lower=lower, validate_every=validate_every, patience=patience,
+        checkpoint_every=checkpoint_every, log_every=log_every,
     )  # fmt: skip
     settings.check(objective, data, validation)
     objective = objective if objective.data_size else objective.over(len(data))
@@ -135,31 +136,19 @@ def fit(
         return run.train(show)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    epochs: int | None
-    steps: int | None
-    batch_size: int
+@dataclass(frozen=True, kw_only=True)
+class _Settings(Settings):
     lr: float
     clip_norm: float | None
-    seed: int
-    precision: str
     lower: How
-    validate_every: int
     patience: int | None
-    checkpoint_every: float
-    log_every: int
 
     def check(self, objective: ELBO, data: Set, validation: Set | None) -> None:
         if not isinstance(objective, ELBO):
             raise TrainingError(f"expected an objective of probgen; got {objective!r}")
-        check_common(self, data)
-        check_whole(validate_every=self.validate_every, patience=self.patience)
+        self.check_common(data)
+        check_whole(patience=self.patience)
         check_positive(lr=self.lr, clip_norm=self.clip_norm)
-        if self.precision not in ("float32", "tf32", "bfloat16"):
-            raise TrainingError(
-                f"expected precision float32, tf32 or bfloat16; got {self.precision!r}"
-            )
         if self.lower not in HOW:
             raise TrainingError(f"expected lower {', '.join(HOW)}; got {self.lower!r}")
         if self.patience is not None and (validation is None or not objective.constant):
