@@ -339,13 +339,26 @@ class _Run(Loop):
         return objective.terms(self.module.model, self.module.guide, *given)
 
     def _try_last(self, rows: int) -> None:
+        """With BatchNorm as in training, where it takes no single row; its statistics stay."""
+        norms = [
+            m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+        ]
+        kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+        for norm in norms:
+            norm.train()
         try:
             self._tried(self.objective, self.data, rows)
         except ValueError as error:
+            reason, *_ = str(error).splitlines()  # Pyro adds the shapes of a trace
             raise TrainingError(
                 f"the last batch of an epoch has {rows} of {len(self.data)} rows, for which the "
-                f"objective fails ({error}): choose another batch_size"
+                f"objective fails ({reason}): choose another batch_size"
             ) from error
+        finally:
+            for norm in norms:
+                norm.eval()
+            for buffer, before in kept:
+                buffer.copy_(before)
 
 
 def _how(saved: Any) -> How:

@@ -48,6 +48,18 @@ def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+def test_a_last_batch_of_one_row_that_batch_norm_cannot_take_stops_fit_before_it_starts():
+    pair, steps = vae(), []
+    pair.encoder.trunk.append(nn.BatchNorm1d(32))
+    before = {name: tensor.clone() for name, tensor in pair.state_dict().items()}
+    few = DIGITS.take(slice(0, 101))
+    with pytest.raises(training.TrainingError, match="has 1 of 101 rows.*choose another batch"):
+        training.fit(pair, ELBO(), few, epochs=1, batch_size=50, log=steps.append)
+    assert not steps
+    assert same(before.values(), pair.state_dict().values())
+    assert training.fit(pair, ELBO(), few, epochs=1, batch_size=51, log=steps.append).records
+
+
 def test_training_raises_the_elbo_and_leaves_the_pair_at_rest():
     pair = vae()
     before = evaluation.likelihood.terms(pair, TEST).elbo.mean()
