@@ -7,14 +7,8 @@ from typing import Any, NamedTuple
 import networkx as nx
 
 from probgen import dsep
-from probgen.program.reading import (
-    Invocation,
-    Program,
-    ProgramError,
-    given,
-    graph_of,
-    innermost,
-)
+from probgen.program.reading import given, graph_of
+from probgen.program.running import Invocation, Program, ProgramError, innermost
 
 
 class Missing(NamedTuple):
