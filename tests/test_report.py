@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from matplotlib.colors import to_hex
 
 from probgen import checkpoint, cli, data, models, nets, objectives, recipe, report, training
 from probgen.history import History, HistoryError
@@ -160,6 +161,15 @@ def test_one_latent_dimension_is_a_histogram(tmp_path, known):
     vae, history = fitted(part, latent=1)
     found = read(report.save(tmp_path, history, vae, part))
     assert "a histogram in place of principal components" in found.text
+
+
+@pytest.mark.parametrize("count", [2, 10, 11, 24])
+def test_no_two_runs_share_a_colour(count):
+    histories = {f"run {i}": History([{"step": 1.0, "loss": float(i)}]) for i in range(count)}
+    figure = figures.curves(histories, "loss")
+    assert len({to_hex(line.get_color()) for line in figure.axes[0].lines}) == count
+    points = {name: [(1.0, 2.0)] for name in histories}
+    assert figures.rate_distortion({"a": (1.0, 2.0), "b": (2.0, 1.0)}, points)
 
 
 def test_many_runs_have_their_legend_below_the_curves():

@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -140,7 +142,7 @@ def rate_distortion(
         )
     for target in targets:
         axes.axvline(target, color=INK, linestyle=":", linewidth=0.9)
-    looks = zip(others.items(), _colours(len(others)), "sD^vPX*<>"[: len(others)], strict=True)
+    looks = zip(others.items(), _colours(len(others)), cycle("sD^vPX*<>"), strict=False)
     for (name, found), colour, marker in looks:
         x, y = zip(*found, strict=True)
         axes.scatter(x, y, color=colour, marker=marker, s=34, zorder=3, alpha=0.8, label=name)
@@ -367,8 +369,11 @@ def _marker(steps: Sequence[float]) -> str | None:
     return "o" if len(steps) == 1 else None
 
 
-def _colours(count: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+def _colours(count: int) -> list[Any]:
+    """As many different colours; of more than the palette has, hues around the wheel."""
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
+    return [hsv_to_rgb((i / count, 0.7, 0.55 + 0.25 * (i % 2))) for i in range(count)]
 
 
 def _centres(length: int, count: int) -> list[float]:
