@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -303,7 +304,7 @@ def evaluate(
     _show(folder, scores, found)
     if words:
         history = report.history(folder)
-        _say(f"report: {report.save(folder, history, pair, parts.test, scores)}")
+        print(f"report: {report.save(folder, history, pair, parts.test, scores)}")
         if failed:
             raise EvaluationError("; ".join(failed))
 
@@ -345,7 +346,7 @@ def report(
     else:
         only = runs[0]
         page = report.save(folders[0], only.history, only.pair, only.data, only.scores)
-    _say(f"report: {page}")
+    print(f"report: {page}")
 
 
 @app.command()
@@ -383,7 +384,7 @@ def sample(
         kind = type(pair).__name__
         raise recipes.RecipeError(f"--label goes with models of classes; this {kind} has none")
     images = report.pictures.samples(pair, n, seed, label, **settings)
-    _say(f"{n} samples: {report.save_grid(out or folder / 'samples.png', images)}")
+    print(f"{n} samples: {report.save_grid(out or folder / 'samples.png', images)}")
 
 
 @data_app.command("list")
@@ -397,17 +398,16 @@ def list_data() -> None:
     table = Table("name", "train + test", "shape", "where", "source", "licence", box=None)
     for known in data.available():
         sizes, shape = "{:,} + {:,}".format(*known.items), "x".join(map(str, known.shape))
-        name = known.name.replace("_", "-")
-        table.add_row(name, sizes, shape, known.where, known.source, known.licence)
+        table.add_row(known.name, sizes, shape, known.where, known.source, known.licence)
     Console().print(table)
-    _say(f"files are looked for in {data.root()} (set PROBGEN_DATA to change it)")
+    print(f"files are looked for in {data.root()} (set PROBGEN_DATA to change it)")
 
 
 @data_app.command("get")
 def get_data(name: DataName) -> None:
     """Fetch a data set if it is not here yet, check it and say what it holds."""
     for part, found in zip(("train", "test"), recipes.named(name), strict=True):
-        _say(f"{found.name} {part}: {len(found):,} items of shape {found.shape}")
+        print(f"{found.name} {part}: {len(found):,} items of shape {found.shape}")
 
 
 @data_app.command("show")
@@ -422,7 +422,7 @@ def show_data(
 
     parts = dict(zip(("train", "test"), recipes.named(name), strict=True))
     folder = out or Path("runs") / f"data-{Path(name).resolve().name}"
-    _say(f"report: {report.save_data(folder, parts)}")
+    print(f"report: {report.save_data(folder, parts)}")
 
 
 def main() -> None:
@@ -461,12 +461,12 @@ def _train(
     _show(folder, scores)
     try:
         samples = report.pictures.samples(done.pair, 64)
-        _say(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
+        print(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
     except models.ModelError as missing:
-        _say(f"no samples: {missing}")
+        print(f"no samples: {missing}")
     if hasattr(done.pair, "encode") and hasattr(done.pair, "decode"):
-        _say(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
-    _say(f"report: {report.save(folder, done.history, done.pair, done.test, scores)}")
+        print(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
+    print(f"report: {report.save(folder, done.history, done.pair, done.test, scores)}")
 
 
 def _save_reconstructions(folder: Path, pair: Any, test: "Set") -> Path:
@@ -486,7 +486,7 @@ def _known_metrics(words: str) -> list[str]:
 
 
 def _all_measured(
-    words: "Sequence[str]", seen: "Inputs", level: float | None
+    words: Sequence[str], seen: "Inputs", level: float | None
 ) -> "tuple[list[Score], list[str]]":
     """The scores, and why there are not more."""
     from probgen.evaluation import EvaluationError
@@ -504,8 +504,6 @@ def _all_measured(
 
 
 def _measured(word: str, seen: "Inputs", level: float | None) -> "list[Score]":
-    from dataclasses import replace
-
     found = METRICS[word](probgen.evaluation, seen, level)
     return [replace(one, data=f"{seen.test_set.name} test") for one in found]
 
@@ -523,9 +521,9 @@ def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> No
     if scores.values:
         Console().print(table)
         n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
-        _say(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
+        print(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
     elif not metrics:
-        _say(f"no density to score: probgen evaluate {folder} --metrics fid,kid,prdc,classes")
+        print(f"no density to score: probgen evaluate {folder} --metrics fid,kid,prdc,classes")
     for one in report.metric_tables([_Scored("value", metrics)]):
         _print(one)
     report.save_scores(folder, scores, metrics)
@@ -548,8 +546,4 @@ def _print(table: Any) -> None:
         shown.add_row(*map(escape, row))
     Console().print(shown)
     if table.note:
-        _say(table.note)
-
-
-def _say(text: str) -> None:
-    print(text)
+        print(table.note)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
 from torch.nn.functional import scaled_dot_product_attention as attend
 
-from probgen.nets import NetError
+from probgen.nets import NetError, positive
 
 GROUP = 8
 """Channels of a group that is normalised together, at most."""
@@ -51,8 +51,8 @@ class DenseDenoiser(nn.Module):
     def __init__(self, shape: Sequence[int], hidden: Sequence[int], classes: int | None) -> None:
         super().__init__()
         self.shape, self.classes = tuple(shape), classes
-        size = math.prod(_positive("shape", self.shape))
-        widths = [size, *_positive("hidden", hidden)]
+        size = math.prod(positive(self.shape))
+        widths = [size, *positive(hidden, "hidden")]
         if len(widths) < 2:
             raise NetError("expected at least one hidden layer; got none")
         self.embedding = Embedding(widths[-1], _at_least_one(classes))
@@ -252,7 +252,7 @@ def _halvings(
     """(height, width) at each of the channels."""
     if len(shape) != 3:
         raise NetError(f"expected (channels, height, width); got {tuple(shape)}")
-    _positive("shape", shape), _positive("channels", channels)
+    positive(shape), positive(channels, "channels")
     if patch < 1 or not channels:
         raise NetError(f"expected patch >= 1 and channels; got {patch} and {tuple(channels)}")
     unit, (height, width) = patch * 2 ** (len(channels) - 1), shape[1:]
@@ -266,12 +266,6 @@ def _halvings(
         found = ", ".join(str(side) for side, _ in sides)
         raise NetError(f"expected attention at heights among {found}; got {missing.pop()}")
     return sides
-
-
-def _positive(what: str, sizes: Sequence[int]) -> Sequence[int]:
-    if any(size < 1 for size in sizes):
-        raise NetError(f"expected {what} of positive sizes; got {tuple(sizes)}")
-    return sizes
 
 
 def _at_least_one(classes: int | None) -> int | None:

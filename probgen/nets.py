@@ -248,9 +248,7 @@ def conv_encoder(
     torch.Size([5, 64])
     """
     sides = halvings(shape, channels)
-    layers: list[nn.Module] = []
-    for i, o in pairwise([shape[0], *channels]):
-        layers += [nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU()]
+    layers = _downwards([shape[0], *channels])
     flat = channels[-1] * math.prod(sides[-1])
     dense = dense_layers([flat, at_least_one("hidden", hidden)])
     return Encoder(shape, latent, nn.Sequential(*layers, nn.Flatten(), *dense), parts)
@@ -301,9 +299,7 @@ def grid_encoder(
     torch.Size([5, 64, 7, 7])
     """
     halvings(shape, channels)
-    layers: list[nn.Module] = []
-    for i, o in pairwise([shape[0], *channels]):
-        layers += [nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU()]
+    layers = _downwards([shape[0], *channels])
     rest = [_Residual(channels[-1]) for _ in range(blocks)]
     out = nn.Conv2d(channels[-1], at_least_one("width", width), 1)
     return GridEncoder(shape, nn.Sequential(*layers[:-1], *rest, nn.ReLU(), out))
@@ -357,6 +353,12 @@ def dense_layers(widths: Sequence[int], gated: bool = False) -> list[nn.Module]:
     """Linear layers from each width to the next, each with a ReLU or a gate."""
     factor, gate = (2, nn.GLU) if gated else (1, nn.ReLU)
     return [layer for i, o in pairwise(widths) for layer in (nn.Linear(i, factor * o), gate())]
+
+
+def _downwards(channels: Sequence[int]) -> list[nn.Module]:
+    """Convolutions that halve the sides, each with a ReLU."""
+    pairs = pairwise(channels)
+    return [m for i, o in pairs for m in (nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU())]
 
 
 def _upwards(channels: Sequence[int], sides: Sequence[tuple[int, int]]) -> list[nn.Module]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
+from probgen.evaluation.features import identity
 from probgen.evaluation.interval import SHARE, normal_interval
 from probgen.evaluation.pairs import at_rest, device_of
 from probgen.evaluation.score import EvaluationError, Score
@@ -88,7 +89,7 @@ def score(
         value,
         n=(n,),
         variant="mean class accuracy, diversity over pixels",
-        extractor=_named(classifier),
+        extractor=identity(classifier),
         seed=seed,
         interval=normal_interval(value, float(error), interval, SHARE),
         level=interval,
@@ -183,9 +184,3 @@ def _scores_of(classifier: Any, images: Tensor, classes: int | None = None) -> T
             f"{' with nan' if found.isnan().any() else ''}"
         )
     return found
-
-
-def _named(classifier: Classifier) -> str:
-    """Its name, and the hash of its weights where it states one."""
-    name = getattr(classifier, "name", None) or getattr(classifier, "__qualname__", None)
-    return f"{name or type(classifier).__name__} {getattr(classifier, 'sha256', '')[:12]}".strip()
