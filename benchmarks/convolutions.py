@@ -14,7 +14,8 @@ import json
 from pathlib import Path
 
 import torch
-from svi_step import LR, SHAPE, batches, machine, paired, report, vae
+from svi_step import LR, SHAPE, batches, report, vae
+from timing import machine, paired
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode

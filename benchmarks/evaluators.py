@@ -9,9 +9,7 @@ ratio within a round. Values are compared before anything is timed.
 import argparse
 import json
 import os
-import platform
 import statistics
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,26 +18,12 @@ import scipy.linalg
 import sklearn
 import torch
 from sklearn.metrics import mutual_info_score
+from timing import machine, paired, ratio
 
 from probgen import data
 from probgen.evaluation import disentanglement, features, fid
 
 D = 2048
-
-
-def seconds_of(action):
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def paired(contenders, rounds):
-    """Seconds per contender and round, in turn; the first round warms up and is dropped."""
-    times = {name: [] for name in contenders}
-    for _ in range(rounds + 1):
-        for name, action in contenders.items():
-            times[name].append(seconds_of(action))
-    return {name: values[1:] for name, values in times.items()}
 
 
 def tables(n, seed=0):
@@ -52,10 +36,10 @@ def tables(n, seed=0):
 
 
 def report(claim, unit, times, slow, fast, target):
-    ratio = statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))
+    faster = ratio(times, slow, fast)
     medians = {name: round(statistics.median(values), 4) for name, values in times.items()}
-    print(f"{claim}\n  {medians} {unit}\n  {slow} / {fast} = {ratio:.2f}, target {target}")
-    return {"claim": claim, "unit": unit, "medians": medians, "ratio": round(ratio, 3),
+    print(f"{claim}\n  {medians} {unit}\n  {slow} / {fast} = {faster:.2f}, target {target}")
+    return {"claim": claim, "unit": unit, "medians": medians, "ratio": round(faster, 3),
             "target": target}  # fmt: skip
 
 
@@ -137,21 +121,10 @@ def mutual_information_gap(rounds):
 CLAIMS = (frechet_distance, few_rows, mutual_information_gap, classifier_features)
 
 
-def machine():
-    return {
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-        "threads": torch.get_num_threads(),
-        "load": [round(one, 2) for one in os.getloadavg()],
-    }
-
-
 def main(rounds, out):
-    content = {"machine": machine(), "rows": [claim(rounds) for claim in CLAIMS]}
+    versions = {"scipy": scipy.__version__, "scikit-learn": sklearn.__version__}
+    here = machine(**versions) | {"load": [round(one, 2) for one in os.getloadavg()]}
+    content = {"machine": here, "rows": [claim(rounds) for claim in CLAIMS]}
     if out:
         Path(out).write_text(json.dumps(content, indent=1) + "\n")
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import torch
-from svi_step import machine
+from timing import machine
 
 from probgen import data, models, players, training
 from probgen.objectives.adversarial import (

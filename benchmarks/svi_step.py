@@ -11,17 +11,15 @@ hand is the floor that no eager library can go below: it has the same arithmetic
 import argparse
 import itertools
 import json
-import os
-import platform
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pyro
 import torch
 from pyro.infer import TraceMeanField_ELBO
+from timing import machine, paired, ratio
 from torch.nn import functional
 
 from probgen import data, lowering, models, nets, objectives, training
@@ -43,12 +41,6 @@ def batches(train, batch_size, steps):
     while len(order) < batch_size * steps:
         order = torch.cat([order, torch.randperm(len(train))])
     return order[: batch_size * steps].split(batch_size)
-
-
-def seconds_of(action):
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def by_hand(train, batch_size, steps, conv=False):
@@ -154,30 +146,6 @@ def by_pythae(train, batch_size, epochs):
     return loop
 
 
-def paired(contenders, rounds):
-    """Seconds per contender and round, in turn; the first round warms up and is dropped."""
-    times = {name: [] for name in contenders}
-    for _ in range(rounds + 1):
-        for name, action in contenders.items():
-            times[name].append(seconds_of(action))
-    return {name: values[1:] for name, values in times.items()}
-
-
-def ratio(times, a, b):
-    return statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))
-
-
-def machine():
-    return {
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pyro": pyro.__version__,
-        "threads": torch.get_num_threads(),
-    }
-
-
 def report(title, times, ours, against, scale, unit):
     print(title)
     row = {"title": title, "unit": unit, "medians": {}, "ratios": {}}
@@ -229,7 +197,9 @@ def main(steps, rounds, pythae, out):
         title = "epoch of 60,000 MNIST images, batch 128"
         rows.append(report(title, times, ("fit",), ("by hand", "pythae"), 1, "s"))
     if out:
-        Path(out).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        Path(out).write_text(
+            json.dumps({"machine": machine(pyro=pyro.__version__), "rows": rows}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

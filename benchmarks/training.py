@@ -26,7 +26,7 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, autoguide, config_enumerate
-from svi_step import machine, paired, ratio
+from timing import machine, paired, ratio
 
 from probgen import lowering
 
@@ -198,7 +198,7 @@ def main(rounds, out, fast):
     rows = [row(name, steps, rounds, compiled=not fast) for name, steps in PROGRAMS.items()]
     rows.append(memory())
     if out:
-        facts = {"machine": machine(), "rows": rows}
+        facts = {"machine": machine(pyro=pyro.__version__), "rows": rows}
         Path(out).write_text(json.dumps(facts, indent=1) + "\n")
 
 
