@@ -320,11 +320,12 @@ class _Duel(Loop):
         return record
 
     def _draw_grid(self) -> None:
-        shape = self.gan.shape
-        if self.folder is None or len(shape) != 3 or shape[0] not in (1, 3):
+        if self.folder is None:
             return
-        from probgen.report import save_grid  # with matplotlib, for runs that are kept only
+        from probgen.grids import is_image, save_grid  # with torchvision, for runs that are kept
 
+        if not is_image(self.gan.shape):
+            return
         with pairs.at_rest(self.gan, self.settings.seed):
             images = self.gan.sample(GRID)
         save_grid(self.folder.path / "grids" / f"step-{self.step:06d}.png", images)

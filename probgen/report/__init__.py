@@ -1,8 +1,9 @@
 """What a run looks like: JSON, figures and one self-contained HTML page."""
 
+from probgen.grids import interleave, save_grid
 from probgen.report import figures, pictures
 from probgen.report.exploration import save_data
-from probgen.report.images import ReportError, interleave, save_grid
+from probgen.report.page import ReportError
 from probgen.report.runs import Run, compare, history, load, save, traversal
 from probgen.report.sampling import quarters
 from probgen.report.scores import metric_tables, save_scores, saved_metrics, side_by_side

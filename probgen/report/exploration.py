@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
+from probgen.grids import is_image
 from probgen.report import figures, page, pictures
-from probgen.report.images import ReportError, is_image
-from probgen.report.page import Card, Page, Section, Table
+from probgen.report.page import Card, Page, ReportError, Section, Table
 
 MOST = 60_000
 MOST_SHEETS = 20

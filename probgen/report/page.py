@@ -12,6 +12,10 @@ from probgen import checkpoint
 from probgen.report import figures
 
 
+class ReportError(ValueError):
+    """What cannot be shown."""
+
+
 @dataclass(frozen=True)
 class Card:
     """A figure or a sentence on a page."""

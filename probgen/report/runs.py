@@ -12,11 +12,11 @@ from torch import Tensor
 from probgen import checkpoint, recipe
 from probgen.data import Set
 from probgen.evaluation import Score, likelihood
+from probgen.grids import is_image
 from probgen.history import History
 from probgen.objectives import Pair
 from probgen.report import figures, page, pictures, sampling
-from probgen.report.images import ReportError, is_image
-from probgen.report.page import Card, Facts, Page, Section, Table
+from probgen.report.page import Card, Facts, Page, ReportError, Section, Table
 from probgen.report.scores import metric_tables, pm, saved_metrics
 from probgen.run import Folder, RunError
 

@@ -17,8 +17,8 @@ from probgen import checkpoint
 TILE = 64
 
 
-class ReportError(ValueError):
-    """What cannot be shown."""
+class GridError(ValueError):
+    """Images that make no grid."""
 
 
 def save_grid(path: Path, images: Tensor, columns: int | None = None) -> Path:
@@ -30,10 +30,10 @@ def save_grid(path: Path, images: Tensor, columns: int | None = None) -> Path:
         columns: images in a row; the square root of n when not given.
 
     Raises:
-        ReportError: the tensor is no stack of grey or RGB images.
+        GridError: the tensor is no stack of grey or RGB images.
     """
     if images.dim() != 4 or images.shape[1] not in (1, 3) or not len(images):
-        raise ReportError(f"expected images (n, 1 or 3, H, W); got {tuple(images.shape)}")
+        raise GridError(f"expected images (n, 1 or 3, H, W); got {tuple(images.shape)}")
     factor = max(1, TILE // max(images.shape[2:]))
     large = images.detach().cpu().clamp(0, 1).repeat_interleave(factor, 2)
     large = large.repeat_interleave(factor, 3)
