@@ -7,13 +7,12 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import pyro
 import torch
 from torch import Tensor, nn
 
@@ -416,14 +415,12 @@ def _same(saved: Any, current: Any) -> bool:
 def surroundings(device: torch.device, seed: int, precision: Precision) -> Iterator[None]:
     """Own generators, parameter store and matrix precision; Pyro's validation off."""
     matmul = torch.get_float32_matmul_precision()
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(pyro.get_param_store().scope())
-        stack.enter_context(pyro.validation_enabled(False))
-        stack.callback(torch.set_float32_matmul_precision, matmul)
+    with pairs.apart(device, seed):
         torch.set_float32_matmul_precision("high" if precision == "tf32" else matmul)
-        torch.manual_seed(seed)
-        yield
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(matmul)
 
 
 @contextmanager

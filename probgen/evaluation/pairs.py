@@ -1,7 +1,7 @@
 """How any pair is asked: at rest, in its own precision, with labels if it takes them."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
@@ -72,21 +72,25 @@ def at_rest(pair: Any, seed: int) -> Iterator[None]:
     """
     check_seed(seed)
     modes = [(part, part.training) for part in pair.modules()]
-    device = device_of(pair)
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(pyro.get_param_store().scope())
-        stack.enter_context(pyro.validation_enabled(False))
-        stack.callback(_restore, modes)
+    with torch.no_grad(), apart(device_of(pair), seed):
+        try:
+            pair.eval()
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
+
+
+@contextmanager
+def apart(device: torch.device, seed: int) -> Iterator[None]:
+    """Own generators, seeded, and own parameter store; Pyro's validation off."""
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        pyro.get_param_store().scope(),
+        pyro.validation_enabled(False),
+    ):
         torch.manual_seed(seed)
-        pair.eval()
         yield
-
-
-def _restore(modes: list[tuple[torch.nn.Module, bool]]) -> None:
-    for module, training in modes:
-        module.training = training
 
 
 def _like(pair: Any) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.base import ModelError, penalise
+from probgen.models.base import ModelError, check_data, penalise
 from probgen.models.vae import VAE
 
 CODES, BATCH = 10_000, 500
@@ -146,7 +146,7 @@ class Autoencoder(VAE):
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(x | z), with a flat measure over z."""
         flat = dist.ImproperUniform(constraints.real_vector, (), (self.latent,))
-        self._check(x)
+        check_data(x, self.shape)
         self._register("decoder", "likelihood")
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", flat)
@@ -160,7 +160,7 @@ class Autoencoder(VAE):
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The code of x."""
-        self._check(x)
+        check_data(x, self.shape)
         self._register("encoder")
         noisy = x + self.noise * torch.randn_like(x) if self.noise and self.training else x
         with pyro.plate("data", len(x)):

@@ -143,7 +143,7 @@ class Diffusion(Registered, nn.Module):
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(x_T), p(x_s | x_t) and p(x | x_1), ``x`` observed."""
-        self._check(x)
+        check_data(x, self.shape)
         self._register("net")
         if self.training and torch.is_grad_enabled():
             self._follow()
@@ -159,7 +159,7 @@ class Diffusion(Registered, nn.Module):
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """q(x_T | x), q(x_t | x) and q(x_s | x_t, x); the density of x_t counts in no term."""
-        self._check(x)
+        check_data(x, self.shape)
         x_0 = self._scaled(x)
         with pyro.plate("data", len(x), dim=-1):
             pyro.sample("x_T", self._normal(*noise.marginal(x_0, self.log_snr[-1])))
@@ -370,9 +370,6 @@ class Diffusion(Registered, nn.Module):
                 f"expected guidance 1, none: this model was trained with unlabelled=0 and knows "
                 f"no data without a label; got {guidance}"
             )
-
-    def _check(self, x: Tensor) -> None:
-        check_data(x, self.shape)
 
     def _check_net(self) -> None:
         like = next(self.net.parameters(), torch.zeros(()))

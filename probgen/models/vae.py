@@ -67,7 +67,7 @@ class VAE(Registered, nn.Module):
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(x, z) with ``x`` observed, one row per datum."""
-        self._check(x)
+        check_data(x, self.shape)
         self._register("decoder", "likelihood", "latent_prior")
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", self.prior(y))
@@ -75,7 +75,7 @@ class VAE(Registered, nn.Module):
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """q(z | x)."""
-        self._check(x)
+        check_data(x, self.shape)
         self._register("encoder")
         with pyro.plate("data", len(x)):
             return pyro.sample("z", self.encode(x, y))
@@ -137,9 +137,6 @@ class VAE(Registered, nn.Module):
         if size != self.latent:
             raise ModelError(f"expected a prior over {self.latent} dimensions; got {size}")
         return prior
-
-    def _check(self, x: Tensor) -> None:
-        check_data(x, self.shape)
 
     def _check_nets(self) -> int:
         like = next(self.encoder.parameters(), torch.zeros(()))

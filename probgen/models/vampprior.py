@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
-from probgen.models.base import ModelError
+from probgen.models.base import ModelError, check_data
 from probgen.models.prior import GaussianMixture
 from probgen.models.vae import VAE
 
@@ -102,7 +102,7 @@ class VampPriorVAE(VAE):
         return GaussianMixture(loc, log_scale, loc.new_zeros(len(loc)))
 
     def _check_start(self, x: Tensor) -> None:
-        self._check(x)
+        check_data(x, self.shape)
         if not x.is_floating_point():
             raise ModelError(f"expected pseudo-inputs of real numbers; got {x.dtype}")
         if not x.is_meta and not (self.support.check(x) & x.isfinite()).all():

@@ -279,7 +279,7 @@ class VQVAE(Registered, nn.Module):
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(x, z) with ``x`` observed: z are features, of which the nearest code counts."""
-        self._check(x)
+        check_data(x, self.shape)
         self._register("decoder", "likelihood", *(["code_prior"] if self.code_prior else []))
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", self.prior())
@@ -292,7 +292,7 @@ class VQVAE(Registered, nn.Module):
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The features of x."""
-        self._check(x)
+        check_data(x, self.shape)
         self._register("encoder")
         with pyro.plate("data", len(x)):
             return pyro.sample("z", self.encode(x))
@@ -329,7 +329,7 @@ class VQVAE(Registered, nn.Module):
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
         """Codes (B, h, w) of x ``(B, *shape)``."""
-        self._check(x)
+        check_data(x, self.shape)
         return self.codebook.nearest(self.encoder(x).movedim(-3, -1))
 
     @torch.no_grad()
@@ -354,9 +354,6 @@ class VQVAE(Registered, nn.Module):
 
     def _decode(self, z: Tensor, x: Tensor | None = None) -> dist.TorchDistribution:
         return self.likelihood(self.decoder(z).to(z.dtype), x).to_event(len(self.shape))
-
-    def _check(self, x: Tensor) -> None:
-        check_data(x, self.shape)
 
     def _check_nets(self) -> tuple[int, ...]:
         like = next(self.encoder.parameters(), torch.zeros(()))
