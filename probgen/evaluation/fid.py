@@ -172,6 +172,11 @@ def per_class(
 
     Raises:
         EvaluationError: labels and rows differ in number, or no class is in both sets.
+
+    >>> x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    >>> y = torch.arange(20) % 2
+    >>> [round(float(one), 6) for one in per_class(x, x + 1.0, y, y).values()]
+    [2.0, 2.0]
     """
     x, y, extractor = matched(a, b)
     for rows, labels in ((x, labels_a), (y, labels_b)):

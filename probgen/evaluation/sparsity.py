@@ -8,6 +8,9 @@ from probgen.evaluation.score import EvaluationError, Score
 def zeros(codes: Tensor) -> Score:
     """Share of exact zeros among all entries of codes (N, d).
 
+    Raises:
+        EvaluationError: fewer than two dimensions, no codes, or codes that are not finite.
+
     >>> import torch
     >>> float(zeros(torch.tensor([[0.0, 3.0], [0.0, 0.0]])))
     0.75
@@ -20,6 +23,9 @@ def hoyer(codes: Tensor) -> Score:
     """Mean over the rows of codes (N, d) of the Hoyer sparsity, 0 if all are equal, 1 if one is.
 
     (sqrt(d) - |z|_1 / |z|_2) / (sqrt(d) - 1); a row of zeros counts as 1
+
+    Raises:
+        EvaluationError: as for ``zeros``.
 
     Source: Hoyer 2004, Non-negative matrix factorization with sparseness constraints, equation 3.
 

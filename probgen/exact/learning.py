@@ -24,8 +24,16 @@ def counts(network: Any, rows: Any, *, limit: int = LIMIT) -> dict[Node, Array]:
     They are theta d log p(rows) / d theta (Darwiche 2003, section 3), the E step of EM; with
     complete rows they are the counts.
 
+    Args:
+        network: a Bayesian network with tables.
+        rows: as for `fit`.
+        limit: bytes that may be taken.
+
     Returns:
         {node: array in the shape of the node's table}.
+
+    Raises:
+        ImpossibleEvidence: a row of probability zero.
 
     >>> counts("asia", [{"smoke": "yes"}, {"smoke": "no"}, {}])["smoke"].tolist()
     [1.5, 1.5]

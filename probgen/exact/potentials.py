@@ -49,6 +49,12 @@ def same_distribution(
     Models", section 3.3): they are equal if and only if all clique marginals are. Scaling a
     potential changes none of them.
 
+    Args:
+        first: a network with tables or potentials.
+        second: another, over the same nodes and states in any order.
+        tolerance: greatest difference of two probabilities that counts as none.
+        limit: bytes that may be taken.
+
     Raises:
         ExactError: other nodes or other states.
 
@@ -122,8 +128,17 @@ def marginalise(network: Any, node: Node, *, normalised: bool = False) -> nx.Gra
     round first, which gives its children its other neighbours as parents (Shachter 1986,
     "Evaluating influence diagrams", theorem 2).
 
+    Args:
+        network: a network with tables or potentials; it is left as it is.
+        node: to sum out.
+        normalised: of a Markov network, leave away a number that multiplies all potentials.
+
     Returns:
         A new graph with tables, or potentials.
+
+    Raises:
+        UnknownNode: a node that the network does not have.
+        ExactError: a network of one node, or a product that float64 cannot hold.
 
     >>> import networkx as nx
     >>> g = nx.Graph(factors=[(("A",), [1.0, 3.0]), (("B",), [2.0, 5.0])])

@@ -172,6 +172,15 @@ def log_probability(network: Any, evidence: Any, *, do: Do = None, limit: int = 
     In a Markov network log Z(evidence) - log Z. Neither underflows: 1,000 observed nodes are
     fine.
 
+    Args:
+        network: as for `marginals`.
+        evidence: as for `marginals`.
+        do: as for `marginals`.
+        limit: as for `marginals`.
+
+    Raises:
+        TooCostly, UnknownNode, ExactError: as `marginals`.
+
     >>> round(log_probability("asia", {"smoke": "yes"}), 9)
     -0.693147181
     """
@@ -188,6 +197,8 @@ def log_probability(network: Any, evidence: Any, *, do: Do = None, limit: int = 
 
 def probability(network: Any, evidence: Any, *, do: Do = None, limit: int = LIMIT) -> Any:
     """p(evidence), or p(evidence | do); for many rows an array (rows,).
+
+    Arguments and errors are those of `log_probability`.
 
     >>> round(probability("asia", {"tub": "yes", "dysp": "yes"}), 6)
     0.008216
@@ -247,6 +258,17 @@ def query(
     Only what these nodes and the evidence descend from is summed, so that this may be cheap
     where `marginals` is not.
 
+    Args:
+        network: as for `marginals`.
+        joint: the nodes, in the order of the table's axes.
+        evidence: as for `marginals`, of other nodes.
+        do: as for `marginals`.
+        limit: as for `marginals`.
+
+    Raises:
+        ImpossibleEvidence, TooCostly, UnknownNode, ExactError: as `marginals`; a node that is
+            asked for twice, or known.
+
     >>> round(query("asia", ["lung", "bronc"], {"dysp": "yes"})["yes", "yes"], 6)
     0.065027
     """
@@ -303,6 +325,12 @@ def explanation(
 
     The two sweeps with max in place of sum, in logarithms (Dawid 1992, "Applications of a
     general propagation algorithm", section 4). Equally probable within 1e-9 nats counts as a tie.
+
+    Args:
+        network: as for `marginals`.
+        evidence: {node: state}, one row.
+        do: as for `marginals`.
+        limit: as for `marginals`.
 
     Raises:
         ImpossibleEvidence, TooCostly, UnknownNode, ExactError: as `marginals`.

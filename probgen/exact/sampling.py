@@ -28,6 +28,14 @@ def sample(
     clique by clique from the calibrated junction tree (Dawid 1992, section 6). No row is
     rejected, however rare the evidence is.
 
+    Args:
+        network: as for `marginals`.
+        n: how many rows.
+        evidence: {node: state}, one row.
+        do: as for `marginals`.
+        seed: of the rows.
+        limit: as for `marginals`.
+
     Raises:
         ImpossibleEvidence, TooCostly, UnknownNode, ExactError: as `marginals`.
 

@@ -268,7 +268,13 @@ class OptimalGaussian(nn.Module):
     Args:
         momentum: weight of the newest batch in the running mean of sigma^2.
 
+    Raises:
+        LikelihoodError: a momentum outside (0, 1].
+
     Source: Rybkin et al. 2021, sigma-VAE, equation 5.
+
+    >>> OptimalGaussian()(torch.zeros(2), x=torch.tensor([3.0, 4.0])).variance
+    tensor([12.5000, 12.5000])
     """
 
     support = constraints.real

@@ -20,6 +20,12 @@ class StandardNormal(nn.Module):
 
     Args:
         latent: dimensions of z.
+
+    Raises:
+        PriorError: a size below 1.
+
+    >>> StandardNormal(4)().log_prob(torch.zeros(5, 4)).shape
+    torch.Size([5])
     """
 
     origin: Tensor

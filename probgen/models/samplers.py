@@ -69,6 +69,10 @@ def ddim(denoise: Denoise, path: Tensor, x: Tensor, *, eta: float = 0.0) -> Tens
         ModelError: eta not from 0 to 1.
 
     Source: Song et al. 2021, Denoising diffusion implicit models, equation 12.
+
+    >>> path = torch.tensor([-9.0, 0.0, torch.inf])
+    >>> ddim(lambda x, log_snr: torch.ones_like(x), path, torch.randn(2))
+    tensor([1., 1.])
     """
     _check_eta(eta)
     for t, s in pairwise(path):
@@ -101,6 +105,10 @@ def dpm_solver(denoise: Denoise, path: Tensor, x: Tensor, *, eta: float = 1.0) -
         ModelError: eta not from 0 to 1.
 
     Source: Lu et al. 2022, DPM-Solver++, algorithm 2, and its solver for the diffusion SDE.
+
+    >>> path = torch.tensor([-9.0, 0.0, torch.inf])
+    >>> dpm_solver(lambda x, log_snr: torch.ones_like(x), path, torch.randn(2))
+    tensor([1., 1.])
     """
     _check_eta(eta)
     before: tuple[Tensor, Tensor] | None = None

@@ -36,6 +36,9 @@ class Codebook(nn.Module):
 
     Source: van den Oord et al. 2017, Neural discrete representation learning, appendix A.1;
     revival: Dhariwal et al. 2020, Jukebox, section 3.1.
+
+    >>> Codebook(32, width=8).nearest(torch.rand(5, 7, 7, 8)).shape
+    torch.Size([5, 7, 7])
     """
 
     vectors: Tensor
@@ -143,6 +146,11 @@ class CodePrior(Registered, nn.Module):
         ModelError: a net that does not give logits for codes of these sides.
 
     Source: van den Oord et al. 2017, section 3.3, with a transformer for its PixelCNN.
+
+    >>> from probgen import models, nets
+    >>> prior = models.CodePrior(nets.code_transformer(32, (7, 7)), (7, 7))
+    >>> prior.sample(3).shape
+    torch.Size([3, 7, 7])
     """
 
     def __init__(self, net: nn.Module, sides: Sequence[int]) -> None:

@@ -149,6 +149,14 @@ def shipped() -> list[str]:
 def accuracy(classifier: nn.Module, data: Set, batch_size: int = 500) -> Score:
     """Share of a labelled set that a module from images to logits puts into its class.
 
+    Args:
+        classifier: module from images (B, C, H, W) to logits (B, K), on the set's device.
+        data: labelled images.
+        batch_size: images at a time.
+
+    Raises:
+        EvaluationError: a set without labels.
+
     >>> from probgen import data
     >>> float(accuracy(Classifier.load("digits"), data.digits()[1])) > 0.95
     True
