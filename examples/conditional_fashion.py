@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from probgen import evaluation, recipe, study
 from probgen.evaluation import Score, fid
 from probgen.evaluation.features import identity
-from probgen.evaluation.pairs import at_rest, device_of
+from probgen.evaluation.pairs import at_rest, batches
 from probgen.report import Run, figures, pictures
 from probgen.scoring import Inputs, extractor
 
@@ -79,14 +79,13 @@ def row(run: Run, seen: Inputs) -> study.Row:
 
 def rebuilt(run: Run, judge: Any) -> np.ndarray:
     """Share of each class's test images whose reconstruction the classifier puts there."""
-    data = run.data.to(device_of(run.pair))
-    right = []
     with at_rest(run.pair, seed=0):
-        for i in range(0, len(data), 500):
-            x, y = data.batch(slice(i, i + 500))
-            right.append(judge(run.pair.reconstruct(x, y)).argmax(1) == y)
-    found = torch.cat(right).cpu()
-    return np.array([found[run.data.y == k].float().mean() for k in range(len(data.classes))])
+        right = [
+            judge(run.pair.reconstruct(x, y)).argmax(1) == y
+            for x, y in batches(run.pair, run.data, 500)
+        ]
+    found, classes = torch.cat(right).cpu(), range(len(run.data.classes))
+    return np.array([found[run.data.y == k].float().mean() for k in classes])
 
 
 def by_class(

@@ -19,7 +19,7 @@ from torch.nn.functional import conv2d
 from probgen import recipe, study
 from probgen.evaluation import fid
 from probgen.evaluation.features.classifier import shipped
-from probgen.evaluation.pairs import at_rest, device_of
+from probgen.evaluation.pairs import at_rest, batches
 from probgen.models.vq import perplexity
 from probgen.report import Run, figures, pictures
 from probgen.scoring import Inputs
@@ -84,11 +84,9 @@ def used(run: Run) -> Tensor | None:
     """How often the test set uses each code of a VQ-VAE."""
     if run.facts["recipe"]["model"] != "vq":
         return None
-    data, size = run.data.to(device_of(run.pair)), run.pair.codebook.size
     with at_rest(run.pair, seed=0):
-        batches = (data.batch(slice(i, i + 500))[0] for i in range(0, len(data), 500))
-        codes = [run.pair.codes(x).flatten().cpu() for x in batches]
-    return torch.cat(codes).bincount(minlength=size).float()
+        codes = [run.pair.codes(x).flatten().cpu() for x, _ in batches(run.pair, run.data, 500)]
+    return torch.cat(codes).bincount(minlength=run.pair.codebook.size).float()
 
 
 def judged(run: Run) -> bool:

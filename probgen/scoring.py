@@ -19,7 +19,7 @@ from probgen.evaluation.features import (
     identity,
 )
 from probgen.evaluation.features.classifier import shipped
-from probgen.evaluation.pairs import at_rest, batch, device_of, reconstructed, sampled
+from probgen.evaluation.pairs import at_rest, batches, reconstructed, sampled
 
 LARGEST = 10_000
 CHUNK = 500
@@ -112,13 +112,10 @@ class Inputs:
         """The reconstructions themselves, on the CPU."""
         if not (hasattr(self.pair, "encode") and hasattr(self.pair, "decode")):
             raise EvaluationError(f"{type(self.pair).__name__} reconstructs nothing")
-        data = self.test_set.to(device_of(self.pair))
         with at_rest(self.pair, self.seed):
-            chunks = [
-                reconstructed(self.pair, *batch(self.pair, data, slice(i, i + CHUNK)))
-                for i in range(0, len(data), CHUNK)
-            ]
-        return torch.cat([chunk.clamp(0, 1).cpu() for chunk in chunks])
+            found = batches(self.pair, self.test_set, CHUNK)
+            chunks = [reconstructed(self.pair, x, y).clamp(0, 1).cpu() for x, y in found]
+        return torch.cat(chunks)
 
     @property
     def few(self) -> Set:

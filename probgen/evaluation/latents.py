@@ -10,7 +10,7 @@ from torch import Tensor
 
 from probgen.data import Set
 from probgen.evaluation.interval import SHARE, normal_interval
-from probgen.evaluation.pairs import at_rest, batch, check_seed, device_of, given
+from probgen.evaluation.pairs import at_rest, batches, check_seed, given
 from probgen.evaluation.score import EvaluationError, Score
 
 Labelled = tuple[Any, Any]
@@ -39,17 +39,17 @@ def posterior(pair: Any, data: Set, *, batch_size: int = 500) -> Posterior:
         data: the set, moved to the pair's device.
         batch_size: rows at a time.
 
+    Raises:
+        EvaluationError: batch_size below 1.
+
     >>> from probgen import data, models, nets
     >>> train, test = data.digits()
     >>> vae = models.VAE(nets.dense_encoder(test.shape, 4), nets.dense_decoder(4, test.shape))
     >>> posterior(vae, test).loc.shape
     torch.Size([297, 4])
     """
-    data = data.to(device_of(pair))
     with at_rest(pair, seed=0):
-        starts = range(0, len(data), batch_size)
-        batches = (batch(pair, data, slice(i, i + batch_size)) for i in starts)
-        found = [pair.encode(x, *given(pair, y)) for x, y in batches]
+        found = [pair.encode(x, *given(pair, y)) for x, y in batches(pair, data, batch_size)]
     loc, scale = (torch.cat([getattr(q, of) for q in found]).cpu() for of in ("mean", "stddev"))
     return Posterior(loc, scale.log())
 

@@ -15,7 +15,7 @@ from probgen.evaluation.interval import normal_interval
 from probgen.evaluation.pairs import (
     arguments,
     at_rest,
-    batch,
+    batches,
     check,
     device_of,
     given,
@@ -377,13 +377,12 @@ def _dequantised(x: Tensor, levels: int, start: int) -> Tensor:
     return (steps.round() + torch.rand_like(x)) / levels
 
 
-def _squares(pair: Pair, data: Set, seed: int, batch_size: int = 500) -> Tensor:
-    data = data.to(device_of(pair))
+def _squares(pair: Pair, data: Set, seed: int) -> Tensor:
     with at_rest(pair, seed):
-        errors = []
-        for start in range(0, len(data), batch_size):
-            x, y = batch(pair, data, slice(start, start + batch_size))
-            errors.append((x - reconstructed(pair, x, y)).square().flatten(1).sum(1).cpu())
+        errors = [
+            (x - reconstructed(pair, x, y)).square().flatten(1).sum(1).cpu()
+            for x, y in batches(pair, data, BATCH_SIZE)
+        ]
         return torch.cat(errors)
 
 

@@ -56,6 +56,15 @@ def batch(pair: Any, data: Set, index: Tensor | slice) -> tuple[Tensor, Tensor |
     return x.to(_like(pair).dtype), y
 
 
+def batches(pair: Any, data: Set, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """One ``batch`` after the other, on the pair's device, of ``size`` rows but for the last."""
+    if size < 1:
+        raise EvaluationError(f"expected batch_size >= 1; got {size}")
+    data = data.to(device_of(pair))
+    for start in range(0, len(data), size):
+        yield batch(pair, data, slice(start, start + size))
+
+
 def arguments(pair: Any, data: Set, index: Tensor | slice) -> tuple[Tensor, ...]:
     """What the pair's programs are called with: x in the precision of its parameters, y if any."""
     x, y = batch(pair, data, index)
