@@ -6,7 +6,7 @@ from types import ModuleType
 __version__ = "0.1.0"
 __all__ = ["checkpoint", "control", "data", "denoisers", "dsep", "evaluation", "exact", "graph"]
 __all__ += ["history", "lowering", "markov", "models", "nets", "objectives", "players", "program"]
-__all__ += ["recipe", "report", "run", "study", "training"]
+__all__ += ["recipe", "report", "run", "scoring", "study", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

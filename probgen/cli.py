@@ -2,14 +2,12 @@
 
 import io
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-import probgen
 from probgen import cli_reasoning
 from probgen import recipe as recipes
 from probgen.recipe import DATA, DEFAULTS, Recipe
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from probgen.evaluation import Score
     from probgen.evaluation.likelihood import Scores
     from probgen.lowering import How
-    from probgen.scoring import Inputs
 
 app = typer.Typer(
     help="Probabilistic graphs and deep generative models on Pyro.",
@@ -58,31 +55,8 @@ TensorBoard = Annotated[
 ]
 
 
-METRICS: "dict[str, Callable[[Any, Inputs, float | None], Sequence[Score]]]" = {
-    "fid": lambda by, seen, level: [
-        by.fid.score(seen.test, seen.samples, interval=level),
-        by.fid.infinity(seen.test, seen.samples),
-        seen.floor(level),
-    ],
-    "kid": lambda by, seen, level: [by.kid.score(seen.test, seen.samples, interval=level)],
-    "prdc": lambda by, seen, level: by.prdc.score(seen.test, seen.samples, interval=level),
-    "is": lambda by, seen, level: [
-        by.inception_score.score(
-            seen.probabilities, interval=level, extractor=seen.samples.extractor
-        )
-    ],
-    "memorization": lambda by, seen, level: [
-        by.memorization.score(seen.samples, seen.train, seen.test)
-    ],
-    "classes": lambda by, seen, level: [
-        by.classes.score(seen.probabilities, extractor=seen.samples.extractor)
-    ],
-    "mig": lambda by, seen, level: [
-        by.disentanglement.mig(seen.codes, seen.factors, interval=level)
-    ],
-    "nll": lambda by, seen, level: [by.likelihood.nll(seen.pair, seen.few, interval=level)],
-}
-"""What --metrics takes: each from ``probgen.evaluation``, what it has to see, and a confidence."""
+METRICS = ("fid", "kid", "prdc", "is", "memorization", "classes", "mig", "nll")
+"""What --metrics takes; ``scoring`` has what they are."""
 
 
 def _option(panel: str) -> Any:
@@ -298,7 +272,7 @@ def evaluate(
         from probgen import scoring
 
         seen = scoring.Inputs(pair, parts.training, parts.test, features, seed=seed)
-        new, failed = _all_measured(words, seen, interval or None)
+        new, failed = scoring.measured(words, seen, interval or None)
         names = {one.name for one in new}
         found = (*(one for one in found if one.name not in names), *new)
     _show(folder, scores, found)
@@ -483,29 +457,6 @@ def _known_metrics(words: str) -> list[str]:
         if word not in METRICS:
             raise recipes.RecipeError(f"expected metrics {', '.join(METRICS)}; got {word!r}")
     return found
-
-
-def _all_measured(
-    words: Sequence[str], seen: "Inputs", level: float | None
-) -> "tuple[list[Score], list[str]]":
-    """The scores, and why there are not more."""
-    from probgen.evaluation import EvaluationError
-    from probgen.models import ModelError
-    from probgen.objectives import ObjectiveError
-
-    found: list[Score] = []
-    failed: list[str] = []
-    for word in words:
-        try:
-            found += _measured(word, seen, level)
-        except (EvaluationError, ModelError, ObjectiveError) as error:
-            failed.append(f"no {word}: {error}")
-    return found, failed
-
-
-def _measured(word: str, seen: "Inputs", level: float | None) -> "list[Score]":
-    found = METRICS[word](probgen.evaluation, seen, level)
-    return [replace(one, data=f"{seen.test_set.name} test") for one in found]
 
 
 def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> None:

@@ -1,5 +1,6 @@
 """What the scores of one pair share: its samples, features and codes, each got once."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,19 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
-from probgen.evaluation import EvaluationError, Score, fid, latents
+from probgen.evaluation import (
+    EvaluationError,
+    Score,
+    classes,
+    disentanglement,
+    fid,
+    inception_score,
+    kid,
+    latents,
+    likelihood,
+    memorization,
+    prdc,
+)
 from probgen.evaluation.features import (
     Classifier,
     Extractor,
@@ -20,6 +33,8 @@ from probgen.evaluation.features import (
 )
 from probgen.evaluation.features.classifier import shipped
 from probgen.evaluation.pairs import at_rest, batches, reconstructed, sampled
+from probgen.models import ModelError
+from probgen.objectives import ObjectiveError
 
 LARGEST = 10_000
 CHUNK = 500
@@ -128,6 +143,49 @@ class Inputs:
 
     def _features(self, images: Set | Tensor) -> Features:
         return extract(self.extractor, images, show=self.show)
+
+
+METRICS: dict[str, Callable[[Inputs, float | None], Sequence[Score]]] = {
+    "fid": lambda seen, level: [
+        fid.score(seen.test, seen.samples, interval=level),
+        fid.infinity(seen.test, seen.samples),
+        seen.floor(level),
+    ],
+    "kid": lambda seen, level: [kid.score(seen.test, seen.samples, interval=level)],
+    "prdc": lambda seen, level: prdc.score(seen.test, seen.samples, interval=level),
+    "is": lambda seen, level: [
+        inception_score.score(seen.probabilities, interval=level, extractor=seen.samples.extractor)
+    ],
+    "memorization": lambda seen, _: [memorization.score(seen.samples, seen.train, seen.test)],
+    "classes": lambda seen, _: [
+        classes.score(seen.probabilities, extractor=seen.samples.extractor)
+    ],
+    "mig": lambda seen, level: [disentanglement.mig(seen.codes, seen.factors, interval=level)],
+    "nll": lambda seen, level: [likelihood.nll(seen.pair, seen.few, interval=level)],
+}
+"""Scores by the names of the command line: from what they take and a confidence."""
+
+
+def measured(
+    names: Sequence[str], seen: Inputs, interval: float | None = None
+) -> tuple[list[Score], list[str]]:
+    """The scores of these names, and why there are not more: what the pair does not allow.
+
+    Args:
+        names: of ``METRICS``.
+        seen: what they take.
+        interval: confidence of the intervals; None for none.
+    """
+    found: list[Score] = []
+    failed: list[str] = []
+    for name in names:
+        try:
+            scores = METRICS[name](seen, interval)
+        except (EvaluationError, ModelError, ObjectiveError) as error:
+            failed.append(f"no {name}: {error}")
+        else:
+            found += [replace(one, data=f"{seen.test_set.name} test") for one in scores]
+    return found, failed
 
 
 def extractor(words: str, data: str) -> Extractor:

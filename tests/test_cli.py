@@ -1,17 +1,19 @@
 """The command line, in this process and as a user starts it."""
 
+import inspect
 import json
 import pickle
 import re
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from probgen import checkpoint
+from probgen import building, checkpoint, cli, recipe, scoring
 
 QUICK = ("train", "vae", "--latent", 3, "--hidden", 16)
 
@@ -245,6 +247,23 @@ def test_help_teaches_and_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Example" in done.stdout
+
+
+def test_the_words_of_the_command_line_are_those_that_are_built():
+    words = inspect.signature(cli.train).parameters
+    chosen = {
+        "model": building.MODELS,
+        "net": building.NETS,
+        "likelihood": building.LIKELIHOODS,
+        "prior": building.PRIORS,
+        "objective": building.OBJECTIVES,
+        "loss": building.LOSSES,
+    }
+    for word, table in chosen.items():
+        assert get_args(get_args(words[word].annotation)[0]) == tuple(table), word
+    given = {n: p.default for n, p in words.items() if n in recipe.DEFAULTS and n != "model"}
+    assert {"model": "vae", **given} == recipe.DEFAULTS
+    assert cli.METRICS == tuple(scoring.METRICS)
 
 
 def test_the_module_is_the_command():

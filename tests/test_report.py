@@ -411,17 +411,6 @@ def test_a_page_of_one_run_goes_to_its_folder(probgen, runs, tmp_path):
     assert "several runs" in err
 
 
-def test_the_command_line_and_recipes_have_the_same_defaults():
-    import inspect
-
-    from probgen import cli
-
-    given = {name: p.default for name, p in inspect.signature(cli.train).parameters.items()}
-    assert {name: given[name] for name in recipe.DEFAULTS if name != "model"} == {
-        name: value for name, value in recipe.DEFAULTS.items() if name != "model"
-    }
-
-
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
