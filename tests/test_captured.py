@@ -1,5 +1,6 @@
 """Updates captured in CUDA graphs; what does not need a GPU is tested without one."""
 
+import inspect
 from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
@@ -11,6 +12,7 @@ import torch
 
 from probgen import control, data, lowering, models, nets, objectives, training
 from probgen.lowering import LoweringWarning, captured
+from probgen.lowering.recording import record
 from probgen.run import Folder
 
 DIGITS, TEST = data.digits()
@@ -151,6 +153,78 @@ def test_a_capture_that_fails_is_said_and_the_run_goes_on(stand_in, monkeypatch)
         found = fitted(objectives.ELBO())
     assert len(said) == 1
     assert found[0] == fitted(objectives.ELBO(), "eager")[0]
+
+
+def nothing(body):
+    return lambda: None
+
+
+def with_old_noise(body):
+    def replay():
+        torch.manual_seed(0)
+        body()
+
+    return replay
+
+
+def of_old_arguments(body):
+    """As where a number came from the host while capturing."""
+    graph = inspect.getclosurevars(body).nonlocals["self"]
+    old = [buffer.clone() for buffer in graph.buffers]
+
+    def replay():
+        for buffer, value in zip(graph.buffers, old, strict=True):
+            buffer.copy_(value)
+        body()
+
+    return replay
+
+
+@pytest.mark.parametrize("wrong", [nothing, with_old_noise, of_old_arguments])
+def test_a_capture_that_does_something_else_is_not_used(wrong, stand_in, monkeypatch):
+    monkeypatch.setattr(captured, "capture", lambda body, device: wrong(body))
+    with pytest.warns(LoweringWarning, match="captured, it gives other numbers") as said:
+        found = fitted(objectives.ELBO())
+    assert len(said) == 1
+    expected = fitted(objectives.ELBO(), "eager")
+    assert found[0] == expected[0]
+    assert all(map(torch.equal, found[1], expected[1]))
+
+
+ON_THE_HOST = {
+    "noise": (lambda: torch.rand(()), "draws noise on the cpu"),
+    "data": (lambda: HOST[0].sum(), "uses a tensor on the cpu"),
+    "what it writes to": (lambda: HOST[1].add_(1), "uses a tensor on the cpu"),
+}
+HOST = torch.ones(3), torch.zeros(())
+
+
+@pytest.mark.parametrize("what", ON_THE_HOST)
+def test_what_the_host_does_in_every_call_is_no_part_of_a_capture(what):
+    make, reason = ON_THE_HOST[what]
+    recording = record(lambda x: [x * make()], [torch.ones(2)])
+    assert reason in captured._needs_host(recording, [], torch.device("cuda"))
+    assert not captured._needs_host(recording, [], torch.device("cpu"))
+
+
+def test_arguments_on_the_host_are_numbers():
+    recording = record(lambda x, scale: [x * scale], [torch.ones(2), torch.ones(())])
+    found = [
+        captured._needs_host(recording, [torch.ones(2, device=device), torch.ones(())], META)
+        for device in ("meta", "cpu")
+    ]
+    assert found == ["", "an argument is on the cpu: give it on meta"]
+
+
+META = torch.device("meta")
+
+
+def test_a_number_on_the_host_that_changes_makes_another_capture(monkeypatch):
+    scale = torch.ones(())
+    recording = record(lambda x: [x * scale], [torch.ones(2)])
+    before = captured._used(recording, [], META)
+    scale.fill_(2.0)
+    assert captured._used(recording, [], META) != before
 
 
 def test_values_that_python_looks_at_are_not_captured(stand_in):
