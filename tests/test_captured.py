@@ -9,6 +9,8 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from probgen import control, data, lowering, models, nets, objectives, training
 from probgen.lowering import LoweringWarning, captured
@@ -28,14 +30,44 @@ def pair(likelihood=None):
     return models.VAE(encoder, decoder, likelihood)
 
 
+class Capture(TorchDispatchMode):
+    """What a CUDA graph keeps: kernels, their numbers and their memory, and nothing of Python."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.kernels, self.before = [], {}
+        with self, torch.random.fork_rng():
+            body()
+        for storage, value in self.before.values():  # a capture executes nothing
+            storage.copy_(value)
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        for leaf in tree_leaves(args):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                self.before.setdefault(storage._cdata, (storage, storage.clone()))
+        result = function(*args, **(kwargs or {}))
+        if function.namespace == "aten" and not function.is_view:
+            self.kernels.append((function, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def replay(self):
+        for function, args, kwargs, result in self.kernels:
+            again = function(*args, **kwargs)
+            for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
+                if old is not new:
+                    old.copy_(new)
+
+
 @pytest.fixture
 def stand_in(monkeypatch):
-    """Captures are kept Python calls; buffers, rows and counts are the real ones."""
+    """Captures on the CPU, with the real buffers and rows."""
     made = []
 
     def capture(body, device):
-        made.append(body)
-        return body
+        made.append(Capture(body))
+        return made[-1].replay
 
     monkeypatch.setattr(captured, "supports", lambda device: True)
     monkeypatch.setattr(captured, "aside", lambda device: nullcontext([]))

@@ -262,7 +262,8 @@ def log_density(site: Any) -> Tensor:
                 f"expected a log-density at the site {site['name']!r}; "
                 f"{type(site['fn']).__name__} has none at {site['value']}: give it log_prob"
             ) from error
-        site["unscaled_log_prob"] = log_prob
+        # ImproperUniform gives its zeros on the CPU, wherever the value is
+        site["unscaled_log_prob"] = log_prob.to(site["value"].device)
     return site["unscaled_log_prob"]
 
 
