@@ -183,16 +183,26 @@ class _Recorder(TorchDispatchMode):
             self._refuse("it asks the host for a value that it changes itself")
         if any(_storage(tensor) in self.before for tensor in self.inputs[: self.arguments]):
             self._refuse("it writes to an argument: let it write to a copy")
-        written = [tensor for tensor in self.inputs if _storage(tensor) in self.before]
+        used = self._drop_unused()
+        written = [self.inputs[i] for i in used if _storage(self.inputs[i]) in self.before]
         return Recording(
             self.graph,
-            self.inputs[self.arguments :],
+            [self.inputs[i] for i in used if i >= self.arguments],
             written,
-            {i: tensor.clone() for i, tensor in self.pinned.items()},
+            {used.index(i): tensor.clone() for i, tensor in self.pinned.items()},
             self.drawn,
             outputs,
             [tensor.detach().clone() for tensor in written],
         )
+
+    def _drop_unused(self) -> list[int]:
+        """Positions of the inputs that are left: arguments, and what serves the outputs."""
+        nodes = [node for node in self.graph.nodes if node.op == "placeholder"]
+        spare = [i for i, node in enumerate(nodes) if i >= self.arguments and not node.users]
+        unused = {i for i in spare if i not in self.pinned}
+        for i in unused:
+            self.graph.erase_node(nodes[i])
+        return [i for i in range(len(nodes)) if i not in unused]
 
     def _add_input(self, tensor: Tensor) -> fx.Node:
         key = _storage(tensor)
