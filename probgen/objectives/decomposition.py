@@ -262,9 +262,10 @@ def log_density(site: Any) -> Tensor:
                 f"expected a log-density at the site {site['name']!r}; "
                 f"{type(site['fn']).__name__} has none at {site['value']}: give it log_prob"
             ) from error
-        # ImproperUniform gives its zeros on the CPU, wherever the value is
-        site["unscaled_log_prob"] = log_prob.to(site["value"].device)
-    return site["unscaled_log_prob"]
+        site["unscaled_log_prob"] = log_prob
+    held, value = site["unscaled_log_prob"], site["value"]
+    # ImproperUniform gives its zeros on the CPU, wherever the value is
+    return held.to(value.device) if isinstance(value, Tensor) else held
 
 
 def held_densities(guide_trace: Any) -> dict[str, Tensor]:
