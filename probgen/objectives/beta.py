@@ -46,7 +46,7 @@ class BetaELBO(ELBO):
 
     def weights(self) -> dict[str, Tensor]:
         """The beta of the next step."""
-        return {"beta": torch.as_tensor(self._beta_now())}
+        return {"beta": torch.as_tensor(self._beta_now(), device=self.step.device)}
 
     def advance(self, terms: Terms) -> None:
         """Count the step."""

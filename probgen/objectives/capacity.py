@@ -51,7 +51,7 @@ class CapacityELBO(ELBO):
 
     def weights(self) -> dict[str, Tensor]:
         """The capacity of the next step, the KL's target."""
-        return {"target_kl": torch.as_tensor(self._capacity_now())}
+        return {"target_kl": torch.as_tensor(self._capacity_now(), device=self.step.device)}
 
     def advance(self, terms: Terms) -> None:
         """Count the step."""
