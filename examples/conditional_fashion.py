@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from probgen import evaluation, recipe, study
 from probgen.evaluation import Score, fid
 from probgen.evaluation.features import identity
-from probgen.evaluation.pairs import at_rest, batches
+from probgen.evaluation.pairs import at_rest, batches, device_of
 from probgen.report import Run, figures, pictures
 from probgen.scoring import Inputs, extractor
 
@@ -81,10 +81,10 @@ def rebuilt(run: Run, judge: Any) -> np.ndarray:
     """Share of each class's test images whose reconstruction the classifier puts there."""
     with at_rest(run.pair, seed=0):
         right = [
-            judge(run.pair.reconstruct(x, y)).argmax(1) == y
+            judge(run.pair.reconstruct(x, y).to(device_of(judge))).argmax(1).cpu() == y.cpu()
             for x, y in batches(run.pair, run.data, 500)
         ]
-    found, classes = torch.cat(right).cpu(), range(len(run.data.classes))
+    found, classes = torch.cat(right), range(len(run.data.classes))
     return np.array([found[run.data.y == k].float().mean() for k in classes])
 
 

@@ -27,7 +27,6 @@ from probgen.loop import (
     opened,
     place,
     shuffled,
-    surroundings,
 )
 from probgen.models import GAN
 from probgen.objectives.adversarial import Loss
@@ -154,7 +153,7 @@ def fit_adversarial(
     duel: Any = gan
     where = pairs.device_of(duel) if device is None else place(device)
     duel.to(where)
-    with surroundings(where, seed, precision):
+    with pairs.apart(where, seed, tf32=precision == "tf32"):
         run = _Duel(duel, loss, data.to(where), settings, folder, log, recipe)
         run.prepare(generator_optimizer, discriminator_optimizer, validation, judge)
         if resume:

@@ -412,18 +412,6 @@ def _same(saved: Any, current: Any) -> bool:
 
 
 @contextmanager
-def surroundings(device: torch.device, seed: int, precision: Precision) -> Iterator[None]:
-    """Own generators, parameter store and matrix precision; Pyro's validation off."""
-    matmul = torch.get_float32_matmul_precision()
-    with pairs.apart(device, seed):
-        torch.set_float32_matmul_precision("high" if precision == "tf32" else matmul)
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(matmul)
-
-
-@contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed since; a second one interrupts at once."""
     if threading.current_thread() is not threading.main_thread():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from probgen.data import Set
 from probgen.evaluation import (
@@ -32,7 +32,7 @@ from probgen.evaluation.features import (
     identity,
 )
 from probgen.evaluation.features.classifier import shipped
-from probgen.evaluation.pairs import at_rest, batches, reconstructed, sampled
+from probgen.evaluation.pairs import at_rest, batches, device_of, reconstructed, sampled
 from probgen.models import ModelError
 from probgen.objectives import ObjectiveError
 
@@ -73,9 +73,10 @@ class Inputs:
 
     @cached_property
     def extractor(self) -> Extractor:
-        """Of the features."""
-        named = self._extractor
-        return extractor(named, self.test_set.name) if isinstance(named, str) else named
+        """Of the features; a module goes to the pair's device."""
+        found = self._extractor
+        found = extractor(found, self.test_set.name) if isinstance(found, str) else found
+        return found.to(device_of(self.pair)) if isinstance(found, nn.Module) else found
 
     @cached_property
     def test(self) -> Features:

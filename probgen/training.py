@@ -31,7 +31,6 @@ from probgen.loop import (
     fixed_facts,
     opened,
     shuffled,
-    surroundings,
 )
 from probgen.loop import place as place
 from probgen.lowering import HOW, Captured, How, Lowered
@@ -83,8 +82,8 @@ def fit(
         optimizer: called with the parameters instead, e.g. ``partial(torch.optim.SGD, lr=0.1)``.
         device: where to train, as for ``place``; None for where the pair is.
         seed: of the batches and the samples, from 0 to 2^48 - 1.
-        precision: "tf32" and "bfloat16" hold for matrix products and convolutions; densities
-            are float32 always.
+        precision: of matrix products and convolutions: "float32" in full (PyTorch convolves in
+            TF32 on CUDA), "tf32" or "bfloat16"; densities are float32 always.
         lower: how the steps run: "graph" replays their recording, "inductor" compiles it, "auto"
             compiles where the run is long enough to gain by it, "eager" does without.
         validation: set for the validation terms.
@@ -128,7 +127,7 @@ def fit(
     module: Any = pair
     module.to(where)
     objective.to(where)
-    with surroundings(where, seed, precision):
+    with pairs.apart(where, seed, tf32=precision == "tf32"):
         run = _Run(module, objective, data.to(where), settings, validation, folder, log, recipe)
         run.prepare(optimizer)
         if resume:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from probgen.data import Set
 from probgen.evaluation.score import EvaluationError
+from probgen.precision import products
 
 CHUNK = 500
 LARGEST_SEED = 2**48
@@ -73,7 +74,7 @@ def arguments(pair: Any, data: Set, index: Tensor | slice) -> tuple[Tensor, ...]
 
 @contextmanager
 def at_rest(pair: Any, seed: int) -> Iterator[None]:
-    """No gradients, evaluation mode, own generators and parameter store, no validation.
+    """Evaluation mode, no gradients or validation, float32; own generators, parameter store.
 
     Args:
         pair: a pair, or any module; left in the mode it was in.
@@ -91,12 +92,13 @@ def at_rest(pair: Any, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def apart(device: torch.device, seed: int) -> Iterator[None]:
-    """Own generators, seeded, and own parameter store; Pyro's validation off."""
+def apart(device: torch.device, seed: int, *, tf32: bool = False) -> Iterator[None]:
+    """Own generators, seeded, own parameter store and precision; Pyro's validation off."""
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         pyro.get_param_store().scope(),
         pyro.validation_enabled(False),
+        products(tf32),
     ):
         torch.manual_seed(seed)
         yield
