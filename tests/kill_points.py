@@ -16,6 +16,7 @@ import torch
 import torch._dynamo  # here once instead of in each fork
 
 from probgen import checkpoint, data, models, nets, objectives, training
+from probgen.training import variational
 
 STEPS = 30
 
@@ -70,7 +71,7 @@ def forked(action):
 
 def moments():
     for step in (1, 2, 4, 5, 11, 12, 13, 20, 27, 30):
-        yield f"before step {step}", training._Run, "_update", step
+        yield f"before step {step}", variational._Run, "_update", step
     for call in (1, 2, 4, 7, 9, 14, 18, 23):
         yield f"inside a save, at fsync {call}", os, "fsync", call
     for call in (2, 5):

@@ -29,10 +29,7 @@ FORBIDDEN = {
     "objectives": {"probgen.models", "probgen.training", "probgen.evaluation", "probgen.data"},
     "models": {"probgen.objectives", "probgen.training", "probgen.evaluation", "probgen.data"},
     "evaluation": {"probgen.training", "probgen.report", "probgen.cli"},
-    **dict.fromkeys(
-        ("loop", "training", "adversarial", "classification"),
-        {"probgen.recipe", "probgen.report", "probgen.scoring", "probgen.cli"},
-    ),
+    "training": {"probgen.recipe", "probgen.report", "probgen.scoring", "probgen.cli"},
     "checkpoint": {"pyro", "probgen"},
     "lowering": {"probgen.models", "probgen.training", "probgen.data", "probgen.run"},
 }

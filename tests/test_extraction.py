@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from probgen import checkpoint, data, training
-from probgen.classification import ClassificationError
 from probgen.data import DataError, files
 from probgen.evaluation import EvaluationError, ProtocolError, features, fid
 from probgen.evaluation.features import inception
 from probgen.scoring import extractor
+from probgen.training import ClassificationError
 
 RAW = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -11,15 +11,13 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from probgen.adversarial import CollapseError as CollapseError
-from probgen.adversarial import CollapseWarning as CollapseWarning
-from probgen.adversarial import fit_adversarial as fit_adversarial
-from probgen.classification import fit_classifier as fit_classifier
 from probgen.data import Set
 from probgen.evaluation import likelihood, pairs
 from probgen.history import History, Measured, NonFiniteError, Record, measured
-from probgen.loop import Interrupted as Interrupted
-from probgen.loop import (
+from probgen.lowering import HOW, Captured, How, Lowered
+from probgen.objectives import ELBO, Pair, Terms
+from probgen.run import Best, Folder, Snapshot, load_state
+from probgen.training.loop import (
     Loop,
     Optimizer,
     Precision,
@@ -30,12 +28,9 @@ from probgen.loop import (
     driven,
     fixed_facts,
     opened,
+    place,
     shuffled,
 )
-from probgen.loop import place as place
-from probgen.lowering import HOW, Captured, How, Lowered
-from probgen.objectives import ELBO, Pair, Terms
-from probgen.run import Best, Folder, Snapshot, load_state
 
 
 def fit(

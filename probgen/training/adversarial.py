@@ -14,7 +14,10 @@ from probgen.data import Set
 from probgen.evaluation import classes, features, fid, kid, pairs
 from probgen.evaluation.features import Extractor
 from probgen.history import History, Measured, NonFiniteError, Record
-from probgen.loop import (
+from probgen.models import GAN
+from probgen.objectives.adversarial import Loss
+from probgen.run import Best, Folder, Snapshot
+from probgen.training.loop import (
     Loop,
     Optimizer,
     Precision,
@@ -28,9 +31,6 @@ from probgen.loop import (
     place,
     shuffled,
 )
-from probgen.models import GAN
-from probgen.objectives.adversarial import Loss
-from probgen.run import Best, Folder, Snapshot
 
 ALIVE, DEAD = 0.1, 0.01
 OLD, SEVERAL = 1000, 4
