@@ -235,8 +235,6 @@ def _fit_adversarial(
     from probgen.building import LOSSES
     from probgen.evaluation.features.classifier import Classifier, shipped
 
-    if settings.pop("lower", "auto") not in ("auto", "eager"):
-        raise RecipeError("--lower goes with the other models; a gan's steps run eager")
     objective(recipe)
     judge: Any = None
     if parts.test.name in shipped():

@@ -342,7 +342,7 @@ def test_a_duel_that_is_not_finite_goes_back_to_what_was_good(tmp_path, checkpoi
     message = "g_loss is nan at step 17; the GAN is again what it was at step 10, saved in"
     with pytest.raises(NonFiniteError, match=message):
         training.fit_adversarial(
-            duel, Exploding(17), DIGITS, steps=40, checkpoint=tmp_path, **settings
+            duel, Exploding(17), DIGITS, steps=40, checkpoint=tmp_path, lower="eager", **settings
         )
     assert same(weights(duel), weights(reference))
     tensors, state = checkpoint.load(tmp_path / "checkpoints", lambda name, spec: True)
@@ -621,7 +621,6 @@ def test_a_gan_trains_resumes_and_is_scored_on_the_command_line(probgen, tmp_pat
         (("vae", "--critic-steps", 2), "--critic-steps goes with gan"),
         (("gan", "--by-class"), "--by-class goes with diffusion; got gan"),
         (("gan", "--likelihood", "gaussian"), "--likelihood goes with other models"),
-        (("gan", "--lower", "graph"), "--lower goes with the other models"),
         (("vae", "--noise", 0.3), "--noise goes with autoencoder; got vae"),
         (
             ("autoencoder", "--objective", "controlled", "--target-kl", 3.0),
@@ -639,3 +638,23 @@ def test_words_of_the_others_are_refused(probgen, tmp_path, words, match):
     status, _, err = probgen("train", *words, "--limit", 200, "--out", tmp_path / "run")
     assert status == 2
     assert match in err
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_lowered_duels_are_the_eager_ones(name, tmp_path):
+    loss, critic = LOSSES[name]
+    found = []
+    for lower in ("eager", "graph"):
+        duel = gan(**critic)
+        settings = {"steps": 6, "batch_size": 200, "log_every": 2, "lower": lower}
+        history = training.fit_adversarial(
+            duel, loss, DIGITS, checkpoint=tmp_path / lower, **settings
+        )
+        facts = Folder(tmp_path / lower).facts()
+        for player in ("discriminator", "generator"):
+            assert facts[player] == {"lowered": lower, "captured": False}
+        found.append((history, weights(duel)))
+    (eager, expected), (graph, values) = found
+    assert same(values, expected)
+    assert graph.series("d_loss") == eager.series("d_loss")
+    assert graph.series("g_loss") == eager.series("g_loss")

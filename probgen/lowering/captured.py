@@ -34,6 +34,7 @@ class Captured:
         optimizers: what ``finish`` steps, as known once ``lowered`` has a recording.
         keep: results that stay valid at a time.
         beside: what else ``finish`` decides by, hashable.
+        moved: what else ``finish`` writes to.
 
     Source: PyTorch documentation, CUDA semantics, "CUDA Graphs": whole-network capture.
     """
@@ -45,9 +46,10 @@ class Captured:
         optimizers: Callable[[], Sequence[torch.optim.Optimizer]],
         keep: int,
         beside: Callable[[], Any] = lambda: None,
+        moved: Callable[[], Sequence[Tensor]] = list,
     ) -> None:
         self.lowered, self.finish, self.optimizers, self.keep = lowered, finish, optimizers, keep
-        self.beside = beside
+        self.beside, self.moved = beside, moved
         self.forget()
         self.refused = False
 
@@ -70,7 +72,8 @@ class Captured:
         replay, tensors = found
         optimizers = self.optimizers()
         recording = replay.recording
-        key = replay, _settings(optimizers), _used(recording, optimizers, device), self.beside()
+        used = [*recording.externals, *_states(optimizers), *self.moved()]
+        key = replay, _settings(optimizers), _addresses(used, device), self.beside()
         if graph := self.graphs.get(key):
             return graph(tensors) if graph.tried else self._try(graph, key, args, kwargs, tensors)
         if reason := _needs_host(recording, tensors, device) or _counts_on_host(optimizers):
@@ -119,7 +122,7 @@ class Captured:
         """An update as it is, and by the first replay, which counts only if it does the same."""
         replay, *_ = key
         parameters, written = self.lowered.parameters(), replay.recording.written
-        state = [*parameters, *written, *_states(self.optimizers())]
+        state = [*parameters, *written, *_states(self.optimizers()), *self.moved()]
         before = _values(state)
         with undisturbed():
             replayed = [graph(tensors).clone(), *_values(written)]
@@ -249,13 +252,10 @@ def _settings(optimizers: Sequence[torch.optim.Optimizer]) -> tuple[Any, ...]:
     return tuple(id(value) if isinstance(value, Tensor) else value for value in values)
 
 
-def _used(
-    recording: Recording, optimizers: Sequence[torch.optim.Optimizer], device: torch.device
-) -> tuple[Any, ...]:
-    """The memory that a capture uses by address, and the values of numbers on the host."""
-    used = (*recording.externals, *_states(optimizers))
+def _addresses(tensors: Sequence[Tensor], device: torch.device) -> tuple[Any, ...]:
+    """The memory that a capture uses, and the values of numbers on the host."""
     return tuple(
-        t.data_ptr() if t.dim() or t.device.type == device.type else t.item() for t in used
+        t.data_ptr() if t.dim() or t.device.type == device.type else t.item() for t in tensors
     )
 
 

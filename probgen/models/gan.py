@@ -95,6 +95,10 @@ class GAN(nn.Module):
         for kept, count in counted:
             kept.copy_(count)
 
+    def kept(self) -> list[Tensor]:
+        """What ``follow`` writes to."""
+        return [self.steps, *self.average.parameters(), *self.average.buffers()]
+
     def _check_nets(self) -> None:
         like = next(self.generator.parameters(), torch.zeros(()))
         out = dry_run(self.generator, like.new_zeros(2, self.latent))

@@ -14,8 +14,9 @@ from probgen.data import Set
 from probgen.evaluation import classes, features, fid, kid, pairs
 from probgen.evaluation.features import Extractor
 from probgen.history import History, Measured, NonFiniteError, Record
+from probgen.lowering import How
 from probgen.models import GAN
-from probgen.objectives.adversarial import Loss
+from probgen.objectives.adversarial import Loss, Parts
 from probgen.run import Best, Folder, Snapshot
 from probgen.training.loop import (
     Loop,
@@ -31,6 +32,7 @@ from probgen.training.loop import (
     place,
     shuffled,
 )
+from probgen.training.update import Update
 
 ALIVE, DEAD = 0.1, 0.01
 OLD, SEVERAL = 1000, 4
@@ -60,6 +62,7 @@ def fit_adversarial(
     device: str | torch.device | None = None,
     seed: int = 0,
     precision: Precision = "float32",
+    lower: How = "auto",
     validation: Set | None = None,
     judge: Extractor | None = None,
     judged: int = 2000,
@@ -101,7 +104,8 @@ def fit_adversarial(
         discriminator_optimizer: likewise.
         device: where to train, as for ``training.place``; None for where the GAN is.
         seed: of the batches and the latents, from 0 to 2^48 - 1.
-        precision: "float32", or "tf32" for matrix products and convolutions.
+        precision: of matrix products and convolutions: "float32" in full, or "tf32".
+        lower: how the updates of both run, as for ``training.fit``.
         validation: set whose features the judge compares samples with.
         judge: gives features, e.g. ``features.Classifier.load("mnist")``.
         judged: samples, and images of the validation set at most, that are compared; distances
@@ -142,7 +146,7 @@ def fit_adversarial(
     turns = loss.critic_steps if critic_steps is None else critic_steps
     settings = _Settings(
         epochs=epochs, steps=steps, batch_size=batch_size, critic_steps=turns, lr=lr, seed=seed,
-        precision=precision, judged=judged, validate_every=validate_every,
+        precision=precision, lower=lower, judged=judged, validate_every=validate_every,
         checkpoint_every=checkpoint_every, log_every=log_every,
     )  # fmt: skip
     settings.check(gan, data)
@@ -232,7 +236,36 @@ class _Duel(Loop):
         self.variance = _variance(spread.batch(slice(None))[0])
         if not self.variance > 0:
             raise TrainingError(f"expected data that vary; all {len(spread)} items are the same")
+        self.discriminate = Update(
+            self._of_discriminator,
+            _trained(self.gan.discriminator, "discriminator"),
+            self.d.optimizer,
+            steps=self.settings.critic_steps * self.total,
+            after=lambda: self.loss.constrain(self.gan.discriminator),
+            **self._shared("discriminator"),
+        )
+        self.generate = Update(
+            self._of_generator,
+            _trained(self.gan.generator, "generator"),
+            self.g.optimizer,
+            steps=self.total,
+            after=self.gan.follow,
+            moved=self.gan.kept,
+            **self._shared("generator"),
+        )
         self.fixed = self._fixed()
+
+    def _shared(self, name: str) -> dict[str, Any]:
+        roots, lower = (self.gan, self.loss), self.settings.lower
+        return {"name": f"the {name}", "roots": roots, "lower": lower}
+
+    def train(self, show: bool | None) -> History:
+        """All remaining steps."""
+        self.module.train()
+        size = self.settings.batch_size
+        self.discriminate.prepare(torch.arange(size, device=self.data.x.device))
+        self.generate.prepare(size)
+        return super().train(show)
 
     def _fixed(self) -> dict[str, Any]:
         made = {"generator_optimizer": self.g, "discriminator_optimizer": self.d}
@@ -261,30 +294,27 @@ class _Duel(Loop):
 
     def _update(self, index: Tensor) -> None:
         for rows in index:
-            of_discriminator = self._discriminate(rows)
-        of_generator = self._generate(index.shape[1])
-        self.gan.follow()
-        found = of_discriminator | of_generator
-        values = torch.stack([value.detach() for value in found.values()])
-        self.meter.add(Measured([*found], {}, values))
+            of_discriminator = self.discriminate(rows)
+        of_generator = self.generate(index.shape[1])
+        names = of_discriminator.names + of_generator.names
+        values = torch.cat([of_discriminator.values, of_generator.values])
+        self.meter.add(Measured(names, {}, values))
         self.images += index.shape[1]
         self.step += 1
 
-    def _discriminate(self, rows: Tensor) -> dict[str, Tensor]:
+    def _of_discriminator(self, rows: Tensor) -> Measured:
         x, _ = pairs.batch(self.gan, self.data, rows)
         with torch.no_grad():
             made = self.gan.draw(len(rows))
         parts = self.loss.of_discriminator(self.gan.discriminator, x, made)
-        total = _descend(parts, self.d.optimizer)
-        self.loss.constrain(self.gan.discriminator)
-        return {"d_loss": total, **parts, **self.loss.estimates(parts)}
+        return _descended("d_loss", parts, self.loss.estimates(parts))
 
-    def _generate(self, n: int) -> dict[str, Tensor]:
+    def _of_generator(self, n: int) -> Measured:
         self.gan.discriminator.requires_grad_(False)
         parts = self.loss.of_generator(self.gan.discriminator, self.gan.draw(n))
-        total = _descend(parts, self.g.optimizer)
+        found = _descended("g_loss", parts, {})
         self.gan.discriminator.requires_grad_(True)
-        return {"g_loss": total, **parts}
+        return found
 
     def _judged(self) -> Record:
         epoch, rest = divmod(self.step, self.epoch_steps)
@@ -354,25 +384,27 @@ class _Duel(Loop):
         )
 
     def _own_facts(self) -> dict[str, Any]:
-        return {"settings": asdict(self.settings)}
+        facts = {"discriminator": self.discriminate.facts, "generator": self.generate.facts}
+        return {"settings": asdict(self.settings), **facts}
 
     def _own_state(self) -> dict[str, Any]:
-        return {}
+        return {"lowered": [one.facts["lowered"] for one in (self.discriminate, self.generate)]}
 
     def _take_own(self, state: Mapping[str, Any]) -> None:
-        pass
+        saved = state.get("lowered", ["auto", "auto"])
+        for player, lowered in zip((self.discriminate, self.generate), saved, strict=True):
+            player.run_as(lowered)
 
 
 _FIXED = ("batch_size", "critic_steps", "seed", "precision")
 
 
-def _descend(parts: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> Tensor:
-    """One step down the sum of the parts, which is returned."""
+def _descended(name: str, parts: Parts, estimates: Parts) -> Measured:
+    """Gradients of the sum of the parts; the sum, the parts and what they estimate."""
     total = torch.stack([*parts.values()]).sum()
     total.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return total
+    named = {name: total, **parts, **estimates}
+    return Measured([*named], {}, torch.stack([value.detach() for value in named.values()]))
 
 
 def _trained(player: nn.Module, name: str) -> list[nn.Parameter]:

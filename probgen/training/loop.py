@@ -21,6 +21,7 @@ from probgen.checkpoint import CheckpointError
 from probgen.data import Set
 from probgen.evaluation import pairs
 from probgen.history import History, Meter, NonFiniteError, Record
+from probgen.lowering import HOW, How
 from probgen.run import Driven, Folder, Snapshot, environment, tensors_of
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -46,6 +47,7 @@ class Settings:
     batch_size: int
     seed: int
     precision: Precision
+    lower: How
     validate_every: int
     checkpoint_every: float
     log_every: int
@@ -67,6 +69,8 @@ class Settings:
         if self.precision not in self.precisions:
             known = " or ".join(self.precisions)
             raise TrainingError(f"expected precision {known}; got {self.precision!r}")
+        if self.lower not in HOW:
+            raise TrainingError(f"expected lower {', '.join(HOW)}; got {self.lower!r}")
 
 
 class Copy(NamedTuple):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from probgen.data import Set
 from probgen.evaluation import likelihood, pairs
 from probgen.history import History, Measured, NonFiniteError, Record, measured
-from probgen.lowering import HOW, Captured, How, Lowered
+from probgen.lowering import How
 from probgen.objectives import ELBO, Pair, Terms
 from probgen.run import Best, Folder, Snapshot, load_state
 from probgen.training.loop import (
@@ -31,6 +31,7 @@ from probgen.training.loop import (
     place,
     shuffled,
 )
+from probgen.training.update import Update
 
 
 def fit(
@@ -134,7 +135,6 @@ def fit(
 class _Settings(Settings):
     lr: float
     clip_norm: float | None
-    lower: How
     patience: int | None
 
     def check(self, objective: ELBO, data: Set, validation: Set | None) -> None:
@@ -143,8 +143,6 @@ class _Settings(Settings):
         self.check_common(data)
         check_whole(patience=self.patience)
         check_positive(lr=self.lr, clip_norm=self.clip_norm)
-        if self.lower not in HOW:
-            raise TrainingError(f"expected lower {', '.join(HOW)}; got {self.lower!r}")
         if self.patience is not None and (validation is None or not objective.constant):
             wanted = "validation data" if validation is None else "a constant objective"
             raise TrainingError(f"patience needs {wanted}: two losses must be comparable")
@@ -180,26 +178,25 @@ class _Run(Loop):
                 pairs.check(self.module, data)
         self.parameters = self._dry_run()
         self.driven = driven(optimizer or self._adam, self.parameters)
-        self.optimizer, device = self.driven.optimizer, self.data.x.device
+        device = self.data.x.device
         self.snapshot = Snapshot(self.module, self.objective, [self.driven], self.best, device)
-        self.gradients = Lowered(
+        self.update = Update(
             self._gradients,
-            lambda: [*self.parameters],
-            name=f"training {type(self.module).__name__}",
+            self.parameters,
+            self.driven.optimizer,
+            name=type(self.module).__name__,
             roots=(self.module, self.objective),
-            how=self.settings.lower,
+            lower=self.settings.lower,
             steps=self.total,
-        )
-        self.updates = Captured(
-            self.gradients, self._finish_update, lambda: [self.optimizer],
             keep=self.settings.log_every,
-        )  # fmt: skip
+            clip_norm=self.settings.clip_norm,
+        )
         self.fixed = self._fixed()
 
     def train(self, show: bool | None) -> History:
         """All remaining steps."""
         self.module.train()
-        self.gradients.prepare(torch.arange(self.settings.batch_size, device=self.data.x.device))
+        self.update.prepare(torch.arange(self.settings.batch_size, device=self.data.x.device))
         return super().train(show)
 
     def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -208,11 +205,13 @@ class _Run(Loop):
     def _fixed(self) -> dict[str, Any]:
         """What a resumed run must have in common with the saved one."""
         settings = {name: getattr(self.settings, name) for name in _FIXED}
-        defaults = self.optimizer.defaults
+        optimizer = self.driven.optimizer
         return settings | {
             "objective": repr(self.objective),
-            "optimizer": f"{type(self.optimizer).__name__}(lr={defaults.get('lr')})",
-            "optimizer_settings": {name: repr(value) for name, value in defaults.items()},
+            "optimizer": f"{type(optimizer).__name__}(lr={optimizer.defaults.get('lr')})",
+            "optimizer_settings": {
+                name: repr(value) for name, value in optimizer.defaults.items()
+            },
             **fixed_facts(self.data, self.folder),
         }
 
@@ -220,8 +219,7 @@ class _Run(Loop):
         best = state["best_loss"]
         self.best.loss = math.inf if best is None else float(best)
         self.best.stale = int(state["stale"])
-        if self.settings.lower == "auto":
-            self.gradients.how = _how(state.get("lowered", "auto"))
+        self.update.run_as(state.get("lowered", "auto"))
         if self.best.stale < 0:
             raise ValueError("a negative count")
 
@@ -240,18 +238,9 @@ class _Run(Loop):
         return measured(loss, terms, self.objective.weights())
 
     def _update(self, index: Tensor) -> None:
-        values = self.updates(index)
-        self.meter.add(self.measured._replace(values=values))
+        self.meter.add(self.update(index))
         self.images += len(index)
         self.step += 1
-
-    def _finish_update(self, step: Measured) -> Tensor:
-        if self.settings.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.measured = step
-        return step.values
 
     def _judged(self) -> Record:
         if self.validation is None or not (self._at_validation() or self.step == self.total):
@@ -294,12 +283,12 @@ class _Run(Loop):
                 fit(self.data)
 
     def _own_facts(self) -> dict[str, Any]:
-        used = {"lowered": self.gradients.used, "captured": self.updates.used}
-        return {"settings": asdict(self.settings), **used}
+        return {"settings": asdict(self.settings), **self.update.facts}
 
     def _own_state(self) -> dict[str, Any]:
         best = None if math.isinf(self.best.loss) else self.best.loss
-        return {"best_loss": best, "stale": self.best.stale, "lowered": self.gradients.used}
+        lowered = self.update.facts["lowered"]
+        return {"best_loss": best, "stale": self.best.stale, "lowered": lowered}
 
     def _dry_run(self) -> list[nn.Parameter]:
         """Each size of batch with validation on; what it leaves is the list of parameters."""
@@ -353,12 +342,6 @@ class _Run(Loop):
                 norm.eval()
             for buffer, before in kept:
                 buffer.copy_(before)
-
-
-def _how(saved: Any) -> How:
-    if saved not in HOW:
-        raise ValueError(f"lowered {saved!r}")
-    return saved
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")
