@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from probgen import control, data, lowering, models, nets, objectives, players, training
 from probgen.lowering import LoweringWarning, captured
 from probgen.lowering.recording import record
-from probgen.objectives.adversarial import Hinge, Wasserstein
+from probgen.objectives.adversarial import GradientPenalty, Hinge
 from probgen.run import Folder
 
 DIGITS, TEST = data.digits()
@@ -104,7 +104,7 @@ def test_fixed_buffers_and_rows_give_the_same_run(name, stand_in, tmp_path):
     assert all(map(torch.equal, found[1], expected[1]))
 
 
-@pytest.mark.parametrize("loss", [Hinge(), Wasserstein()], ids=["spectral", "clipped"])
+@pytest.mark.parametrize("loss", [Hinge(), GradientPenalty()], ids=["spectral", "penalty"])
 def test_captured_duels_are_the_eager_ones(loss, stand_in, tmp_path):
     found = []
     for lower in ("eager", "graph"):

@@ -15,6 +15,13 @@ WARM_UP = 3
 """Calls on a side stream before a capture: libraries choose kernels and take their memory."""
 
 
+_EXPECTED = (
+    "Synchronization debug mode is a prototype",
+    "This instance was constructed with capt",
+)
+"""PyTorch's warnings of what is done here on purpose."""
+
+
 class Captured:
     """Updates that begin with ``lowered`` and end with ``finish``; on CUDA, graphs that hold both.
 
@@ -208,7 +215,7 @@ def aside(device: torch.device) -> Iterator[list[str]]:
         message = str(warning.message)
         if "synchronizing CUDA operation" in message:
             waits.append(message)
-        elif "Synchronization debug mode is a prototype" not in message:
+        elif not message.startswith(_EXPECTED):
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )

@@ -168,8 +168,9 @@ class Wasserstein(Loss):
     def optimizer(
         self, parameters: Iterable[nn.Parameter], lr: float | None = None
     ) -> torch.optim.Optimizer:
-        """RMSprop."""
-        return torch.optim.RMSprop(parameters, self.rate if lr is None else lr)
+        """RMSprop, which counts its steps where the parameters are."""
+        parameters, rate = list(parameters), self.rate if lr is None else lr
+        return torch.optim.RMSprop(parameters, rate, capturable=parameters[0].is_cuda)
 
 
 @dataclass(frozen=True)

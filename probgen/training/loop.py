@@ -408,10 +408,15 @@ def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:
     return {name: value.dtype for name, value in state if isinstance(value, Tensor)}
 
 
+_PLACES = {"capturable", "foreach", "fused"}
+"""Settings that say where an optimiser computes, not what."""
+
+
 def _same(saved: Any, current: Any) -> bool:
     """Whether a setting is the saved one; of an optimiser's, those that both versions have."""
     if isinstance(saved, dict) and isinstance(current, dict):
-        return all(saved[name] == current[name] for name in saved.keys() & current.keys())
+        common = (saved.keys() & current.keys()) - _PLACES
+        return all(saved[name] == current[name] for name in common)
     return saved == current
 
 
