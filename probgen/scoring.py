@@ -37,7 +37,7 @@ class Evidence:
         test: images it was not.
         extractor: of the features, or its name as for ``extractor``, looked up when needed.
         seed: of the samples, and of what is drawn from the sets.
-        show: progress bars; None for only on a terminal.
+        show: progress bars; None for a line every 30 seconds where there is no terminal.
     """
 
     def __init__(
