@@ -23,6 +23,7 @@ from probgen import (
     models,
     nets,
     objectives,
+    progress,
     training,
 )
 from probgen.evaluation import likelihood
@@ -419,6 +420,9 @@ WRONG = [
     ({"steps": 1, "clip_norm": 0.0}, "clip_norm > 0"),
     ({"steps": 1, "precision": "int8"}, "precision"),
     ({"steps": 1, "patience": 2}, "validation data"),
+    ({"steps": 1, "optimizer": torch.optim.SGD([torch.zeros(1)])}, "function from parameters"),
+    ({"steps": 1, "optimizer": pyro.optim.Adam({"lr": 0.1})}, "torch optimiser.*got PyroOptim"),
+    ({"steps": 1, "resume": True}, "resume=True needs checkpoint="),
     ({"steps": 1, "device": "gpu"}, "device such as cpu or cuda; got 'gpu'"),
 ]
 
@@ -427,6 +431,27 @@ WRONG = [
 def test_settings_that_cannot_work_are_named(settings, match):
     with pytest.raises(training.TrainingError, match=match):
         training.fit(vae(), ELBO(), DIGITS, **settings)
+
+
+@pytest.mark.parametrize(
+    ("pair", "objective", "match"),
+    [
+        (nn.Linear(2, 2), ELBO(), "a module with a model and a guide.*got Linear"),
+        (None, ELBO(), "got NoneType"),
+        (ELBO(), vae(), "objective such as objectives.ELBO.*got VAE: the order is fit.pair"),
+        (vae(), "elbo", "got 'elbo'"),
+    ],
+)
+def test_arguments_in_each_others_place_are_named(pair, objective, match):
+    with pytest.raises(ValueError, match=match):
+        training.fit(pair, objective, DIGITS, steps=1)
+
+
+def test_arrays_are_no_set():
+    with pytest.raises(likelihood.EvaluationError, match="one data.Set, such as test; got Tensor"):
+        training.fit(vae(), ELBO(), DIGITS, steps=1, validation=TEST.x)
+    with pytest.raises(likelihood.EvaluationError, match="one data.Set.*got tuple"):
+        likelihood.scores(vae(), (DIGITS, TEST))
 
 
 def test_a_seed_that_no_generator_takes_is_named():
@@ -475,6 +500,18 @@ def test_a_progress_bar_shows_the_terms(capsys):
     shown = capsys.readouterr().err
     assert "VAE on digits" in shown
     assert "3/3" in shown
+
+
+def test_without_a_terminal_progress_is_lines_now_and_then(capsys, monkeypatch):
+    training.fit(vae(), ELBO(), DIGITS, steps=3, log_every=1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    training.fit(vae(), ELBO(), DIGITS, steps=3, log_every=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith("VAE on digits  2 of 3  loss ")
+    training.fit(vae(), ELBO(), DIGITS, steps=3, log_every=1, show=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_tensorboard_gets_each_record(tmp_path):

@@ -57,6 +57,7 @@ def terms(
     """
     if batch_size < 1:
         raise EvaluationError(f"expected batch_size >= 1; got {batch_size}")
+    check_pair(pair)
     check(pair, data)
     objective = (objective or ELBO(num_particles=num_particles)).over(len(data))
     data = data.to(device_of(pair))
@@ -144,10 +145,7 @@ def nll(
     'importance sampling, k = 10, no dequantisation'
     """
     _check_sizes(k=k, batch_size=batch_size, chunk=chunk, levels=2 if levels is None else levels)
-    if not _has_density(pair):
-        raise EvaluationError(
-            f"expected a model and a guide; {type(pair).__name__} has no density"
-        )
+    check_pair(pair)
     check(pair, data)
     data = data.to(device_of(pair))
     found, relaxed = [], False
@@ -210,6 +208,7 @@ def scores(
         num_particles: as for ``terms``; the protocol says how many were taken.
         seed: as for ``terms``.
     """
+    check_set(data)
     if _has_density(pair) and hasattr(pair, "steps"):
         num_particles = max(num_particles, math.ceil(MET * pair.steps / len(data)))
     source = {"data": data.name, "data_sha256": data.digest()[:12], "part": part, "n": len(data)}
@@ -272,6 +271,8 @@ def decompose(
     >>> abs(sum(map(float, parts)) - float(found.kl) - found.residual) < 1e-6
     True
     """
+    check_pair(pair)
+    check_set(data)
     points = len(data) if points is None else points
     if not (2 <= points <= len(data) and batch_size >= 1):
         raise EvaluationError(
@@ -310,8 +311,27 @@ def check_seed(seed: int) -> None:
 
 def check(pair: Pair, data: Set) -> None:
     """Raise unless the data are of the shape and in the support that the pair states."""
+    check_set(data)
     stated = {name: getattr(pair, name, None) for name in ("shape", "support", "classes")}
     data.check(**stated)
+
+
+def check_set(data: Any) -> None:
+    """Raise unless it is one set."""
+    if not isinstance(data, Set):
+        raise EvaluationError(
+            f"expected one data.Set, such as test; got {type(data).__name__}: data.arrays(x) "
+            "makes one of arrays"
+        )
+
+
+def check_pair(pair: Any) -> None:
+    """Raise unless it is a module with a model and a guide."""
+    if not (isinstance(pair, torch.nn.Module) and _has_density(pair)):
+        kind = type(pair).__name__
+        raise EvaluationError(
+            f"expected a module with a model and a guide, such as models.VAE; got {kind}"
+        )
 
 
 def device_of(pair: Pair) -> torch.device:
