@@ -22,7 +22,7 @@ from probgen.models.samplers import (
     even_in_time,
     guided,
 )
-from probgen.models.vae import ModelError, Registered
+from probgen.models.vae import ModelError, Registered, check_unlabelled
 from probgen.nets import dry_run
 
 Predicts = Literal["epsilon", "v", "x0"]
@@ -348,8 +348,7 @@ class Diffusion(Registered, nn.Module):
     def _wanted(self, n: int, y: Tensor | int | None) -> Tensor | None:
         """Labels of samples."""
         if not hasattr(self, "classes"):
-            if y is not None:
-                raise ModelError(f"expected no label, for an unconditional model; got {y}")
+            check_unlabelled(y)
             return None
         device = self.log_snr.device
         if y is None:

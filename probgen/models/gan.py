@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.vae import ModelError
+from probgen.models.vae import ModelError, check_unlabelled
 from probgen.nets import dry_run
 
 
@@ -83,6 +83,7 @@ class GAN(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Samples of the averaged generator, ``(n, *shape)``."""
+        check_unlabelled(y)
         return self.average(self.latents(n))
 
     @torch.no_grad()

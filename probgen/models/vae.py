@@ -1,5 +1,6 @@
 """The variational autoencoder; beta-VAE and its kin are objectives on it."""
 
+import warnings
 from collections.abc import Sequence
 from itertools import count
 from weakref import WeakKeyDictionary
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.likelihood import Bernoulli
+from probgen.models.likelihood import Bernoulli, ContinuousBernoulli
 from probgen.models.prior import StandardNormal
 from probgen.nets import dry_run
 
@@ -83,6 +84,8 @@ class VAE(Registered, nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
+        if not isinstance(likelihood, nn.Module | None):
+            raise ModelError(f"expected a likelihood such as Gaussian(0.1); got {likelihood!r}")
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         self.shape = _shape_of(encoder, shape)
         self.latent = self._check_nets()
@@ -132,6 +135,7 @@ class VAE(Registered, nn.Module):
 
         For draws of the pixels too: ``vae.decode(vae.prior().sample((n,))).sample()``.
         """
+        check_unlabelled(y)
         return self.decode(self._drawn(n)).mean
 
     def _drawn(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -192,7 +196,19 @@ class VAE(Registered, nn.Module):
                 f"expected the decoder to give (*batch, {_text(self.shape)}); got "
                 f"{tuple(output.shape)} for latents (3, 2, {latent})"
             )
+        if isinstance(self.likelihood, Bernoulli | ContinuousBernoulli) and _squashed(output):
+            warnings.warn(
+                "all outputs of the decoder lie in (0, 1): the likelihood takes logits, and "
+                "applies the sigmoid itself; leave out the decoder's",
+                stacklevel=4,
+            )
         return latent
+
+
+def check_unlabelled(y: object) -> None:
+    """Raise a ModelError if a model without classes is asked for one."""
+    if y is not None:
+        raise ModelError(f"expected no label, for an unconditional model; got {y}")
 
 
 def check_count(n: int) -> None:
@@ -206,6 +222,12 @@ def _shape_of(encoder: nn.Module, shape: Sequence[int] | None) -> tuple[int, ...
     if found is None:
         raise ModelError("expected shape=, the shape of one datum: the encoder does not state it")
     return tuple(found)
+
+
+def _squashed(output: Tensor) -> bool:
+    """Whether it looks like probabilities; so many logits hardly all lie in (0, 1)."""
+    each = output[0, 0]
+    return each.numel() >= 16 and not each.is_meta and bool(((each > 0) & (each < 1)).all())
 
 
 def _text(shape: tuple[int, ...]) -> str:

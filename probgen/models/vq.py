@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from probgen.models.likelihood import Gaussian
-from probgen.models.vae import ModelError, Registered, check_count, penalise
+from probgen.models.vae import ModelError, Registered, check_count, check_unlabelled, penalise
 from probgen.nets import dry_run
 
 COLLAPSED = 0.01
@@ -338,6 +338,7 @@ class VQVAE(Registered, nn.Module):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Means of p(x | z) for n draws of codes from their learned prior, ``(n, *shape)``."""
         check_count(n)
+        check_unlabelled(y)
         if self.code_prior is None:
             raise ModelError(
                 "this VQ-VAE has no prior over its codes, and uniform codes give no images: fit "
