@@ -255,7 +255,11 @@ def resume(
     tensorboard: TensorBoard = False,
 ) -> None:
     """Go on with a run that was stopped, or train a finished one for more epochs."""
+    from probgen.run import Folder
+
     recipe = recipes.read(folder)
+    if epochs in (None, recipe["epochs"]) and "results" in Folder(folder).facts():
+        _say(f"{folder} is finished: probgen resume {folder} --epochs N trains it for more")
     recipe["epochs"] = recipe["epochs"] if epochs is None else epochs
     _train(recipe, folder, data, device, lower, tensorboard, resume=True)
 
@@ -395,6 +399,8 @@ def list_data() -> None:
     from probgen import data
 
     table = Table("name", "train + test", "shape", "where", "source", "licence", box=None)
+    for column in table.columns:
+        column.overflow = "fold"
     for known in data.available():
         sizes, shape = "{:,} + {:,}".format(*known.items), "x".join(map(str, known.shape))
         name = known.name.replace("_", "-")
@@ -494,13 +500,13 @@ def _all_measured(
     from probgen.objectives import ObjectiveError
 
     found: list[Score] = []
-    failed: list[str] = []
+    failed: dict[str, list[str]] = {}
     for word in words:
         try:
             found += _measured(word, seen, level)
         except (EvaluationError, ModelError, ObjectiveError) as error:
-            failed.append(f"no {word}: {error}")
-    return found, failed
+            failed.setdefault(str(error), []).append(word)
+    return found, [f"no {', '.join(missing)}: {why}" for why, missing in failed.items()]
 
 
 def _measured(word: str, seen: "Evidence", level: float | None) -> "list[Score]":
