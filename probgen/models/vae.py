@@ -185,7 +185,8 @@ class VAE(Registered, nn.Module):
             )
         latent = found[0][1]
         try:
-            output = dry_run(self.decoder, like.new_zeros(3, 2, latent))
+            wide = torch.linspace(-100, 100, 6 * latent, dtype=like.dtype, device=like.device)
+            output = dry_run(self.decoder, wide.reshape(3, 2, latent))
         except (RuntimeError, ValueError) as error:
             raise ModelError(
                 f"the decoder does not take latents (3, 2, {latent}), what the encoder gives "
@@ -198,7 +199,7 @@ class VAE(Registered, nn.Module):
             )
         if isinstance(self.likelihood, Bernoulli | ContinuousBernoulli) and _squashed(output):
             warnings.warn(
-                "all outputs of the decoder lie in (0, 1): the likelihood takes logits, and "
+                "all outputs of the decoder lie in [0, 1]: the likelihood takes logits, and "
                 "applies the sigmoid itself; leave out the decoder's",
                 stacklevel=4,
             )
@@ -225,9 +226,8 @@ def _shape_of(encoder: nn.Module, shape: Sequence[int] | None) -> tuple[int, ...
 
 
 def _squashed(output: Tensor) -> bool:
-    """Whether it looks like probabilities; so many logits hardly all lie in (0, 1)."""
-    each = output[0, 0]
-    return each.numel() >= 16 and not each.is_meta and bool(((each > 0) & (each < 1)).all())
+    """Whether it is of probabilities: so far out, logits are large."""
+    return not output.is_meta and bool(((output >= 0) & (output <= 1)).all())
 
 
 def _text(shape: tuple[int, ...]) -> str:
