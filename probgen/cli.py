@@ -103,7 +103,10 @@ def train(
     ],
     data: DataOption = "digits",
     limit: Annotated[
-        int | None, _data_option("At most so many images of each part, a seeded draw.")
+        int | None,
+        _data_option(
+            "At most so many images of each part: a draw, of the training set by the seed."
+        ),
     ] = None,
     binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
     validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
@@ -502,6 +505,8 @@ def _all_measured(
     found: list[Score] = []
     failed: dict[str, list[str]] = {}
     for word in words:
+        if sys.stderr.isatty():  # some take minutes
+            print(f"{word} ...", file=sys.stderr)
         try:
             found += _measured(word, seen, level)
         except (EvaluationError, ModelError, ObjectiveError) as error:
@@ -512,8 +517,9 @@ def _all_measured(
 def _measured(word: str, seen: "Evidence", level: float | None) -> "list[Score]":
     from dataclasses import replace
 
+    data = f"{seen.test_set.name} test {seen.test_set.digest()[:12]}"
     found = METRICS[word](probgen.evaluation, seen, level)
-    return [replace(one, data=f"{seen.test_set.name} test") for one in found]
+    return [replace(one, data=data) for one in found]
 
 
 def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> None:

@@ -103,7 +103,9 @@ def sets(recipe: Recipe, folder: Path | None = None) -> Parts:
     """
     if folder is None and recipe["data"] not in DATA:
         raise RecipeError("this run was trained on a folder of images: name it with --data")
-    training, test = (_limited(part, recipe) for part in named(str(folder or recipe["data"])))
+    training, test = named(str(folder or recipe["data"]))
+    training = _limited(training, recipe["limit"], recipe["seed"])
+    test = _limited(test, recipe["limit"], 0)  # runs of several seeds are scored on one test set
     if recipe["binarize"]:
         training, test = training.binarized(), test.binarized()
     if not recipe["validation"]:
@@ -349,13 +351,12 @@ def _fits(name: str, value: Any) -> bool:
     return type(value) is kind or whole or (value is None and name in _OPTIONAL)
 
 
-def _limited(part: "Set", recipe: Recipe) -> "Set":
-    limit = recipe.get("limit")
+def _limited(part: "Set", limit: int | None, seed: int) -> "Set":
     if limit is None or limit >= len(part):
         return part
     if limit < 1:
         raise RecipeError(f"expected limit >= 1; got {limit}")
-    return part.take(_draw(len(part), limit, recipe["seed"]))
+    return part.take(_draw(len(part), limit, seed))
 
 
 def _drawn(data: "Set", components: int, seed: int) -> "Tensor":

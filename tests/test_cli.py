@@ -301,6 +301,7 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
     assert (status, "KID" in out, "unbiased, all pairs" in out) == (0, True, True)
     assert "± standard error. Protocol: data digits" in out
     saved = checkpoint.read_json(other / "scores.json")
+    good = dict(saved["metrics"]["scores"][0])
     saved["metrics"]["scores"][0]["variant"] = "biased"
     (other / "scores.json").write_text(json.dumps(saved))
     status, _, err = probgen("compare", run, other)
@@ -310,6 +311,9 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
         saved["metrics"]["scores"][0] = damage
         (other / "scores.json").write_text(json.dumps(saved))
         assert probgen("compare", run, other)[0] == 2
+    saved["metrics"]["scores"][0] = good | {"data": "digits test of another draw"}
+    (other / "scores.json").write_text(json.dumps(saved))
+    assert "cannot be compared: data 'digits test" in probgen("compare", run, other)[2]
     saved["protocol"]["n"] = 3
     (other / "scores.json").write_text(json.dumps(saved))
     assert "n is 297 of" in (refused := probgen("compare", run, other)[2])

@@ -79,9 +79,8 @@ def side_by_side(folders: Sequence[str | Path]) -> list[Table]:
     table = Table(["mean per item", *names, "unit"], means, means_note(saved[0]["protocol"]))
     metrics = [{one.name: one for one in saved_metrics(folder)} for folder in folders]
     rows = [_beside(name, metrics) for name in dict.fromkeys(n for one in metrics for n in one)]
-    header = ["score", *names, "n", "variant", "features", "of"]
     levels = {score.level for one in metrics for score in one.values() if score.level}
-    return [table, Table(header, rows, _brackets(levels))] if rows else [table]
+    return [table, _of_metrics(names, rows, levels)] if rows else [table]
 
 
 def _differences(a: dict[str, Any], b: dict[str, Any], *names: str) -> str:
@@ -100,10 +99,23 @@ def means_note(protocol: dict[str, Any]) -> str:
     return f"Means per item ± standard error. Protocol: {words}."
 
 
-def _brackets(levels: Iterable[float]) -> str:
-    """What the numbers in brackets are."""
+def _of_metrics(
+    names: Sequence[str], rows: Sequence[Sequence[str]], levels: Iterable[float]
+) -> Table:
+    """What rows have in common goes below: features and data are long."""
+    header, notes = ["score", *names, "n", "variant"], []
     confidence = ", ".join(f"{100 * level:g} %" for level in sorted(levels))
-    return f"In brackets: {confidence} interval." if confidence else ""
+    if confidence:
+        notes.append(f"In brackets: {confidence} interval.")
+    columns = [*zip(*rows, strict=True)]
+    kept = columns[: len(header)]
+    for title, column in zip(("features", "data"), columns[len(header) :], strict=True):
+        if len(said := {*column} - {"–"}) == 1:
+            notes.append(f"{title.capitalize()}: {said.pop()}.")
+        elif said:
+            header.append(title)
+            kept.append(column)
+    return Table(header, [[*row] for row in zip(*kept, strict=True)], " ".join(notes))
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -153,12 +165,11 @@ def metric_tables(runs: Sequence[Scored]) -> list[Table]:
 
 def _metric_table(runs: list[Scored]) -> Table:
     names = [run.name for run in runs] if len(runs) > 1 else ["value"]
-    header = ["score", *names, "n", "variant", "features", "of"]
     rows = []
     for same in zip(*(run.metrics for run in runs), strict=True):
         rows.append([same[0].name, *map(_with_interval, same), *_protocol(same[0])])
     levels = {one.level for run in runs for one in run.metrics if one.level}
-    return Table(header, rows, _brackets(levels))
+    return _of_metrics(names, rows, levels)
 
 
 def _with_interval(score: Score) -> str:
