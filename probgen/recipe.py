@@ -73,7 +73,7 @@ class Trained(NamedTuple):
     test: "Set"
 
 
-def read(folder: Path) -> Recipe:
+def read(folder: str | Path) -> Recipe:
     """The recipe in a run's folder, every value of the type it must have.
 
     Raises:
@@ -83,7 +83,10 @@ def read(folder: Path) -> Recipe:
 
     found = Folder(folder).facts().get("recipe")
     if not isinstance(found, dict):
-        raise RunError(f"the run in {folder} was not made from a recipe: load it in Python")
+        raise RunError(
+            f"the run in {folder} was not made from a recipe: run.load(pair, "
+            f"{str(folder)!r}) gives its weights to a pair that is built as it was"
+        )
     recipe = DEFAULTS | found
     for name in DEFAULTS:
         if not _fits(name, value := recipe.get(name)):
@@ -252,7 +255,7 @@ def _fit_adversarial(
     )
 
 
-def trained(folder: Path, device: str = "auto") -> Any:
+def trained(folder: str | Path, device: str = "auto") -> Any:
     """The pair with its weights; sizes are compared with the file before memory is taken.
 
     Raises:

@@ -181,6 +181,13 @@ def test_impossible_nets_are_refused(make, match):
             models.ModelError,
             "a likelihood such as Gaussian.0.1.; got 'gauss'",
         ),
+        (
+            lambda: models.VAE(
+                nets.dense_encoder((4,), 2), nets.dense_decoder(2, (4,)), prior=dist.Normal(0, 1)
+            ),
+            models.ModelError,
+            "a module that gives p.z. when called; got Normal",
+        ),
         (lambda: models.Gaussian(-1.0), ValueError, "sigma from"),
         (lambda: models.OptimalGaussian(momentum=0.0), ValueError, "momentum"),
     ],

@@ -24,6 +24,8 @@ from probgen import (
     nets,
     objectives,
     progress,
+    recipe,
+    run,
     training,
 )
 from probgen.evaluation import likelihood
@@ -445,6 +447,36 @@ def test_settings_that_cannot_work_are_named(settings, match):
 def test_arguments_in_each_others_place_are_named(pair, objective, match):
     with pytest.raises(ValueError, match=match):
         training.fit(pair, objective, DIGITS, steps=1)
+
+
+def test_programs_that_take_no_labels_are_named():
+    class Unlabelled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pair = vae()
+
+        def model(self, x):
+            return self.pair.model(x)
+
+        def guide(self, x):
+            return self.pair.guide(x)
+
+    bare = data.arrays(DIGITS.x[:64])
+    training.fit(Unlabelled(), ELBO(), bare, steps=1, batch_size=32)
+    with pytest.raises(likelihood.EvaluationError, match=r"model\(x, y=None\).*got model\(x\)"):
+        training.fit(Unlabelled(), ELBO(), DIGITS, steps=1)
+
+
+def test_a_finished_run_gives_its_weights_to_a_pair_of_the_same_make(tmp_path):
+    pair = vae()
+    training.fit(pair, ELBO(), DIGITS, steps=2, checkpoint=tmp_path)
+    found = run.load(vae(), tmp_path)
+    assert all(map(torch.equal, found.state_dict().values(), pair.state_dict().values()))
+    assert not found.training
+    with pytest.raises(run.RunError, match="holds no run"):
+        run.load(vae(), tmp_path / "none")
+    with pytest.raises(run.RunError, match="run.load.pair"):
+        recipe.read(tmp_path)
 
 
 def test_arrays_are_no_set():

@@ -1,5 +1,6 @@
 """The likelihood of data under a pair, and the terms it splits into."""
 
+import inspect
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -312,8 +313,25 @@ def check_seed(seed: int) -> None:
 def check(pair: Pair, data: Set) -> None:
     """Raise unless the data are of the shape and in the support that the pair states."""
     check_set(data)
+    if data.y is not None:
+        _check_takes_labels(pair)
     stated = {name: getattr(pair, name, None) for name in ("shape", "support", "classes")}
     data.check(**stated)
+
+
+def _check_takes_labels(pair: Any) -> None:
+    """Labelled data are handed to both programs, labels and all."""
+    for program in (getattr(pair, name, None) for name in ("model", "guide")):
+        try:
+            inspect.signature(program).bind(None, None)  # type: ignore[arg-type]
+        except TypeError:
+            if callable(program):
+                raise EvaluationError(
+                    f"expected {program.__name__}(x, y=None), as the data have labels; got "
+                    f"{program.__name__}{inspect.signature(program)}"
+                ) from None
+        except ValueError:  # it shows no signature
+            pass
 
 
 def check_set(data: Any) -> None:

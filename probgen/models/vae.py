@@ -165,6 +165,9 @@ class VAE(Registered, nn.Module):
         if prior is None:
             like = next(self.encoder.parameters(), torch.zeros(()))
             return StandardNormal(self.latent).to(like)
+        if not isinstance(prior, nn.Module):
+            kind = type(prior).__name__
+            raise ModelError(f"expected a module that gives p(z) when called; got {kind}")
         size = getattr(prior, "latent", self.latent)
         if size != self.latent:
             raise ModelError(f"expected a prior over {self.latent} dimensions; got {size}")
