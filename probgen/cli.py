@@ -78,7 +78,10 @@ def train(
     ],
     data: DataOption = "digits",
     limit: Annotated[
-        int | None, _data_option("At most so many images of each part, a seeded draw.")
+        int | None,
+        _data_option(
+            "At most so many images of each part: a draw, of the training set by the seed."
+        ),
     ] = None,
     binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
     validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
@@ -230,7 +233,11 @@ def resume(
     tensorboard: TensorBoard = False,
 ) -> None:
     """Go on with a run that was stopped, or train a finished one for more epochs."""
+    from probgen.run import Folder
+
     recipe = recipes.read(folder)
+    if epochs in (None, recipe["epochs"]) and "results" in Folder(folder).facts():
+        print(f"{folder} is finished: probgen resume {folder} --epochs N trains it for more")
     recipe["epochs"] = recipe["epochs"] if epochs is None else epochs
     _train(recipe, folder, data, device, lower, tensorboard, resume=True)
 
@@ -370,6 +377,8 @@ def list_data() -> None:
     from probgen import data
 
     table = Table("name", "train + test", "shape", "where", "source", "licence", box=None)
+    for column in table.columns:
+        column.overflow = "fold"
     for known in data.available():
         sizes, shape = "{:,} + {:,}".format(*known.items), "x".join(map(str, known.shape))
         table.add_row(known.name, sizes, shape, known.where, known.source, known.licence)

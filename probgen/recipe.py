@@ -73,7 +73,7 @@ class Trained(NamedTuple):
     test: "Set"
 
 
-def read(folder: Path) -> Recipe:
+def read(folder: str | Path) -> Recipe:
     """The recipe in a run's folder, every value of the type it must have.
 
     Raises:
@@ -83,7 +83,10 @@ def read(folder: Path) -> Recipe:
 
     found = Folder(folder).facts().get("recipe")
     if not isinstance(found, dict):
-        raise RunError(f"the run in {folder} was not made from a recipe: load it in Python")
+        raise RunError(
+            f"the run in {folder} was not made from a recipe: run.load(pair, "
+            f"{str(folder)!r}) gives its weights to a pair that is built as it was"
+        )
     recipe = DEFAULTS | found
     for name in DEFAULTS:
         if not _fits(name, value := recipe.get(name)):
@@ -103,7 +106,9 @@ def sets(recipe: Recipe, folder: Path | None = None) -> Parts:
     """
     if folder is None and recipe["data"] not in DATA:
         raise RecipeError("this run was trained on a folder of images: name it with --data")
-    training, test = (_limited(part, recipe) for part in named(str(folder or recipe["data"])))
+    training, test = named(str(folder or recipe["data"]))
+    training = _limited(training, recipe["limit"], recipe["seed"])
+    test = _limited(test, recipe["limit"], 0)  # runs of several seeds are scored on one test set
     if recipe["binarize"]:
         training, test = training.binarized(), test.binarized()
     if not recipe["validation"]:
@@ -254,7 +259,7 @@ def _fit_adversarial(
     )
 
 
-def trained(folder: Path, device: str = "auto") -> Any:
+def trained(folder: str | Path, device: str = "auto") -> Any:
     """The pair with its weights; sizes are compared with the file before memory is taken.
 
     Raises:
@@ -316,9 +321,8 @@ def _fits(name: str, value: Any) -> bool:
     return type(value) is kind or whole or (value is None and name in _OPTIONAL)
 
 
-def _limited(part: "Set", recipe: Recipe) -> "Set":
-    limit = recipe.get("limit")
-    return part if limit is None else part.draw(limit, recipe["seed"])
+def _limited(part: "Set", limit: int | None, seed: int) -> "Set":
+    return part if limit is None else part.draw(limit, seed)
 
 
 def _drawn(data: "Set", components: int, seed: int) -> "Tensor":

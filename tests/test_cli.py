@@ -89,6 +89,7 @@ def test_resume_trains_for_more_epochs_as_if_in_one_go(probgen, run, tmp_path):
     assert probgen(*QUICK, "--epochs", 3, "--out", tmp_path / "whole")[0] == 0
     parts, whole = (checkpoint.read_json(f / "run.json") for f in (run, tmp_path / "whole"))
     assert parts["weights_sha256"] == whole["weights_sha256"]
+    assert "is finished: probgen resume" in probgen("resume", run)[1]
 
 
 def test_how_steps_run_is_no_part_of_the_recipe(probgen, tmp_path):
@@ -317,7 +318,9 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
         assert probgen("evaluate", folder, "--metrics", "kid", "--interval", 0)[0] == 0
     status, out, _ = probgen("compare", run, other)
     assert (status, "KID" in out, "unbiased, all pairs" in out) == (0, True, True)
+    assert "± standard error. Protocol: data digits" in out
     saved = checkpoint.read_json(other / "scores.json")
+    good = dict(saved["metrics"]["scores"][0])
     saved["metrics"]["scores"][0]["variant"] = "biased"
     (other / "scores.json").write_text(json.dumps(saved))
     status, _, err = probgen("compare", run, other)
@@ -327,9 +330,13 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
         saved["metrics"]["scores"][0] = damage
         (other / "scores.json").write_text(json.dumps(saved))
         assert probgen("compare", run, other)[0] == 2
+    saved["metrics"]["scores"][0] = good | {"data": "digits test of another draw"}
+    (other / "scores.json").write_text(json.dumps(saved))
+    assert "cannot be compared: data 'digits test" in probgen("compare", run, other)[2]
     saved["protocol"]["n"] = 3
     (other / "scores.json").write_text(json.dumps(saved))
-    assert "means cannot be compared" in probgen("compare", run, other)[2]
+    assert "n is 297 of" in (refused := probgen("compare", run, other)[2])
+    assert "means cannot be compared" in refused
     (other / "scores.json").unlink()
     assert "probgen evaluate" in probgen("compare", run, other)[2]
 

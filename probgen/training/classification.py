@@ -40,7 +40,7 @@ def fit_classifier(
         weight_decay: as for ``torch.optim.AdamW``.
         smoothing: share of each label spread over all classes.
         seed: of the weights, batches and dropout.
-        show: a progress bar; None for only on a terminal.
+        show: a progress bar; None for a line every 30 seconds where there is no terminal.
         settings: others of ``Classifier``: features, dropout, name.
 
     Returns:
