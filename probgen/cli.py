@@ -77,6 +77,9 @@ def train(
         typer.Argument(help="What to train."),
     ],
     data: DataOption = "digits",
+    side: Annotated[
+        int | None, _data_option("Of the squares that a folder's images are stretched to.")
+    ] = None,
     limit: Annotated[
         int | None,
         _data_option(
@@ -396,6 +399,9 @@ def get_data(name: DataName) -> None:
 @data_app.command("show")
 def show_data(
     name: DataName,
+    side: Annotated[
+        int | None, typer.Option(help="Of the squares that a folder's images are stretched to.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder.", show_default="runs/data-NAME")
     ] = None,
@@ -403,7 +409,7 @@ def show_data(
     """Look at a data set: one page of counts, pixels, contact sheets and mean images."""
     from probgen import report
 
-    parts = dict(zip(("train", "test"), recipes.named(name), strict=True))
+    parts = dict(zip(("train", "test"), recipes.named(name, side), strict=True))
     folder = out or Path("runs") / f"data-{Path(name).resolve().name}"
     print(f"report: {report.save_data(folder, parts)}")
 

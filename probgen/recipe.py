@@ -16,9 +16,9 @@ LARGEST = 10**9
 Recipe = dict[str, Any]
 
 DEFAULTS: Recipe = {
-    "model": "vae", "data": "digits", "limit": None, "binarize": False, "validation": 0.0,
-    "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli", "sigma": 1.0,
-    "prior": "normal", "components": 50, "codes": 512, "penalty": 0.1, "noise": 0.0,
+    "model": "vae", "data": "digits", "side": None, "limit": None, "binarize": False,
+    "validation": 0.0, "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli",
+    "sigma": 1.0, "prior": "normal", "components": 50, "codes": 512, "penalty": 0.1, "noise": 0.0,
     "noise_steps": 1000, "schedule": "cosine", "predicts": "v", "width": 32, "blocks": 1,
     "patch": 1, "by_class": False,
     "objective": "elbo", "beta": 1.0, "warmup": 0, "target_kl": None, "tolerance": None,
@@ -28,9 +28,9 @@ DEFAULTS: Recipe = {
     "clip_norm": None, "patience": None, "precision": "float32", "seed": 0,
 }  # fmt: skip
 _OPTIONAL = {
-    "limit": int, "clip_norm": float, "patience": int, "target_kl": float, "tolerance": float,
-    "gamma": float, "capacity": float, "free_bits": float, "k": int, "lr": float,
-    "critic_steps": int,
+    "side": int, "limit": int, "clip_norm": float, "patience": int, "target_kl": float,
+    "tolerance": float, "gamma": float, "capacity": float, "free_bits": float, "k": int,
+    "lr": float, "critic_steps": int,
 }  # fmt: skip
 OWNERS: dict[str, tuple[str, ...]] = {
     "codes": ("vq",), "penalty": ("sparse",), "noise": ("autoencoder",),
@@ -106,7 +106,7 @@ def sets(recipe: Recipe, folder: Path | None = None) -> Parts:
     """
     if folder is None and recipe["data"] not in DATA:
         raise RecipeError("this run was trained on a folder of images: name it with --data")
-    training, test = named(str(folder or recipe["data"]))
+    training, test = named(str(folder or recipe["data"]), recipe["side"])
     training = _limited(training, recipe["limit"], recipe["seed"])
     test = _limited(test, recipe["limit"], 0)  # runs of several seeds are scored on one test set
     if recipe["binarize"]:
@@ -116,8 +116,8 @@ def sets(recipe: Recipe, folder: Path | None = None) -> Parts:
     return Parts(*training.split(recipe["validation"], recipe["seed"]), test)
 
 
-def named(name: str) -> "tuple[Set, Set]":
-    """Training and test set of that name, or of a folder of images.
+def named(name: str, side: int | None = None) -> "tuple[Set, Set]":
+    """Training and test set of that name, or of a folder of images, stretched to a side.
 
     Raises:
         RecipeError: neither.
@@ -128,10 +128,12 @@ def named(name: str) -> "tuple[Set, Set]":
     from probgen import data
 
     if Path(name).is_dir() and name not in DATA:
-        return data.images(name).split(0.1)
+        return data.images(name, None if side is None else (side, side)).split(0.1)
     if name not in DATA:
         known = ", ".join(DATA)
         raise RecipeError(f"expected a data set ({known}) or a folder of images; got {name!r}")
+    if side is not None:
+        raise RecipeError(f"--side goes with a folder of images; got {name}")
     return getattr(data, name.replace("-", "_"))()
 
 

@@ -119,6 +119,13 @@ def test_a_folder_of_images_is_a_data_set(probgen, tmp_path):
     status, _, err = probgen("evaluate", folder)
     assert (status, "name it with --data" in err) == (2, True)
     assert probgen("evaluate", folder, "--data", pictures)[0] == 0
+    Image.new("RGB", (9, 30)).save(pictures / "a" / "large.png")
+    words = (*QUICK, "--epochs", 1, "--batch-size", 8, "--out", tmp_path / "squares", "--data")
+    status, _, err = probgen(*words, pictures)
+    assert (status, "or --side, stretches all" in err) == (2, True)
+    assert probgen(*words, pictures, "--side", 6)[0] == 0
+    assert probgen("evaluate", tmp_path / "squares", "--data", pictures)[0] == 0
+    assert probgen("data", "show", pictures, "--side", 6, "--out", tmp_path / "page")[0] == 0
 
 
 def test_data_list_and_get(probgen):
@@ -138,6 +145,7 @@ def test_real_fashion_mnist_trains(probgen, shared_data, tmp_path):
 
 
 WRONG = [
+    (("train", "vae", "--side", 8), "--side goes with a folder of images; got digits"),
     (("train", "vae", "--data", "nope"), "expected a data set .* got 'nope'"),
     (("train", "boltzmann"), "Invalid value for"),
     (("train", "vae", "--beta", 4), "--objective beta"),

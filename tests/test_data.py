@@ -341,6 +341,8 @@ class TestImages:
         with pytest.raises(data.DataError, match=r"\(4, 6\).*1.png and \(5, 5\).*2.png; size="):
             data.images(tmp_path)
         assert data.images(tmp_path, size=(3, 2)).shape == (3, 3, 2)
+        with pytest.raises(data.DataError, match=r"positive sides; got \(0, 2\)"):
+            data.images(tmp_path, size=(0, 2))
 
     def test_a_broken_file_is_named(self, tmp_path):
         self.save(tmp_path / "1.png")
