@@ -22,7 +22,8 @@ class Captured:
     updates run on a side stream, where waits of the host are noticed; then the update is captured,
     which executes nothing, and from there replayed: arguments are copied into fixed buffers,
     PyTorch's generator draws new noise for every replay, and results go into a ring of fixed
-    rows, so that nothing waits for the device. Before each replay the recording is compared with
+    rows, so that nothing waits for the device. The first replay must do what the update does from
+    the same state, or the capture is dropped. Before each replay the recording is compared with
     what it depends on, as everywhere in lowering, and so are the optimisers' settings and the
     memory of all that is used: others make another graph. An update that cannot be captured runs
     as it would, and one warning says why.
@@ -219,7 +220,8 @@ def _needs_host(recording: Recording, arguments: Sequence[Tensor], device: torch
         return f"it draws noise on the {where}: make its distributions of tensors on {device.type}"
     kept = [tensor for tensor in recording.externals if tensor.dim()] + recording.written
     if where := _elsewhere(kept, device):
-        return f"it uses a tensor on the {where}: keep it in a buffer of the module"
+        there = f"move it to {device.type}, as a module does its buffers"
+        return f"it uses a tensor on the {where}: {there}"
     if where := _elsewhere([tensor for tensor in arguments if tensor.dim()], device):
         return f"an argument is on the {where}: give it on {device.type}"
     return ""
