@@ -4,6 +4,7 @@ import inspect
 import json
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from typing import get_args
@@ -327,6 +328,9 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
     status, out, _ = probgen("compare", run, other)
     assert (status, "KID" in out, "unbiased, all pairs" in out) == (0, True, True)
     assert "± standard error. Protocol: data digits" in out
+    shutil.copytree(other, tmp_path / "again" / run.name)
+    twins = probgen("compare", run, tmp_path / "again" / run.name)[1].replace("\n", "")
+    assert f"again/{run.name}" in twins
     saved = checkpoint.read_json(other / "scores.json")
     good = dict(saved["metrics"]["scores"][0])
     saved["metrics"]["scores"][0]["variant"] = "biased"

@@ -69,6 +69,8 @@ def side_by_side(folders: Sequence[str | Path]) -> list[Table]:
     """
     saved = [_read(Path(folder)) for folder in folders]
     names = [Path(folder).resolve().name for folder in folders]
+    if len({*names}) < len(names):
+        names = [str(folder) for folder in folders]
     for name, one in zip(names, saved, strict=True):
         if one["protocol"] != saved[0]["protocol"]:
             raise ProtocolError(
