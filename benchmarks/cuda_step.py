@@ -175,8 +175,11 @@ def main(device, steps, rounds, out):
     title = "convolutional VAE, 64 x 64 dSprites, latent 64, batch 64"
     rows.append(of_vae(title, sprites().to(device), 64, steps, rounds, limit, conv=True))
     rows.append(of_regression(device, max(1, steps // 4), rounds))
-    facts = machine() | {"device": device, "products, GFLOP/s": round(limit[0] / 1e9),
-                         "copies, GB/s": round(limit[1] / 1e9)}  # fmt: skip
+    facts = machine(pyro=pyro.__version__) | {
+        "device": device,
+        "products, GFLOP/s": round(limit[0] / 1e9),
+        "copies, GB/s": round(limit[1] / 1e9),
+    }
     if device != "cpu":
         facts |= {"device": torch.cuda.get_device_name(), "CUDA": torch.version.cuda}
     print(facts)

@@ -1,6 +1,6 @@
 """Plain Pyro: probgen's VAE and beta-weighted ELBO in ``pyro.infer.SVI``.
 
-python examples/svi_vae.py --epochs 20 --beta 4 --device cpu
+python examples/svi_vae.py --epochs 20 --beta 1 --device cpu
 """
 
 import argparse

@@ -77,8 +77,14 @@ def train(
         typer.Argument(help="What to train."),
     ],
     data: DataOption = "digits",
+    side: Annotated[
+        int | None, _data_option("Of the squares that a folder's images are stretched to.")
+    ] = None,
     limit: Annotated[
-        int | None, _data_option("At most so many images of each part, a seeded draw.")
+        int | None,
+        _data_option(
+            "At most so many images of each part: a draw, of the training set by the seed."
+        ),
     ] = None,
     binarize: Annotated[bool, _data_option("Draw each pixel as 0 or 1, anew each time.")] = False,
     validation: Annotated[float, _data_option("Share of the training set held out.")] = 0.0,
@@ -230,7 +236,11 @@ def resume(
     tensorboard: TensorBoard = False,
 ) -> None:
     """Go on with a run that was stopped, or train a finished one for more epochs."""
+    from probgen.run import Folder
+
     recipe = recipes.read(folder)
+    if epochs in (None, recipe["epochs"]) and "results" in Folder(folder).facts():
+        print(f"{folder} is finished: probgen resume {folder} --epochs N trains it for more")
     recipe["epochs"] = recipe["epochs"] if epochs is None else epochs
     _train(recipe, folder, data, device, lower, tensorboard, resume=True)
 
@@ -370,6 +380,8 @@ def list_data() -> None:
     from probgen import data
 
     table = Table("name", "train + test", "shape", "where", "source", "licence", box=None)
+    for column in table.columns:
+        column.overflow = "fold"
     for known in data.available():
         sizes, shape = "{:,} + {:,}".format(*known.items), "x".join(map(str, known.shape))
         table.add_row(known.name, sizes, shape, known.where, known.source, known.licence)
@@ -387,6 +399,9 @@ def get_data(name: DataName) -> None:
 @data_app.command("show")
 def show_data(
     name: DataName,
+    side: Annotated[
+        int | None, typer.Option(help="Of the squares that a folder's images are stretched to.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder.", show_default="runs/data-NAME")
     ] = None,
@@ -394,7 +409,7 @@ def show_data(
     """Look at a data set: one page of counts, pixels, contact sheets and mean images."""
     from probgen import report
 
-    parts = dict(zip(("train", "test"), recipes.named(name), strict=True))
+    parts = dict(zip(("train", "test"), recipes.named(name, side), strict=True))
     folder = out or Path("runs") / f"data-{Path(name).resolve().name}"
     print(f"report: {report.save_data(folder, parts)}")
 

@@ -219,8 +219,8 @@ def _cycle_message(graph: nx.DiGraph) -> str:
     if len(cycle) == 2:
         a, b = map(shown, cycle)
         return (
-            f"expected a directed acyclic graph; got a cycle {a} -> {b} -> {a}: directed and "
-            "undirected edges cannot be mixed, orient every edge or none"
+            f"expected a directed acyclic graph; got a cycle {a} -> {b} -> {a}: drop an "
+            "edge; an undirected edge cannot stand beside directed ones"
         )
     start = min(range(len(cycle)), key=lambda i: shown(cycle[i]))
     names = list(map(shown, [*cycle[start:], *cycle[:start], cycle[start]]))

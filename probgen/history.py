@@ -41,6 +41,16 @@ class History:
 
     records: list[Record] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        """How many records, and the last.
+
+        >>> History([{"step": 50, "loss": 30.1234}, {"step": 100, "loss": 28.5678}])
+        <History of 2 records; the last: step 100, loss 28.57>
+        """
+        last = self.records[-1] if self.records else {}
+        words = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
+        return f"<History of {len(self.records)} records; the last: {words or 'none'}>"
+
     def series(self, name: str) -> tuple[list[float], list[float]]:
         """Steps and values of the records that have ``name``."""
         found = [(r["step"], r[name]) for r in self.records if name in r]

@@ -47,6 +47,10 @@ class Encoder(nn.Module):
         batch = x.shape[: x.dim() - len(self.shape)]
         if x.shape[len(batch) :] != self.shape:
             raise NetError(f"expected data (..., {in_words(self.shape)}); got {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise NetError(
+                f"expected floats; got {x.dtype}: data.Set.batch scales bytes to [0, 1]"
+            )
         out = self.head(self.trunk(x.reshape(-1, *self.shape))).chunk(self.parts, dim=-1)
         shaped = tuple(part.reshape(*batch, self.latent) for part in out)
         return shaped if self.parts > 1 else shaped[0]
@@ -387,6 +391,8 @@ def halvings(shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, i
 
 def positive(sizes: Sequence[int], what: str = "shape") -> Sequence[int]:
     """The sizes, all from 1."""
+    if not isinstance(sizes, Sequence):
+        raise NetError(f"expected {what} a tuple, such as (400,); got {sizes!r}")
     if any(size < 1 for size in sizes):
         raise NetError(f"expected {what} of positive sizes; got {tuple(sizes)}")
     return sizes

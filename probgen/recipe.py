@@ -16,9 +16,9 @@ LARGEST = 10**9
 Recipe = dict[str, Any]
 
 DEFAULTS: Recipe = {
-    "model": "vae", "data": "digits", "limit": None, "binarize": False, "validation": 0.0,
-    "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli", "sigma": 1.0,
-    "prior": "normal", "components": 50, "codes": 512, "penalty": 0.1, "noise": 0.0,
+    "model": "vae", "data": "digits", "side": None, "limit": None, "binarize": False,
+    "validation": 0.0, "net": "dense", "latent": 16, "hidden": 400, "likelihood": "bernoulli",
+    "sigma": 1.0, "prior": "normal", "components": 50, "codes": 512, "penalty": 0.1, "noise": 0.0,
     "noise_steps": 1000, "schedule": "cosine", "predicts": "v", "width": 32, "blocks": 1,
     "patch": 1, "by_class": False,
     "objective": "elbo", "beta": 1.0, "warmup": 0, "target_kl": None, "tolerance": None,
@@ -28,9 +28,9 @@ DEFAULTS: Recipe = {
     "clip_norm": None, "patience": None, "precision": "float32", "seed": 0,
 }  # fmt: skip
 _OPTIONAL = {
-    "limit": int, "clip_norm": float, "patience": int, "target_kl": float, "tolerance": float,
-    "gamma": float, "capacity": float, "free_bits": float, "k": int, "lr": float,
-    "critic_steps": int,
+    "side": int, "limit": int, "clip_norm": float, "patience": int, "target_kl": float,
+    "tolerance": float, "gamma": float, "capacity": float, "free_bits": float, "k": int,
+    "lr": float, "critic_steps": int,
 }  # fmt: skip
 OWNERS: dict[str, tuple[str, ...]] = {
     "codes": ("vq",), "penalty": ("sparse",), "noise": ("autoencoder",),
@@ -73,7 +73,7 @@ class Trained(NamedTuple):
     test: "Set"
 
 
-def read(folder: Path) -> Recipe:
+def read(folder: str | Path) -> Recipe:
     """The recipe in a run's folder, every value of the type it must have.
 
     Raises:
@@ -83,7 +83,10 @@ def read(folder: Path) -> Recipe:
 
     found = Folder(folder).facts().get("recipe")
     if not isinstance(found, dict):
-        raise RunError(f"the run in {folder} was not made from a recipe: load it in Python")
+        raise RunError(
+            f"the run in {folder} was not made from a recipe: run.load(pair, "
+            f"{str(folder)!r}) gives its weights to a pair that is built as it was"
+        )
     recipe = DEFAULTS | found
     for name in DEFAULTS:
         if not _fits(name, value := recipe.get(name)):
@@ -103,7 +106,9 @@ def sets(recipe: Recipe, folder: Path | None = None) -> Parts:
     """
     if folder is None and recipe["data"] not in DATA:
         raise RecipeError("this run was trained on a folder of images: name it with --data")
-    training, test = (_limited(part, recipe) for part in named(str(folder or recipe["data"])))
+    training, test = named(str(folder or recipe["data"]), recipe["side"])
+    training = _limited(training, recipe["limit"], recipe["seed"])
+    test = _limited(test, recipe["limit"], 0)  # runs of several seeds are scored on one test set
     if recipe["binarize"]:
         training, test = training.binarized(), test.binarized()
     if not recipe["validation"]:
@@ -111,8 +116,8 @@ def sets(recipe: Recipe, folder: Path | None = None) -> Parts:
     return Parts(*training.split(recipe["validation"], recipe["seed"]), test)
 
 
-def named(name: str) -> "tuple[Set, Set]":
-    """Training and test set of that name, or of a folder of images.
+def named(name: str, side: int | None = None) -> "tuple[Set, Set]":
+    """Training and test set of that name, or of a folder of images, stretched to a side.
 
     Raises:
         RecipeError: neither.
@@ -123,10 +128,12 @@ def named(name: str) -> "tuple[Set, Set]":
     from probgen import data
 
     if Path(name).is_dir() and name not in DATA:
-        return data.images(name).split(0.1)
+        return data.images(name, None if side is None else (side, side)).split(0.1)
     if name not in DATA:
         known = ", ".join(DATA)
         raise RecipeError(f"expected a data set ({known}) or a folder of images; got {name!r}")
+    if side is not None:
+        raise RecipeError(f"--side goes with a folder of images; got {name}")
     return getattr(data, name.replace("-", "_"))()
 
 
@@ -252,7 +259,7 @@ def _fit_adversarial(
     )
 
 
-def trained(folder: Path, device: str = "auto") -> Any:
+def trained(folder: str | Path, device: str = "auto") -> Any:
     """The pair with its weights; sizes are compared with the file before memory is taken.
 
     Raises:
@@ -314,9 +321,8 @@ def _fits(name: str, value: Any) -> bool:
     return type(value) is kind or whole or (value is None and name in _OPTIONAL)
 
 
-def _limited(part: "Set", recipe: Recipe) -> "Set":
-    limit = recipe.get("limit")
-    return part if limit is None else part.draw(limit, recipe["seed"])
+def _limited(part: "Set", limit: int | None, seed: int) -> "Set":
+    return part if limit is None else part.draw(limit, seed)
 
 
 def _drawn(data: "Set", components: int, seed: int) -> "Tensor":

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyro
 import torch
@@ -17,10 +17,38 @@ from probgen import checkpoint
 from probgen.checkpoint import CheckpointError, Expectation, Spec
 
 FORMAT = 1
+M = TypeVar("M", bound=nn.Module)
 
 
 class RunError(ValueError):
     """A folder that holds no run, or one that this version cannot read."""
+
+
+def load(module: M, folder: str | Path) -> M:
+    """The module with the weights of a finished run, in evaluation mode.
+
+    ``recipe.trained(folder)`` builds the module too, of a run of the command line.
+
+    Args:
+        module: of the same make as the one that was trained, weights and all; changed in place.
+        folder: the ``checkpoint`` of the training.
+
+    Raises:
+        RunError: no run, or one that is not finished.
+        CheckpointError: the weights are damaged, or another model's.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from probgen import data, models, nets, objectives, training
+    >>> train, _ = data.digits()
+    >>> def vae():
+    ...     encoder = nets.dense_encoder(train.shape, 4)
+    ...     return models.VAE(encoder, nets.dense_decoder(4, train.shape))
+    >>> with TemporaryDirectory() as folder:
+    ...     history = training.fit(vae(), objectives.ELBO(), train, steps=2, checkpoint=folder)
+    ...     trained = load(vae(), folder)
+    """
+    module.load_state_dict(Folder(folder).read_weights(module))
+    return module.eval()
 
 
 class Folder:

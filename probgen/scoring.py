@@ -1,5 +1,6 @@
 """What the scores of one pair share: its samples, features and codes, each got once."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -54,7 +55,7 @@ class Inputs:
         test: images it was not.
         extractor: of the features, or its name as for ``extractor``, looked up when needed.
         seed: of the samples, and of what is drawn from the sets.
-        show: progress bars; None for only on a terminal.
+        show: progress bars; None for a line every 30 seconds where there is no terminal.
     """
 
     def __init__(
@@ -173,20 +174,23 @@ def measured(
     """The scores of these names, and why there are not more: what the pair does not allow.
 
     Args:
-        names: of ``METRICS``.
+        names: of ``METRICS``; on a terminal each is said as its turn comes, as some take minutes.
         seen: what they take.
         interval: confidence of the intervals; None for none.
     """
     found: list[Score] = []
-    failed: list[str] = []
+    failed: dict[str, list[str]] = {}
+    data = f"{seen.test_set.name} test {seen.test_set.digest()[:12]}"
     for name in names:
+        if sys.stderr.isatty():
+            print(f"{name} ...", file=sys.stderr)
         try:
             scores = METRICS[name](seen, interval)
         except (EvaluationError, ModelError, ObjectiveError) as error:
-            failed.append(f"no {name}: {error}")
+            failed.setdefault(str(error), []).append(name)
         else:
-            found += [replace(one, data=f"{seen.test_set.name} test") for one in scores]
-    return found, failed
+            found += [replace(one, data=data) for one in scores]
+    return found, [f"no {', '.join(missing)}: {why}" for why, missing in failed.items()]
 
 
 def extractor(words: str, data: str) -> Extractor:

@@ -4,6 +4,7 @@ import inspect
 import json
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from typing import get_args
@@ -89,6 +90,7 @@ def test_resume_trains_for_more_epochs_as_if_in_one_go(probgen, run, tmp_path):
     assert probgen(*QUICK, "--epochs", 3, "--out", tmp_path / "whole")[0] == 0
     parts, whole = (checkpoint.read_json(f / "run.json") for f in (run, tmp_path / "whole"))
     assert parts["weights_sha256"] == whole["weights_sha256"]
+    assert "is finished: probgen resume" in probgen("resume", run)[1]
 
 
 def test_how_steps_run_is_no_part_of_the_recipe(probgen, tmp_path):
@@ -118,6 +120,13 @@ def test_a_folder_of_images_is_a_data_set(probgen, tmp_path):
     status, _, err = probgen("evaluate", folder)
     assert (status, "name it with --data" in err) == (2, True)
     assert probgen("evaluate", folder, "--data", pictures)[0] == 0
+    Image.new("RGB", (9, 30)).save(pictures / "a" / "large.png")
+    words = (*QUICK, "--epochs", 1, "--batch-size", 8, "--out", tmp_path / "squares", "--data")
+    status, _, err = probgen(*words, pictures)
+    assert (status, "or --side, stretches all" in err) == (2, True)
+    assert probgen(*words, pictures, "--side", 6)[0] == 0
+    assert probgen("evaluate", tmp_path / "squares", "--data", pictures)[0] == 0
+    assert probgen("data", "show", pictures, "--side", 6, "--out", tmp_path / "page")[0] == 0
 
 
 def test_data_list_and_get(probgen):
@@ -137,6 +146,7 @@ def test_real_fashion_mnist_trains(probgen, shared_data, tmp_path):
 
 
 WRONG = [
+    (("train", "vae", "--side", 8), "--side goes with a folder of images; got digits"),
     (("train", "vae", "--data", "nope"), "expected a data set .* got 'nope'"),
     (("train", "boltzmann"), "Invalid value for"),
     (("train", "vae", "--beta", 4), "--objective beta"),
@@ -317,7 +327,12 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
         assert probgen("evaluate", folder, "--metrics", "kid", "--interval", 0)[0] == 0
     status, out, _ = probgen("compare", run, other)
     assert (status, "KID" in out, "unbiased, all pairs" in out) == (0, True, True)
+    assert "± standard error. Protocol: data digits" in out
+    shutil.copytree(other, tmp_path / "again" / run.name)
+    twins = probgen("compare", run, tmp_path / "again" / run.name)[1].replace("\n", "")
+    assert f"again/{run.name}" in twins
     saved = checkpoint.read_json(other / "scores.json")
+    good = dict(saved["metrics"]["scores"][0])
     saved["metrics"]["scores"][0]["variant"] = "biased"
     (other / "scores.json").write_text(json.dumps(saved))
     status, _, err = probgen("compare", run, other)
@@ -327,9 +342,13 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
         saved["metrics"]["scores"][0] = damage
         (other / "scores.json").write_text(json.dumps(saved))
         assert probgen("compare", run, other)[0] == 2
+    saved["metrics"]["scores"][0] = good | {"data": "digits test of another draw"}
+    (other / "scores.json").write_text(json.dumps(saved))
+    assert "cannot be compared: data 'digits test" in probgen("compare", run, other)[2]
     saved["protocol"]["n"] = 3
     (other / "scores.json").write_text(json.dumps(saved))
-    assert "means cannot be compared" in probgen("compare", run, other)[2]
+    assert "n is 297 of" in (refused := probgen("compare", run, other)[2])
+    assert "means cannot be compared" in refused
     (other / "scores.json").unlink()
     assert "probgen evaluate" in probgen("compare", run, other)[2]
 

@@ -72,6 +72,15 @@ def test_bad_images(measure, a, b, settings, message):
         measure(torch.zeros(a), torch.zeros(b), **settings)
 
 
+@pytest.mark.parametrize("measure", [images.psnr, images.ssim])
+def test_values_beyond_the_peak_are_no_images_of_it(measure):
+    x, y = torch.rand(2, 2, 1, 8, 8)
+    measure(x, 1.2 * y - 0.1)
+    for a, b in ((x, 255 * y), (2 * x - 1, 2 * y - 1)):
+        with pytest.raises(EvaluationError, match="give peak= their range"):
+            measure(a, b)
+
+
 def test_pixels_that_are_no_numbers():
     x = torch.zeros(3, 1, 8, 8)
     y = x.clone()

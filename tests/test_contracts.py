@@ -87,12 +87,24 @@ def test_every_named_submodule_exists(name):
     assert importlib.util.find_spec(f"probgen.{name}")
 
 
-def test_the_readme_example_runs(tmp_path, monkeypatch):
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_the_readme_example_is_short():
+    assert len(blocks("README.md")[0].strip().splitlines()) <= 12
+
+
+PAGES = ["bridge", "evaluation", "exact", "lowering", "reasoning", "report"]
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}.md" for name in PAGES)])
+def test_the_examples_of_a_page_run_as_they_stand(page, tmp_path, monkeypatch):
+    """Those of docs/models.md train for minutes."""
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks[0].strip().splitlines()) <= 12
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    names = {}
+    for block in blocks(page):
+        exec(compile(block, page, "exec"), names)
 
 
 def example(name):

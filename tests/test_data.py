@@ -35,6 +35,10 @@ class TestSet:
         assert x.dtype == torch.float32
         assert x.tolist() == [[0, 300], [7, 255]]
 
+    def test_indices_may_be_lists(self):
+        numbers = data.arrays([5.0, 6.0, 7.0], [0, 1, 2])
+        assert [t.tolist() for t in numbers.batch([2, 0])] == [[7.0, 5.0], [2, 0]]
+
     def test_dynamic_binarisation_has_the_pixels_as_mean(self):
         levels = torch.tensor([0, 51, 128, 255], dtype=torch.uint8).reshape(1, 1, 2, 2)
         s = data.arrays(levels).binarized()
@@ -195,6 +199,8 @@ BAD = {
     "few labels": (dict(**GOOD, y=[0, 1]), r"y int64 \(3,\); got int64 \(2,\)"),
     "wide labels": (dict(**GOOD, y=[[0], [1], [2]]), r"y int64 \(3,\); got int64 \(3, 1\)"),
     "float labels": (dict(**GOOD, y=[0.0, 1.0, 2.0]), "y to be integers; got float32"),
+    "labels by name": (dict(**GOOD, y=["a", "b", "a"]), r"got <U1 \(3,\); numpy.unique"),
+    "channels last": (dict(x=np.zeros((3, 8, 8, 3), np.uint8)), r"8, 3\), channels last"),
     "negative label": (dict(**GOOD, y=[0, -1, 2]), "labels from 0 to 2; got -1 in item 1"),
     "same class twice": (dict(**GOOD, classes=("a", "b", "a")), "distinct classes; got 'a' 2x"),
     "same factor twice": (
@@ -335,6 +341,8 @@ class TestImages:
         with pytest.raises(data.DataError, match=r"\(4, 6\).*1.png and \(5, 5\).*2.png; size="):
             data.images(tmp_path)
         assert data.images(tmp_path, size=(3, 2)).shape == (3, 3, 2)
+        with pytest.raises(data.DataError, match=r"positive sides; got \(0, 2\)"):
+            data.images(tmp_path, size=(0, 2))
 
     def test_a_broken_file_is_named(self, tmp_path):
         self.save(tmp_path / "1.png")

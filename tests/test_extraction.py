@@ -240,8 +240,15 @@ def test_what_no_classifier_is_made_of_is_named():
         training.fit_classifier(train, epochs=0)
     with pytest.raises(ClassificationError, match="lr > 0"):
         training.fit_classifier(train, lr=-1.0)
+    with pytest.raises(EvaluationError, match="one data.Set.*got Tensor"):
+        training.fit_classifier(RAW)
     with pytest.raises(EvaluationError, match="has none"):
         features.accuracy(features.Classifier.load("digits"), data.arrays(RAW))
+
+
+def test_a_classifier_learns_from_doubles():
+    pictures = data.arrays(np.random.default_rng(0).random((20, 1, 8, 8)), np.arange(20) % 2)
+    assert training.fit_classifier(pictures, epochs=1, batch_size=10).classes == 2
 
 
 def test_inception_asks_for_its_weights(tmp_path):

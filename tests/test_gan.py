@@ -595,7 +595,7 @@ def test_a_gan_trains_resumes_and_is_scored_on_the_command_line(probgen, tmp_pat
     assert facts["run"]["loss"] == "GradientPenalty(weight=10.0)"
     status, out, err = probgen("evaluate", folder, "--metrics", "fid,prdc,classes,nll,mig")
     assert status == 2
-    assert "no nll: expected a model and a guide; GAN has no density" in err
+    assert "no nll: expected a module with a model and a guide, such as models.VAE; got GAN" in err
     assert "no mig: GAN has no encode" in err
     saved = checkpoint.read_json(folder / "scores.json")
     assert saved["scores"] == {}

@@ -151,6 +151,8 @@ def test_any_encoder_serves_once_its_shape_is_given():
         (lambda: nets.Decoder(2, (5,), nn.Linear(2, 4)), r"got \(2, 4\)"),
         (lambda: nets.dense_encoder((4,), 2)(torch.zeros(3, 5)), r"got \(3, 5\)"),
         (lambda: nets.dense_decoder(2, (4,))(torch.zeros(3, 5)), r"got \(3, 5\)"),
+        (lambda: nets.dense_encoder((4,), 2)(torch.zeros(3, 4).byte()), "floats; got torch.uint8"),
+        (lambda: nets.dense_encoder((4,), 2, hidden=100), "hidden a tuple, .* got 100"),
     ],
 )
 def test_impossible_nets_are_refused(make, match):
@@ -173,6 +175,19 @@ def test_impossible_nets_are_refused(make, match):
         ),
         (lambda: pair().model(torch.zeros(2, 1, 8, 9)), models.ModelError, r"got \(2, 1, 8, 9\)"),
         (lambda: pair().sample(0), models.ModelError, "n >= 1"),
+        (lambda: pair().sample(2, y=3), models.ModelError, "no label, for an unconditional"),
+        (
+            lambda: models.VAE(nets.dense_encoder((4,), 2), nets.dense_decoder(2, (4,)), "gauss"),
+            models.ModelError,
+            "a likelihood such as Gaussian.0.1.; got 'gauss'",
+        ),
+        (
+            lambda: models.VAE(
+                nets.dense_encoder((4,), 2), nets.dense_decoder(2, (4,)), prior=dist.Normal(0, 1)
+            ),
+            models.ModelError,
+            "a module that gives p.z. when called; got Normal",
+        ),
         (lambda: models.Gaussian(-1.0), ValueError, "sigma from"),
         (lambda: models.OptimalGaussian(momentum=0.0), ValueError, "momentum"),
     ],
@@ -180,6 +195,13 @@ def test_impossible_nets_are_refused(make, match):
 def test_what_does_not_fit_is_named(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+def test_a_decoder_that_ends_with_a_sigmoid_is_warned_about():
+    decoder = nn.Sequential(nets.dense_decoder(2, (1, 8, 8)), nn.Sigmoid())
+    with pytest.warns(UserWarning, match="the likelihood takes logits"):
+        models.VAE(nets.dense_encoder((1, 8, 8), 2), decoder)
+    models.VAE(nets.dense_encoder((1, 8, 8), 2), decoder, models.Gaussian())
 
 
 def test_channels_last_weights_train_under_plain_svi():

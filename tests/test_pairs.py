@@ -226,11 +226,15 @@ def test_samples_come_from_the_prior(name, pair):
         with pytest.raises(models.ModelError, match="fit"):
             pair.sample(2)
         return
+    labels = torch.arange(5) if hasattr(pair, "classes") else None
     torch.manual_seed(4)
-    images = pair.sample(5, torch.arange(5))
+    images = pair.sample(5, labels)
     torch.manual_seed(4)
-    z = pair.prior(torch.arange(5)).expand((5,)).sample()
-    torch.testing.assert_close(images, pair.decode(z, torch.arange(5)).mean)
+    z = pair.prior(labels).expand((5,)).sample()
+    torch.testing.assert_close(images, pair.decode(z, labels).mean)
+    if labels is None:
+        with pytest.raises(models.ModelError, match="expected no label"):
+            pair.sample(5, 3)
     with pytest.raises(models.ModelError, match="n >= 1"):
         pair.sample(0)
 

@@ -23,6 +23,9 @@ from probgen import (
     models,
     nets,
     objectives,
+    progress,
+    recipe,
+    run,
     training,
 )
 from probgen.evaluation import likelihood
@@ -431,6 +434,9 @@ WRONG = [
     ({"steps": 1, "clip_norm": 0.0}, "clip_norm > 0"),
     ({"steps": 1, "precision": "int8"}, "precision"),
     ({"steps": 1, "patience": 2}, "validation data"),
+    ({"steps": 1, "optimizer": torch.optim.SGD([torch.zeros(1)])}, "function from parameters"),
+    ({"steps": 1, "optimizer": pyro.optim.Adam({"lr": 0.1})}, "torch optimiser.*got PyroOptim"),
+    ({"steps": 1, "resume": True}, "resume=True needs checkpoint="),
     ({"steps": 1, "device": "gpu"}, "device such as cpu or cuda; got 'gpu'"),
 ]
 
@@ -439,6 +445,57 @@ WRONG = [
 def test_settings_that_cannot_work_are_named(settings, match):
     with pytest.raises(training.TrainingError, match=match):
         training.fit(vae(), ELBO(), DIGITS, **settings)
+
+
+@pytest.mark.parametrize(
+    ("pair", "objective", "match"),
+    [
+        (nn.Linear(2, 2), ELBO(), "a module with a model and a guide.*got Linear"),
+        (None, ELBO(), "got NoneType"),
+        (ELBO(), vae(), "objective such as objectives.ELBO.*got VAE: the order is fit.pair"),
+        (vae(), "elbo", "got 'elbo'"),
+    ],
+)
+def test_arguments_in_each_others_place_are_named(pair, objective, match):
+    with pytest.raises(ValueError, match=match):
+        training.fit(pair, objective, DIGITS, steps=1)
+
+
+def test_programs_that_take_no_labels_are_named():
+    class Unlabelled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pair = vae()
+
+        def model(self, x):
+            return self.pair.model(x)
+
+        def guide(self, x):
+            return self.pair.guide(x)
+
+    bare = data.arrays(DIGITS.x[:64])
+    training.fit(Unlabelled(), ELBO(), bare, steps=1, batch_size=32)
+    with pytest.raises(likelihood.EvaluationError, match=r"model\(x, y=None\).*got model\(x\)"):
+        training.fit(Unlabelled(), ELBO(), DIGITS, steps=1)
+
+
+def test_a_finished_run_gives_its_weights_to_a_pair_of_the_same_make(tmp_path):
+    pair = vae()
+    training.fit(pair, ELBO(), DIGITS, steps=2, checkpoint=tmp_path)
+    found = run.load(vae(), tmp_path)
+    assert all(map(torch.equal, found.state_dict().values(), pair.state_dict().values()))
+    assert not found.training
+    with pytest.raises(run.RunError, match="holds no run"):
+        run.load(vae(), tmp_path / "none")
+    with pytest.raises(run.RunError, match="run.load.pair"):
+        recipe.read(tmp_path)
+
+
+def test_arrays_are_no_set():
+    with pytest.raises(likelihood.EvaluationError, match="one data.Set, such as test; got Tensor"):
+        training.fit(vae(), ELBO(), DIGITS, steps=1, validation=TEST.x)
+    with pytest.raises(likelihood.EvaluationError, match="one data.Set.*got tuple"):
+        likelihood.scores(vae(), (DIGITS, TEST))
 
 
 def test_a_seed_that_no_generator_takes_is_named():
@@ -520,6 +577,18 @@ def test_a_progress_bar_shows_the_terms(capsys):
     shown = capsys.readouterr().err
     assert "VAE on digits" in shown
     assert "3/3" in shown
+
+
+def test_without_a_terminal_progress_is_lines_now_and_then(capsys, monkeypatch):
+    training.fit(vae(), ELBO(), DIGITS, steps=3, log_every=1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    training.fit(vae(), ELBO(), DIGITS, steps=3, log_every=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith("VAE on digits  2 of 3  loss ")
+    training.fit(vae(), ELBO(), DIGITS, steps=3, log_every=1, show=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_tensorboard_gets_each_record(tmp_path):

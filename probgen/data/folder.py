@@ -26,8 +26,8 @@ def images(folder: str | Path, size: tuple[int, int] | None = None) -> Set:
             without it all have to be of one size.
 
     Raises:
-        DataError: for a folder without images, images of different sizes, an unreadable file or
-            one of more than 89 million pixels, naming the files.
+        DataError: for a folder without images, images of different sizes, a size below 1, an
+            unreadable file or one of more than 89 million pixels, naming the files.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -37,6 +37,8 @@ def images(folder: str | Path, size: tuple[int, int] | None = None) -> Set:
         ...     images(folder).shape
         (3, 4, 6)
     """
+    if size is not None and min(size) < 1:
+        raise DataError(f"expected a size of positive sides; got {size}")
     top = Path(folder)
     if not top.is_dir():
         raise DataError(f"expected a folder of images; got {top}, which is not a folder")
@@ -70,7 +72,7 @@ def _stack(paths: Sequence[Path], size: tuple[int, int] | None) -> torch.Tensor:
         if first != last:
             raise DataError(
                 f"expected images of one size; got {first} (height, width) in {paths[0]} and "
-                f"{last} in {path}; size=(height, width) stretches all to one"
+                f"{last} in {path}; size=(height, width), or --side, stretches all to one"
             )
     channels = max(image.shape[2] for image in decoded)
     stacked = np.stack([np.broadcast_to(i, (*i.shape[:2], channels)) for i in decoded])

@@ -90,18 +90,20 @@ class Set:
         """Shape of one item."""
         return self.packed or tuple(self.x.shape[1:])
 
-    def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor | None]:
+    def batch(self, index: Tensor | slice | Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """Items and labels at ``index``, as a model takes them.
 
         Images come as x / 255 in [0, 1], integers as floats (both in torch's default dtype,
         float32), floats as they are. Binarisation draws from torch's global generator.
 
         Args:
-            index: int64 (B,) on the set's device, or a slice.
+            index: int64 (B,), a list of integers, or a slice.
 
         Returns:
             x (B, *shape) and y (B,), None for a set without labels.
         """
+        if not isinstance(index, slice | Tensor):
+            index = torch.as_tensor(index, device=self.x.device).flatten()
         x = _rows(self.x, index)
         if self.packed:
             x = _unpack(x, self.packed)
@@ -273,8 +275,8 @@ class Set:
             >>> from torch.distributions import constraints
             >>> arrays([0.5, 2.0]).check(support=constraints.unit_interval)
             Traceback (most recent call last):
-            probgen.data.set.DataError: arrays: expected values in Interval(lower_bound=0.0,
-            upper_bound=1.0); got 2.0 in item 1
+            probgen.data.set.DataError: arrays: expected values in [0, 1]; got 2.0 in item 1:
+            give images as uint8 (N, C, H, W), or take a Gaussian likelihood
         """
         if shape is not None and tuple(shape) != self.shape:
             raise DataError(f"{self.name}: expected items {tuple(shape)}; got {self.shape}")
@@ -287,13 +289,13 @@ class Set:
         devices = [self.x.device] if self.x.is_cuda else []
         with torch.random.fork_rng(devices):
             for start, x in self._chunks():
-                self._scan(support.check(x), f"values in {support}", x, start)
+                self._scan(support.check(x), *_wanted(support), x, start)
 
     def _check_classes(self, classes: int) -> None:
         if self.y is None:
             raise DataError(f"{self.name}: expected labels, for a conditional model; got none")
         within = (self.y >= 0) & (self.y < classes)
-        self._scan(within, f"labels from 0 to {classes - 1}", self.y)
+        self._scan(within, f"labels from 0 to {classes - 1}", x=self.y)
 
     @property
     def _pixels(self) -> bool:
@@ -319,14 +321,16 @@ class Set:
         factors = None if self.factors is None else function(self.factors)
         return replace(self, x=function(self.x), y=y, factors=factors)
 
-    def _scan(self, ok: Tensor, wanted: str, x: Tensor | None = None, start: int = 0) -> None:
+    def _scan(
+        self, ok: Tensor, wanted: str, todo: str = "", x: Tensor | None = None, start: int = 0
+    ) -> None:
         """Raise for the first False of ``ok``, whose rows are those of ``x``."""
         if ok.all():
             return
         row = int((~ok.reshape(len(ok), -1).all(1)).nonzero()[0])
         item = (self.x if x is None else x)[row]
         value = item[~ok[row]][0].tolist()
-        raise DataError(f"{self.name}: expected {wanted}; got {value} in item {start + row}")
+        raise DataError(f"{self.name}: expected {wanted}; got {value} in item {start + row}{todo}")
 
     def _check_aligned(self, field: str, t: Tensor | None, ndim: int) -> None:
         if t is not None and (t.dtype != torch.int64 or t.ndim != ndim or len(t) != len(self)):
@@ -351,9 +355,9 @@ class Set:
         if self.y is not None:
             top = len(self.classes) or MOST_CLASSES
             ok = (self.y >= 0) & (self.y < top)
-            self._scan(ok, f"labels from 0 to {top - 1}", self.y)
+            self._scan(ok, f"labels from 0 to {top - 1}", x=self.y)
         if self.factors is not None:
-            self._scan(self.factors >= 0, "factor classes from 0", self.factors)
+            self._scan(self.factors >= 0, "factor classes from 0", x=self.factors)
         columns = 0 if self.factors is None else self.factors.shape[1]
         if self.factor_names and len(self.factor_names) != columns:
             raise DataError(
@@ -382,7 +386,8 @@ def arrays(
         name: what tables and figures call the set.
 
     Raises:
-        DataError: for lengths that differ, NaN or infinity, labels outside ``classes``.
+        DataError: for lengths that differ, NaN or infinity, labels outside ``classes``, labels
+            that are strings, images with their channels last.
 
     Example:
         >>> s = arrays([[1.5, 2.0], [0.0, 1.0]], [1, 0], classes=("no", "yes"))
@@ -393,8 +398,20 @@ def arrays(
     if labels is not None and not classes and len(labels):
         classes = [str(label) for label in range(min(int(labels.max()) + 1, MOST_CLASSES))]
     table = None if factors is None else _integers(as_tensor(factors, "factors"), "factors")
-    names = tuple(factor_names)
-    return Set(as_tensor(x, "x"), labels, table, tuple(classes), name, factor_names=names)
+    items, names = as_tensor(x, "x"), tuple(factor_names)
+    if items.dtype == torch.uint8 and items.ndim == 4 and items.shape[3] < 5 <= items.shape[1]:
+        raise DataError(
+            f"{name}: expected images (N, C, H, W); got {_kind(items)}, channels last: give "
+            "numpy.moveaxis(x, -1, 1)"
+        )
+    return Set(items, labels, table, tuple(classes), name, factor_names=names)
+
+
+def _wanted(support: constraints.Constraint) -> tuple[str, str]:
+    """What values ought to be, and what to do where they are not."""
+    if support is not constraints.unit_interval:
+        return f"values in {support}", ""
+    return "values in [0, 1]", ": give images as uint8 (N, C, H, W), or take a Gaussian likelihood"
 
 
 def _rows(t: Tensor, index: Tensor | slice) -> Tensor:
@@ -413,6 +430,9 @@ def as_tensor(values: Any, field: str) -> Tensor:
         return values.detach()
     try:
         array = np.asarray(values)
+        if array.dtype.kind not in "biufc":
+            todo = "; numpy.unique(y, return_inverse=True) gives classes and labels"
+            raise TypeError(f"{array.dtype} {array.shape}{todo if field == 'y' else ''}")
         if array.dtype == np.float64 and not isinstance(values, np.ndarray):
             array = array.astype(np.float32)
         native = array.dtype.newbyteorder("=")

@@ -51,12 +51,13 @@ def psnr(a: Tensor, b: Tensor, *, peak: float = 1.0, interval: float | None = No
         As for ``mse``.
 
     Raises:
-        EvaluationError: as for ``mse``; peak not positive; an interval where one is infinite.
+        EvaluationError: as for ``mse``; peak not positive or exceeded; an interval where one is
+            infinite.
 
     >>> round(float(psnr(torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 0.1))), 4)
     20.0
     """
-    _check_peak(peak)
+    _check_peak(peak, a, b)
 
     def ratio(a: Tensor, b: Tensor) -> Tensor:
         return 10 * (peak**2 / _squares(a, b)).log10()
@@ -92,7 +93,8 @@ def ssim(
         As for ``mse``.
 
     Raises:
-        EvaluationError: as for ``mse``; images smaller than the window; peak not positive.
+        EvaluationError: as for ``mse``; images smaller than the window; peak not positive
+            or exceeded.
 
     Source: Wang et al. 2004, section III.
 
@@ -100,7 +102,7 @@ def ssim(
     >>> round(float(ssim(x, x)), 6)
     1.0
     """
-    _check_peak(peak)
+    _check_peak(peak, a, b)
     side = 2 * RADIUS + 1 if gaussian else WINDOW
     if min(a.shape[-2:], default=0) < side:
         raise EvaluationError(f"expected images of {side} x {side} or more; got {tuple(a.shape)}")
@@ -179,6 +181,13 @@ def _scored(
     )
 
 
-def _check_peak(peak: float) -> None:
+def _check_peak(peak: float, a: Tensor, b: Tensor) -> None:
+    """Reconstructions may leave the range of the values somewhat, images may not."""
     if not 0 < peak < math.inf:
         raise EvaluationError(f"expected peak > 0, the range of the values; got {peak}")
+    less, more = sorted(float(x.max() - x.min()) if x.numel() else 0.0 for x in (a, b))
+    if less > peak or more > 2 * peak:
+        raise EvaluationError(
+            f"expected images whose values span {peak:g}, the peak; got {less:g} and {more:g}: "
+            "give peak= their range"
+        )

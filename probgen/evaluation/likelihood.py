@@ -17,8 +17,11 @@ from probgen.evaluation.pairs import (
     at_rest,
     batches,
     check,
+    check_pair,
+    check_set,
     device_of,
     given,
+    has_density,
     reconstructed,
 )
 from probgen.evaluation.score import EvaluationError, Score
@@ -64,6 +67,7 @@ def terms(
     """
     if batch_size < 1:
         raise EvaluationError(f"expected batch_size >= 1; got {batch_size}")
+    check_pair(pair)
     check(pair, data)
     objective = (objective or ELBO(num_particles=num_particles)).over(len(data))
     data = data.to(device_of(pair))
@@ -151,10 +155,7 @@ def nll(
     'importance sampling, k = 10, no dequantisation'
     """
     _check_sizes(k=k, batch_size=batch_size, chunk=chunk, levels=2 if levels is None else levels)
-    if not _has_density(pair):
-        raise EvaluationError(
-            f"expected a model and a guide; {type(pair).__name__} has no density"
-        )
+    check_pair(pair)
     check(pair, data)
     data = data.to(device_of(pair))
     found, relaxed = [], False
@@ -217,11 +218,12 @@ def scores(
         num_particles: as for ``terms``; the protocol says how many were taken.
         seed: as for ``terms``.
     """
-    if _has_density(pair) and hasattr(pair, "steps"):
+    check_set(data)
+    if has_density(pair) and hasattr(pair, "steps"):
         num_particles = max(num_particles, math.ceil(MET * pair.steps / len(data)))
     source = {"data": data.name, "data_sha256": data.digest()[:12], "part": part, "n": len(data)}
     protocol = source | {"particles": num_particles, "seed": seed, "per": "item"}
-    if not _has_density(pair):
+    if not has_density(pair):
         return Scores({}, protocol, Terms(torch.zeros(0), {}, {}, {}, 1.0))
     found = terms(pair, data, num_particles=num_particles, seed=seed)
     named = {"ELBO": found.elbo, "log-likelihood": found.log_likelihood, "KL": found.total_kl}
@@ -279,6 +281,8 @@ def decompose(
     >>> abs(sum(map(float, parts)) - float(found.kl) - found.residual) < 1e-6
     True
     """
+    check_pair(pair)
+    check_set(data)
     points = len(data) if points is None else points
     if not (2 <= points <= len(data) and batch_size >= 1):
         raise EvaluationError(
@@ -384,11 +388,6 @@ def _squares(pair: Pair, data: Set, seed: int) -> Tensor:
             for x, y in batches(pair, data, BATCH_SIZE)
         ]
         return torch.cat(errors)
-
-
-def _has_density(pair: Any) -> bool:
-    """Whether it is a pair."""
-    return hasattr(pair, "model") and hasattr(pair, "guide")
 
 
 def _mean_and_error(values: Tensor) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """How any pair is asked: at rest, in its own precision, with labels if it takes them."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,8 +43,34 @@ def check_seed(seed: int) -> None:
 
 def check(pair: Any, data: Set) -> None:
     """Raise unless the data are of the shape and in the support that the pair states."""
+    check_set(data)
+    if data.y is not None:
+        _check_takes_labels(pair)
     stated = {name: getattr(pair, name, None) for name in ("shape", "support", "classes")}
     data.check(**stated)
+
+
+def check_set(data: Any) -> None:
+    """Raise unless it is one set."""
+    if not isinstance(data, Set):
+        raise EvaluationError(
+            f"expected one data.Set, such as test; got {type(data).__name__}: data.arrays(x) "
+            "makes one of arrays"
+        )
+
+
+def check_pair(pair: Any) -> None:
+    """Raise unless it is a module with a model and a guide."""
+    if not (isinstance(pair, torch.nn.Module) and has_density(pair)):
+        kind = type(pair).__name__
+        raise EvaluationError(
+            f"expected a module with a model and a guide, such as models.VAE; got {kind}"
+        )
+
+
+def has_density(pair: Any) -> bool:
+    """Whether it is a pair: a GAN, which samples only, is none."""
+    return hasattr(pair, "model") and hasattr(pair, "guide")
 
 
 def device_of(pair: Any) -> torch.device:
@@ -102,6 +129,21 @@ def apart(device: torch.device, seed: int, *, tf32: bool = False) -> Iterator[No
     ):
         torch.manual_seed(seed)
         yield
+
+
+def _check_takes_labels(pair: Any) -> None:
+    """Labelled data are handed to both programs, labels and all."""
+    for program in (getattr(pair, name, None) for name in ("model", "guide")):
+        try:
+            inspect.signature(program).bind(None, None)  # type: ignore[arg-type]
+        except TypeError:
+            if callable(program):
+                raise EvaluationError(
+                    f"expected {program.__name__}(x, y=None), as the data have labels; got "
+                    f"{program.__name__}{inspect.signature(program)}"
+                ) from None
+        except ValueError:  # it shows no signature
+            pass
 
 
 def _like(pair: Any) -> Tensor:

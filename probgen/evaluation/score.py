@@ -37,6 +37,8 @@ class Score:
     >>> score = Score("MIG", 0.5, n=(100,), variant="binned-means, 20 bins")
     >>> float(score), score < Score("MIG", 0.7, n=(100,), variant="binned-means, 20 bins")
     (0.5, True)
+    >>> print(score)
+    MIG 0.5 [n 100; binned-means, 20 bins]
     """
 
     name: str
@@ -97,6 +99,16 @@ class Score:
         different = [f"{k} {ours[k]!r} and {theirs[k]!r}" for k in ours if ours[k] != theirs[k]]
         if different:
             raise ProtocolError(f"these scores cannot be compared: {'; '.join(different)}")
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        sure = ""
+        if self.interval and self.level:
+            low, high = self.interval
+            sure = f" ({100 * self.level:g} %: {low:.4g} to {high:.4g})"
+        n = " and ".join(f"{n:,}" for n in self.n)
+        how = "; ".join(filter(None, (f"n {n}", self.variant, self.extractor, self.data)))
+        return f"{self.name} {self.value:.4g}{unit}{sure} [{how}]"
 
     def __float__(self) -> float:
         return self.value

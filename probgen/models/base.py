@@ -54,6 +54,12 @@ def check_count(n: int) -> None:
         raise ModelError(f"expected n >= 1 samples; got {n}")
 
 
+def check_unlabelled(y: object) -> None:
+    """Raise if a model without classes is asked for one."""
+    if y is not None:
+        raise ModelError(f"expected no label, for an unconditional model; got {y}")
+
+
 def check_data(x: Tensor, shape: tuple[int, ...]) -> None:
     """Raise unless x is a batch of data of that shape."""
     if x.shape[1:] != shape:

@@ -19,6 +19,7 @@ from probgen.models.base import (
     check_count,
     check_data,
     check_range,
+    check_unlabelled,
     checked_labels,
     stated,
 )
@@ -345,8 +346,7 @@ class Diffusion(Registered, nn.Module):
     def _wanted(self, n: int, y: Tensor | int | None) -> Tensor | None:
         """Labels of samples."""
         if not hasattr(self, "classes"):
-            if y is not None:
-                raise ModelError(f"expected no label, for an unconditional model; got {y}")
+            check_unlabelled(y)
             return None
         device = self.log_snr.device
         if y is None:

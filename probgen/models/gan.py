@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.base import ModelError, check_count, stated
+from probgen.models.base import ModelError, check_count, check_unlabelled, stated
 from probgen.nets import dry_run, in_words
 
 
@@ -81,6 +81,7 @@ class GAN(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Samples of the averaged generator, ``(n, *shape)``."""
+        check_unlabelled(y)
         return self.average(self.latents(n))
 
     @torch.no_grad()

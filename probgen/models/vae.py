@@ -1,5 +1,6 @@
 """The variational autoencoder; beta-VAE and its kin are objectives on it."""
 
+import warnings
 from collections.abc import Sequence
 
 import pyro
@@ -8,8 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.base import ModelError, Registered, check_count, check_data, stated
-from probgen.models.likelihood import Bernoulli
+from probgen.models.base import (
+    ModelError,
+    Registered,
+    check_count,
+    check_data,
+    check_unlabelled,
+    stated,
+)
+from probgen.models.likelihood import Bernoulli, ContinuousBernoulli
 from probgen.models.prior import StandardNormal
 from probgen.nets import dry_run, in_words
 
@@ -55,6 +63,8 @@ class VAE(Registered, nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
+        if not isinstance(likelihood, nn.Module | None):
+            raise ModelError(f"expected a likelihood such as Gaussian(0.1); got {likelihood!r}")
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         self.shape = tuple(stated("encoder", encoder, "shape", shape))
         self.latent = self._check_nets()
@@ -104,6 +114,7 @@ class VAE(Registered, nn.Module):
 
         For draws of the pixels too: ``vae.decode(vae.prior().sample((n,))).sample()``.
         """
+        check_unlabelled(y)
         return self.decode(self._drawn(n)).mean
 
     def _drawn(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -133,6 +144,9 @@ class VAE(Registered, nn.Module):
         if prior is None:
             like = next(self.encoder.parameters(), torch.zeros(()))
             return StandardNormal(self.latent).to(like)
+        if not isinstance(prior, nn.Module):
+            kind = type(prior).__name__
+            raise ModelError(f"expected a module that gives p(z) when called; got {kind}")
         size = getattr(prior, "latent", self.latent)
         if size != self.latent:
             raise ModelError(f"expected a prior over {self.latent} dimensions; got {size}")
@@ -149,7 +163,8 @@ class VAE(Registered, nn.Module):
             )
         latent = found[0][1]
         try:
-            output = dry_run(self.decoder, like.new_zeros(3, 2, latent))
+            wide = torch.linspace(-100, 100, 6 * latent, dtype=like.dtype, device=like.device)
+            output = dry_run(self.decoder, wide.reshape(3, 2, latent))
         except (RuntimeError, ValueError) as error:
             raise ModelError(
                 f"the decoder does not take latents (3, 2, {latent}), what the encoder gives "
@@ -160,4 +175,15 @@ class VAE(Registered, nn.Module):
                 f"expected the decoder to give (*batch, {in_words(self.shape)}); got "
                 f"{tuple(output.shape)} for latents (3, 2, {latent})"
             )
+        if isinstance(self.likelihood, Bernoulli | ContinuousBernoulli) and _squashed(output):
+            warnings.warn(
+                "all outputs of the decoder lie in [0, 1]: the likelihood takes logits, and "
+                "applies the sigmoid itself; leave out the decoder's",
+                stacklevel=4,
+            )
         return latent
+
+
+def _squashed(output: Tensor) -> bool:
+    """Whether it is of probabilities: so far out, logits are large."""
+    return not output.is_meta and bool(((output >= 0) & (output <= 1)).all())

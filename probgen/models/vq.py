@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.base import ModelError, Registered, check_count, check_data, penalise, stated
+from probgen.models.base import (
+    ModelError,
+    Registered,
+    check_count,
+    check_data,
+    check_unlabelled,
+    penalise,
+    stated,
+)
 from probgen.models.likelihood import Gaussian
 from probgen.nets import dry_run, in_words
 
@@ -349,6 +357,7 @@ class VQVAE(Registered, nn.Module):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Means of p(x | z) for n draws of codes from their learned prior, ``(n, *shape)``."""
         check_count(n)
+        check_unlabelled(y)
         if self.code_prior is None:
             raise ModelError(
                 "this VQ-VAE has no prior over its codes, and uniform codes give no images: fit "

@@ -68,7 +68,7 @@ def curves(histories: Mapping[str, History], term: str, sign: int = 1) -> Figure
     _draw_term(axes, histories, term, sign)
     if not axes.lines:
         return None
-    axes.set(xlabel="step", ylabel=_unit(term))
+    axes.set(xlabel="step", ylabel=_unit(term) or term.replace("_", " "))
     _legend(axes, _solid(axes), least=1 if len(histories) > 1 else 2)
     return figure
 

@@ -17,7 +17,7 @@ from probgen.history import History
 from probgen.objectives import Pair
 from probgen.report import figures, page, pictures, sampling
 from probgen.report.page import Card, Facts, Page, ReportError, Section, Table
-from probgen.report.scores import metric_tables, pm, saved_metrics
+from probgen.report.scores import means_note, metric_tables, pm, saved_metrics
 from probgen.run import Folder, RunError
 
 TERMS = (
@@ -194,7 +194,7 @@ def _score_table(runs: list[Run]) -> Table:
     names, values = list(runs[0].scores.values), runs[0].scores.values
     header = ["run", *(f"{name} ({values[name]['unit']})" for name in names)]
     rows = [[run.name, *(pm(run.scores.values[name]) for name in names)] for run in runs]
-    return Table(header, rows, _protocol(runs[0]))
+    return Table(header, rows, means_note(runs[0].scores.protocol))
 
 
 def _scores(run: Run) -> Table:
@@ -202,14 +202,7 @@ def _scores(run: Run) -> Table:
     if not run.scores.values:
         return Table(["score"], [["of samples only"]], NO_DENSITY)
     rows = [[name, pm(score), score["unit"]] for name, score in run.scores.values.items()]
-    return Table(["score", "mean per item", "unit"], rows, _protocol(run))
-
-
-def _protocol(run: Run) -> str:
-    protocol = ", ".join(
-        f"{key.replace('_', ' ')} {value}" for key, value in run.scores.protocol.items()
-    )
-    return f"Means per item ± standard error. Protocol: {protocol}."
+    return Table(["score", "mean per item", "unit"], rows, means_note(run.scores.protocol))
 
 
 def _curves(runs: Sequence[Run]) -> list[Card]:

@@ -1,7 +1,7 @@
 """Scores of runs: in scores.json, in tables, and side by side."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,17 +69,55 @@ def side_by_side(folders: Sequence[str | Path]) -> list[Table]:
     """
     saved = [_read(Path(folder)) for folder in folders]
     names = [Path(folder).resolve().name for folder in folders]
+    if len({*names}) < len(names):
+        names = [str(folder) for folder in folders]
     for name, one in zip(names, saved, strict=True):
         if one["protocol"] != saved[0]["protocol"]:
             raise ProtocolError(
-                f"these means cannot be compared: {names[0]} has {saved[0]['protocol']}, {name} "
-                f"{one['protocol']}"
+                f"these means cannot be compared: {_differences(saved[0], one, names[0], name)}: "
+                "probgen report puts them into tables of their own"
             )
-    means = Table(["mean per item", *names, "unit"], _means([one["scores"] for one in saved]))
+    means = _means([one["scores"] for one in saved])
+    table = Table(["mean per item", *names, "unit"], means, means_note(saved[0]["protocol"]))
     metrics = [{one.name: one for one in saved_metrics(folder)} for folder in folders]
     rows = [_beside(name, metrics) for name in dict.fromkeys(n for one in metrics for n in one)]
-    header = ["score", *names, "n", "variant", "features", "of"]
-    return [means, Table(header, rows)] if rows else [means]
+    levels = {score.level for one in metrics for score in one.values() if score.level}
+    return [table, _of_metrics(names, rows, levels)] if rows else [table]
+
+
+def _differences(a: dict[str, Any], b: dict[str, Any], *names: str) -> str:
+    """What two protocols differ in, in words."""
+    first, other = a["protocol"], b["protocol"]
+    differ = [name for name in {**first, **other} if first.get(name) != other.get(name)]
+    return ", ".join(
+        f"{name} is {first.get(name)} of {names[0]}, {other.get(name)} of {names[1]}"
+        for name in differ
+    )
+
+
+def means_note(protocol: dict[str, Any]) -> str:
+    """What the means of a table are, and how they were got."""
+    words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in protocol.items())
+    return f"Means per item ± standard error. Protocol: {words}."
+
+
+def _of_metrics(
+    names: Sequence[str], rows: Sequence[Sequence[str]], levels: Iterable[float]
+) -> Table:
+    """What rows have in common goes below: features and data are long."""
+    header, notes = ["score", *names, "n", "variant"], []
+    confidence = ", ".join(f"{100 * level:g} %" for level in sorted(levels))
+    if confidence:
+        notes.append(f"In brackets: {confidence} interval.")
+    columns = [*zip(*rows, strict=True)]
+    kept = columns[: len(header)]
+    for title, column in zip(("features", "data"), columns[len(header) :], strict=True):
+        if len(said := {*column} - {"–"}) == 1:
+            notes.append(f"{title.capitalize()}: {said.pop()}.")
+        elif said:
+            header.append(title)
+            kept.append(column)
+    return Table(header, [[*row] for row in zip(*kept, strict=True)], " ".join(notes))
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -129,13 +167,11 @@ def metric_tables(runs: Sequence[Scored]) -> list[Table]:
 
 def _metric_table(runs: list[Scored]) -> Table:
     names = [run.name for run in runs] if len(runs) > 1 else ["value"]
-    header = ["score", *names, "n", "variant", "features", "of"]
     rows = []
     for same in zip(*(run.metrics for run in runs), strict=True):
         rows.append([same[0].name, *map(_with_interval, same), *_protocol(same[0])])
     levels = {one.level for run in runs for one in run.metrics if one.level}
-    confidence = ", ".join(f"{100 * level:g} %" for level in sorted(levels))
-    return Table(header, rows, f"In brackets: {confidence} interval." if levels else "")
+    return _of_metrics(names, rows, levels)
 
 
 def _with_interval(score: Score) -> str:

@@ -117,7 +117,7 @@ def fit_adversarial(
         log: called with each record.
         log_every: steps between records.
         recipe: what a reader needs to build the GAN again, for ``run.json``.
-        show: a progress bar; None for only on a terminal.
+        show: a progress bar; None for a line every 30 seconds where there is no terminal.
 
     Returns:
         The run's history.

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from probgen import progress
 from probgen.data import Set
+from probgen.evaluation import pairs
 from probgen.evaluation.features import Classifier
 
 
@@ -40,7 +41,7 @@ def fit_classifier(
         weight_decay: as for ``torch.optim.AdamW``.
         smoothing: share of each label spread over all classes.
         seed: of the weights, batches and dropout.
-        show: a progress bar; None for only on a terminal.
+        show: a progress bar; None for a line every 30 seconds where there is no terminal.
         settings: others of ``Classifier``: features, dropout, name.
 
     Returns:
@@ -90,7 +91,7 @@ def _epoch(
     batches = order[: len(data) // batch_size * batch_size].split(batch_size)
     total = torch.zeros((), device=data.x.device)
     for index in batches:
-        x, y = data.batch(index)
+        x, y = pairs.batch(net, data, index)
         loss = functional.cross_entropy(net(x), y, label_smoothing=smoothing)  # type: ignore[arg-type]
         loss.backward()
         optimizer.step()
@@ -105,6 +106,7 @@ def _epoch(
 
 def _steps(data: Set, epochs: int, batch_size: int) -> int:
     """Updates in an epoch."""
+    pairs.check_set(data)
     if data.y is None or len(data.y.unique()) < 2:
         raise ClassificationError(f"expected labels of two classes or more in {data.name}")
     if epochs < 1 or not 2 <= batch_size <= len(data):

@@ -64,7 +64,7 @@ class Settings:
         if self.batch_size > len(data):
             raise TrainingError(
                 f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
-                f"got {self.batch_size}"
+                f"got {self.batch_size}: give batch_size={len(data)} or less"
             )
         if self.precision not in self.precisions:
             known = " or ".join(self.precisions)
@@ -232,7 +232,8 @@ class Loop(ABC):
             terms = self.meter.read(self.step)
         except NonFiniteError as error:
             self._vouch((error.step or 1) - 1)
-            raise NonFiniteError(f"{error}; {self._what_is_kept()}", error.step) from None
+            todo = "try a lower lr, or data of unit scale"
+            raise NonFiniteError(f"{error}; {self._what_is_kept()}; {todo}", error.step) from None
         self._vouch(self.step)
         now = time.monotonic()
         rate = self.images / max(now - self.measured_at, 1e-9)
@@ -352,6 +353,8 @@ def fixed_facts(data: Set, folder: Folder | None) -> dict[str, Any]:
 def opened(checkpoint: str | Path | None, resume: bool) -> Folder | None:
     """The run's folder, if one is given; refused if it holds a run that is not to be resumed."""
     folder = None if checkpoint is None else Folder(checkpoint)
+    if resume and folder is None:
+        raise TrainingError("resume=True needs checkpoint=, the folder of the run to go on with")
     if folder and folder.holds_run() and not resume:
         raise TrainingError(f"{folder.path} already holds a run: resume it or name another folder")
     return folder
@@ -392,7 +395,13 @@ def place(device: str | torch.device) -> torch.device:
 
 def driven(make: Optimizer, parameters: list[nn.Parameter]) -> Driven:
     """The optimiser of these parameters."""
-    return Driven(make(parameters), _layout(make, parameters[0].dtype))
+    found: Any = make(parameters) if callable(make) else make
+    if make is found or not isinstance(found, torch.optim.Optimizer):
+        raise TrainingError(
+            "expected optimizer, a function from parameters to a torch optimiser, such as "
+            f"partial(torch.optim.SGD, lr=0.1); got {type(make).__name__}"
+        )
+    return Driven(found, _layout(make, parameters[0].dtype))
 
 
 def _layout(make: Optimizer, dtype: torch.dtype) -> dict[str, torch.dtype]:

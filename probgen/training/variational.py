@@ -92,7 +92,7 @@ def fit(
         log: called with each record: the door to TensorBoard, W&B or MLflow.
         log_every: steps between records.
         recipe: what a reader needs to build the pair again, for ``run.json``.
-        show: a progress bar; None for only on a terminal.
+        show: a progress bar; None for a line every 30 seconds where there is no terminal.
 
     Returns:
         The run's history.
@@ -117,6 +117,7 @@ def fit(
         checkpoint_every=checkpoint_every, log_every=log_every,
     )  # fmt: skip
     settings.check(objective, data, validation)
+    pairs.check_pair(pair)
     objective = objective if objective.data_size else objective.over(len(data))
     folder = opened(checkpoint, resume)
     where = pairs.device_of(pair) if device is None else place(device)
@@ -139,7 +140,13 @@ class _Settings(Settings):
 
     def check(self, objective: ELBO, data: Set, validation: Set | None) -> None:
         if not isinstance(objective, ELBO):
-            raise TrainingError(f"expected an objective of probgen; got {objective!r}")
+            got = (
+                repr(objective) if isinstance(objective, str | type) else type(objective).__name__
+            )
+            raise TrainingError(
+                f"expected an objective such as objectives.ELBO(); got {got}: the order is "
+                "fit(pair, objective, data)"
+            )
         self.check_common(data)
         check_whole(patience=self.patience)
         check_positive(lr=self.lr, clip_norm=self.clip_norm)

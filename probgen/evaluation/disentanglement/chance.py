@@ -48,6 +48,8 @@ def floor(
         raise EvaluationError(f"expected permutations >= 2; got {permutations}")
     check_seed(seed)
     *codes, factors = (t if isinstance(t, torch.Tensor) else np.asarray(t) for t in table)
+    if not factors.ndim:
+        raise EvaluationError(f"expected factors (N, k); got {table[-1]!r}")
     rng = np.random.default_rng([seed, 2])
     scores = [
         metric(*codes, factors[rng.permutation(len(factors))], seed=seed, **settings)

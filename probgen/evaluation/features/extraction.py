@@ -68,7 +68,7 @@ def extract(
         batch_size: images at a time.
         cache: the folder to keep them in; True for "features" in the user's cache folder, False
             for not at all.
-        show: a progress bar; None for only on a terminal.
+        show: a progress bar; None for a line every 30 seconds where there is no terminal.
 
     Raises:
         EvaluationError: fewer than two images, values outside [0, 1], features that are NaN or
@@ -129,7 +129,13 @@ def table(features: Table, at_least: int = 2) -> Features:
     Raises:
         EvaluationError: as for ``matched``.
     """
-    given = features if isinstance(features, Features) else Features(torch.as_tensor(features))
+    try:
+        given = features if isinstance(features, Features) else Features(torch.as_tensor(features))
+    except (TypeError, ValueError, RuntimeError):
+        kind = type(features).__name__
+        raise EvaluationError(
+            f"expected features (N, d), as features.extract gives them of a set; got {kind}"
+        ) from None
     values = torch.as_tensor(given.values).detach()
     if values.dim() != 2 or values.shape[1] < 1 or values.is_complex():
         raise EvaluationError(f"expected features (N, d); got {tuple(values.shape)}")
