@@ -188,6 +188,8 @@ def aside(device: torch.device) -> Iterator[list[str]]:
 def _needs_host(recording: Recording, device: torch.device) -> str:
     if recording.pinned:
         return "Python decides by values of its inputs"
+    if recording.expected:
+        return "Python checks values in every step"
     elsewhere = [t for t in recording.externals if t.dim() and t.device.type != device.type]
     if elsewhere:
         where = elsewhere[0].device.type

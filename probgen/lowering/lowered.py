@@ -17,7 +17,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from probgen.lowering import inductor
 from probgen.lowering.recording import Recording, Unrecordable, record
-from probgen.lowering.watch import Watch
+from probgen.lowering.watch import Watch, is_watched
 
 How = Literal["auto", "graph", "inductor", "eager"]
 HOW = ("auto", "graph", "inductor", "eager")
@@ -26,7 +26,9 @@ FRESH = 3
 KINDS = 16
 PAID = 10
 REMEMBERED = 10_000
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+_PLAIN = (
+    bool, int, float, complex, str, bytes, type(None), range, np.generic, torch.dtype, torch.device
+)  # fmt: skip
 
 
 class LoweringError(ValueError):
@@ -35,6 +37,10 @@ class LoweringError(ValueError):
 
 class LoweringWarning(UserWarning):
     """A program, or a part of it, that stays slower than asked, and why."""
+
+
+class Deviation(Exception):  # noqa: N818
+    """A replay, undone, in which the program would have raised an error."""
 
 
 class Lowered:
@@ -86,7 +92,10 @@ class Lowered:
             return self.program(*args, **kwargs)
         if self.how == "auto" and self.steps is None and replay.calls == replay.break_even:
             self._compile(replay, call)
-        return replay(call.tensors)
+        try:
+            return replay(call.tensors)
+        except Deviation:
+            return self.program(*args, **kwargs)
 
     def recorded(self, *args: Any, **kwargs: Any) -> "tuple[_Replay, list[Tensor]] | None":
         """What a call would replay, and with which tensors, if its kind was recorded before."""
@@ -147,11 +156,14 @@ class Lowered:
         if len(self.met) >= REMEMBERED:
             self.met.clear()
         self.met.add(call.kind)
-        self.glimpse = _Glimpse.at(call, Watch(*self.roots), self.replays.get(call.kind, ()))
+        watch = Watch(*self.roots, *call.objects)
+        changed = self.glimpse.watch.changed if self.glimpse else ""
+        what = f"its arguments or what they meet{changed and f' ({changed})'}"
+        self.glimpse = _Glimpse.at(call, watch, self.replays.get(call.kind, ()))
         if self.fresh > FRESH and not again:
             self._say(
-                "its arguments or what they meet change in every step; new ones run eagerly, "
-                "unless a number that changes comes as a tensor"
+                f"{what} change in every step; new ones run eagerly, unless what changes comes "
+                "as an argument that is a tensor"
             )
         return again or self.fresh <= FRESH
 
@@ -210,9 +222,14 @@ class _Call(NamedTuple):
             leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else None) for o in others)
+        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else id(o)) for o in others)
         shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
         return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
+
+    @property
+    def objects(self) -> list[Any]:
+        """Arguments that are told apart by identity, and watched."""
+        return [o for o in self.others if not (isinstance(o, _PLAIN) or o is _TENSOR)]
 
     def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
         """The arguments with other tensors."""
@@ -222,10 +239,11 @@ class _Call(NamedTuple):
 
     def check(self) -> None:
         """Raise unless a recording can hold for other calls of the kind."""
-        for other in self.others:
-            if not (isinstance(other, _PLAIN) or other is _TENSOR):
+        for value in self.objects:
+            if not is_watched(value):
                 raise Unrecordable(
-                    f"expected arguments of tensors, numbers and strings; got {type(other)}"
+                    "expected arguments of tensors, numbers, strings, functions, modules and "
+                    f"objects of your own; got {type(value)}"
                 )
         if others := [t.layout for t in self.tensors if t.layout is not torch.strided]:
             raise Unrecordable(f"expected dense arguments; got one of layout {others[0]}")
@@ -319,8 +337,21 @@ class _Replay:
 
     def __call__(self, tensors: Sequence[Tensor]) -> Any:
         self.calls += 1
+        inputs, checks = [*tensors, *self.recording.externals], len(self.recording.expected)
         with torch.no_grad():
-            return self.result.rebuilt(self.run(*tensors, *self.recording.externals))
+            if not checks:
+                return self.result.rebuilt(self.run(*inputs))
+            before = _generators(), [tensor.clone() for tensor in self.recording.written]
+            outputs = [*self.run(*inputs)]
+            if [value.item() for value in outputs[-checks:]] != self.recording.expected:
+                self._undo(*before)
+                raise Deviation
+            return self.result.rebuilt(outputs[:-checks])
+
+    def _undo(self, generators: tuple[Any, ...], written: Sequence[Tensor]) -> None:
+        _set_generators(generators)
+        for tensor, value in zip(self.recording.written, written, strict=True):
+            tensor.copy_(value)
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
         """Whether all that was decided by a value would be decided so again."""
@@ -337,7 +368,7 @@ class _Replay:
         found = _trial(compiled, inputs, self.recording.written)
         if not _agree(found, expected):
             raise inductor.CompileError("compiled, it gives other numbers")
-        last = len(found) - len(self.recording.written)
+        last = len(found) - len(self.recording.written) - len(self.recording.expected)
         gradients = found[last - len(self.result.parameters) : last]
         if len(_storages(gradients) - _storages(inputs)) < len(gradients):
             raise inductor.CompileError("compiled, its gradients share memory")
@@ -357,7 +388,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         before: tuple[Recording, _Result] | None = None
         for _ in range(ATTEMPTS):
             generators = _generators()
-            watch = Watch(*lowered.roots)
+            watch = Watch(*lowered.roots, *call.objects)
             try:
                 recording, result = _record(lowered, call)
             finally:
@@ -408,13 +439,13 @@ def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
         return recording, results[-1]
     finally:
         for name, value in stored.items():
-            _put(store, name, value)
+            put(store, name, value)
         for parameter, gradient in [(p, None) for p in lowered.parameters()] + before:
             parameter.grad = gradient
 
 
-def _put(store: Any, name: str, value: Tensor) -> None:
-    """Undo what a program did to Pyro's store."""
+def put(store: Any, name: str, value: Tensor) -> None:
+    """Undo what a program did to a parameter in Pyro's store."""
     replacement = store._params.get(name)
     if replacement is not value:
         store._param_to_name.pop(replacement, None)

@@ -1,20 +1,21 @@
 """A drop-in for ``pyro.infer.SVI``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
+from pyro import infer, poutine
 from pyro.infer import RenyiELBO
 from pyro.infer.util import torch_item
 from pyro.util import warn_if_nan
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from probgen.lowering import update
 from probgen.lowering.captured import Captured
-from probgen.lowering.lowered import How, Lowered
+from probgen.lowering.lowered import How, Lowered, put
 from probgen.lowering.renyi import Renyi
 
 _MOVED = WeakTensorKeyDictionary()
@@ -37,7 +38,8 @@ class SVI(pyro.infer.SVI):
         guide: its guide, autoguides included.
         optim: a ``pyro.optim`` optimiser, or a ``torch.optim`` one over all parameters.
         loss: a Pyro ELBO, one of ``objectives``, or a function as ``pyro.infer.SVI`` takes it;
-            ``RenyiELBO`` is corrected, see ``lowering.renyi``.
+            ``RenyiELBO`` is corrected, see ``lowering.renyi``; a ``Jit`` loss is taken without
+            its tracer.
         lower: "graph" replays PyTorch's kernels, "inductor" compiles them, "auto" the second
             after as many steps as pay for it, "eager" is Pyro.
 
@@ -67,6 +69,7 @@ class SVI(pyro.infer.SVI):
         if isinstance(optim, torch.optim.Optimizer):
             optim = _OfAll(optim)
         loss = Renyi(loss) if type(loss) is RenyiELBO else loss
+        loss = loss if lower == "eager" else _untraced(loss)
         super().__init__(model, guide, optim, loss, **kwargs)
         self.lower: How = lower
         self._start()
@@ -111,19 +114,21 @@ class SVI(pyro.infer.SVI):
         return _number(self.evaluation(*args, **kwargs))
 
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
-        with poutine.trace(param_only=True) as capture:
+        with _kept_in_place(), poutine.trace(param_only=True) as capture:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
         self.trained = self._with(self.trained, capture)
-        return loss, frozenset(_parameters(capture))
+        return loss, frozenset(_parameters(capture)), _subsamples(capture)
 
     def _loss(self, *args: Any, **kwargs: Any) -> Any:
-        with torch.no_grad(), poutine.trace(param_only=True) as capture:
+        with torch.no_grad(), _kept_in_place(), poutine.trace(param_only=True) as capture:
             loss = self.loss(self.model, self.guide, *args, **kwargs)
         self.evaluated = self._with(self.evaluated, capture)
         return loss
 
     def _finish(self, found: Any) -> Any:
-        loss, parameters = found
+        loss, parameters, subsamples = found
+        for name, indices in subsamples.items():
+            self.stored[name]._pyro_subsample = indices  # type: ignore[attr-defined]
         self._leave_none_out(parameters)
         update.step(self.optim, parameters)
         for parameter in parameters:
@@ -167,8 +172,55 @@ class SVI(pyro.infer.SVI):
         return self.model, self.guide, self.loss, self.loss_and_grads
 
 
+_UNTRACED: dict[type, type[infer.ELBO]] = {
+    infer.JitTrace_ELBO: infer.Trace_ELBO,
+    infer.JitTraceGraph_ELBO: infer.TraceGraph_ELBO,
+    infer.JitTraceEnum_ELBO: infer.TraceEnum_ELBO,
+    infer.JitTraceMeanField_ELBO: infer.TraceMeanField_ELBO,
+}
+
+
+def _untraced(loss: Any) -> Any:
+    """The same loss without PyTorch's tracer, which recording takes the place of."""
+    kind = _UNTRACED.get(type(loss))
+    if kind is None:
+        return loss
+    plain: Any = kind()
+    vars(plain).update({name: vars(loss)[name] for name in vars(plain)})
+    return plain
+
+
+@contextmanager
+def _kept_in_place() -> Iterator[None]:
+    """Values that are put into Pyro's store in place of others are written to those."""
+    store: Any = pyro.get_param_store()
+    before: dict[str, Tensor] = dict(store.named_parameters())
+    yield
+    now: dict[str, Tensor] = dict(store.named_parameters())
+    for name, old in before.items():
+        new = now.get(name, old)
+        if new is not old and _is_value_for(old, new):
+            with torch.no_grad():
+                old.copy_(new)
+            put(store, name, old)
+
+
+def _is_value_for(old: Tensor, new: Tensor) -> bool:
+    """Whether it is one of the store's own, of the same kind, that nothing differentiates by."""
+    same = (old.shape, old.dtype, old.device) == (new.shape, new.dtype, new.device)
+    owned = isinstance(old, nn.Parameter) or isinstance(new, nn.Parameter)
+    return same and not owned and new.is_leaf and new.grad is None
+
+
 def _parameters(capture: Any) -> list[Tensor]:
     return [site["value"].unconstrained() for site in capture.trace.nodes.values()]
+
+
+def _subsamples(capture: Any) -> dict[str, dict[int, Tensor]]:
+    """The rows of the parameters that a step used, by which some of Pyro's optimisers move."""
+    values = {name: site["value"].unconstrained() for name, site in capture.trace.nodes.items()}
+    noted = {name: getattr(value, "_pyro_subsample", None) for name, value in values.items()}
+    return {name: dict(indices) for name, indices in noted.items() if indices}
 
 
 def _number(loss: Any) -> Any:
