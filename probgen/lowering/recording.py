@@ -423,18 +423,32 @@ def _decides_only_on_an_error() -> bool:
 
 @cache
 def _only_raises(code: CodeType, position: int) -> bool:
-    """Whether the branch there leads over instructions that all end in an error."""
-    rest = [i for i in dis.get_instructions(code) if i.offset >= position]
-    branch = next((i for i in rest[:2] if i.opname.startswith("POP_JUMP")), None)
-    if branch is None:
-        return False
-    over = [i for i in rest if branch.offset < i.offset < branch.argval]
-    leaves = any(
-        i.opname.startswith(("RETURN", "YIELD"))
-        or (i.opcode in _JUMPS and not branch.offset < i.argval < branch.argval)
-        for i in over
-    )
-    return bool(over) and over[-1].opname == "RAISE_VARARGS" and not leaves
+    """Whether one of the two ways on from the branch there can but end in an error."""
+    listed = [*dis.get_instructions(code)]
+    later = [i for i, one in enumerate(listed) if one.offset >= position][:2]
+    branch = next((i for i in later if listed[i].opname.startswith("POP_JUMP")), None)
+    return branch is not None and any(_fails(listed, way) for way in _ways_on(listed, branch))
+
+
+def _fails(listed: Sequence[dis.Instruction], start: int) -> bool:
+    """Whether every way on from an instruction ends in an error."""
+    seen, ways = set[int](), [start]
+    while ways:
+        at = ways.pop()
+        if listed[at].opname.startswith(("RETURN", "YIELD")):
+            return False
+        if at not in seen and listed[at].opname not in ("RAISE_VARARGS", "RERAISE"):
+            ways += _ways_on(listed, at)
+        seen.add(at)
+    return True
+
+
+def _ways_on(listed: Sequence[dis.Instruction], at: int) -> list[int]:
+    one = listed[at]
+    jump = [i for i, other in enumerate(listed) if other.offset == one.argval]
+    if one.opcode not in _JUMPS:
+        return [at + 1]
+    return jump if one.opname.startswith("JUMP") else [*jump, at + 1]
 
 
 def _where() -> str:
