@@ -672,6 +672,28 @@ def test_errors_that_a_program_raises_by_a_value_are_raised_as_in_pyro():
     assert svi.lowered.used == "graph"
 
 
+def test_errors_that_a_program_catches_in_most_calls_make_it_eager():
+    def program(x):
+        z = torch.randn(())
+        assert z + x, "never 0"
+        try:
+            assert z + x > 0
+        except AssertionError:
+            z = 2 * z
+        return z
+
+    lowered = lowering.Lowered(program, list, name="it", roots=(), how="graph")
+    results = []
+    for run in (program, lowered):
+        torch.manual_seed(0)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            results.append([run(torch.tensor(x)).item() for x in [9.0] * 3 + [-9.0] * 9])
+    assert results[0] == results[1]
+    assert "raises errors by values that change, and catches them" in str(said[0].message)
+    assert (len(said), lowered.used) == (1, "eager")
+
+
 def test_a_replay_that_deviates_leaves_what_it_wrote_as_it_was():
     count, limit = torch.zeros(()), 4
 

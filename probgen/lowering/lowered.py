@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from types import MethodType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -95,6 +96,8 @@ class Lowered:
         try:
             return replay(call.tensors)
         except Deviation:
+            if replay.deviations > FRESH and 2 * replay.deviations > replay.calls:
+                self.stay_eager("it raises errors by values that change, and catches them")
             return self.program(*args, **kwargs)
 
     def recorded(self, *args: Any, **kwargs: Any) -> "tuple[_Replay, list[Tensor]] | None":
@@ -222,7 +225,7 @@ class _Call(NamedTuple):
             leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else id(o)) for o in others)
+        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else _identity(o)) for o in others)
         shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
         return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
 
@@ -252,6 +255,11 @@ class _Call(NamedTuple):
 
 
 _TENSOR = object()
+
+
+def _identity(value: Any) -> Any:
+    """What tells an object from others; a bound method is another object at every use."""
+    return (id(value.__self__), id(value.__func__)) if isinstance(value, MethodType) else id(value)
 
 
 @cache
@@ -323,12 +331,15 @@ class _Result(NamedTuple):
 class _Replay:
     """A recording that stands for its kind of call."""
 
-    def __init__(self, recording: Recording, result: _Result, watch: Watch) -> None:
+    def __init__(
+        self, recording: Recording, result: _Result, watch: Watch, objects: Sequence[Any]
+    ) -> None:
         self.recording, self.result, self.watch = recording, result, watch
+        self.objects = objects  # kept alive, being told by identity
         self.module = recording.module()
         self.run: Callable[..., Sequence[Tensor]] = self.module.forward
         self.break_even = inductor.break_even(self.module, recording.externals)
-        self.calls, self.compiled = 0, False
+        self.calls, self.deviations, self.compiled = 0, 0, False
         parameters = {id(p) for p in result.parameters}
         self.trained = [
             t for t in recording.externals if id(t) in parameters or isinstance(t, nn.Parameter)
@@ -343,8 +354,9 @@ class _Replay:
                 return self.result.rebuilt(self.run(*inputs))
             before = _generators(), [tensor.clone() for tensor in self.recording.written]
             outputs = [*self.run(*inputs)]
-            if [value.item() for value in outputs[-checks:]] != self.recording.expected:
+            if [bool(value) for value in outputs[-checks:]] != self.recording.expected:
                 self._undo(*before)
+                self.deviations += 1
                 raise Deviation
             return self.result.rebuilt(outputs[:-checks])
 
@@ -405,7 +417,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         else:
             raise Unrecordable(difference)
         _set_generators(generators)
-        replay = _Replay(recording._replace(outputs=[], after=[]), result, watch)
+        replay = _Replay(recording._replace(outputs=[], after=[]), result, watch, call.objects)
         inputs = [*call.tensors, *recording.externals]
         found = _trial(replay.run, inputs, recording.written)
         if not _agree(found, [*recording.outputs, *recording.after]):

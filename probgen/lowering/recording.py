@@ -81,7 +81,7 @@ class Recording(NamedTuple):
         written: those of them that it writes to.
         pinned: inputs whose values Python looked at, {position: value}.
         outputs: what the recorded call gave, and then the values that it checked.
-        expected: those values as Python saw them; others would have raised an error.
+        expected: whether those were true; otherwise they would have raised an error.
         after: what it left in ``written``.
     """
 
@@ -90,7 +90,7 @@ class Recording(NamedTuple):
     written: list[Tensor]
     pinned: dict[int, Tensor]
     outputs: list[Tensor]
-    expected: list[Any]
+    expected: list[bool]
     after: list[Tensor]
 
     @property
@@ -148,7 +148,7 @@ class _Recorder(TorchDispatchMode):
         self.held: set[int] = set()
         self.before: dict[int, tuple[Any, Any]] = {}
         self.pinned: dict[int, Tensor] = {}
-        self.checks: list[tuple[fx.Node, Tensor, Any]] = []
+        self.checks: list[tuple[fx.Node, Tensor, bool]] = []
         self.refusal: Unrecordable | None = None
         self.start = self.graph.placeholder("start")
         for argument in arguments:
@@ -195,10 +195,10 @@ class _Recorder(TorchDispatchMode):
                 self.pinned |= {i: self.inputs[i].detach() for i in origin}
 
     def _checked(self, tensor: Tensor) -> Any:
-        """A value that is to be the same in every replay."""
+        """A value that is to be as true in every replay."""
         node = self.graph.call_function(aten.clone.default, (self._node(tensor),))
-        self.checks.append((node, tensor.clone(), tensor.item()))
-        return self.checks[-1][-1]
+        self.checks.append((node, tensor.clone(), bool(tensor)))
+        return tensor.item()
 
     def undo(self) -> None:
         """Give every input the values that it had before."""
@@ -312,7 +312,7 @@ class _PythonReads(TorchFunctionMode):
             return args[0]
         if func is Tensor.__setitem__ and _has_mask(args, args[0].dim() if of_spline else 0):
             return args[0].copy_(torch.where(args[1], args[2], args[0]))
-        if func is one_hot:
+        if func is one_hot and args:
             return _one_hot(*args, **(kwargs or {}))
         if func is Tensor.__deepcopy__ and args[0].is_leaf:
             return args[1].setdefault(id(args[0]), _copy(args[0]))

@@ -22,6 +22,12 @@ _MOVED = WeakTensorKeyDictionary()
 """Parameters that had a gradient: Pyro gives them one of 0 when a later loss leaves them out."""
 
 
+_TRACED = {
+    infer.JitTraceEnum_ELBO, infer.JitTraceGraph_ELBO, infer.JitTraceMeanField_ELBO
+}  # fmt: skip
+"""Losses that do not run within a recording, where PyTorch's tracer would go on."""
+
+
 _OWN = {"programs", "trained", "stepped", "stored", "lowered", "updates", "evaluated",
         "evaluation"}  # fmt: skip
 
@@ -38,8 +44,7 @@ class SVI(pyro.infer.SVI):
         guide: its guide, autoguides included.
         optim: a ``pyro.optim`` optimiser, or a ``torch.optim`` one over all parameters.
         loss: a Pyro ELBO, one of ``objectives``, or a function as ``pyro.infer.SVI`` takes it;
-            ``RenyiELBO`` is corrected, see ``lowering.renyi``; a ``Jit`` loss is taken without
-            its tracer.
+            ``RenyiELBO`` is corrected, see ``lowering.renyi``.
         lower: "graph" replays PyTorch's kernels, "inductor" compiles them, "auto" the second
             after as many steps as pay for it, "eager" is Pyro.
 
@@ -69,7 +74,6 @@ class SVI(pyro.infer.SVI):
         if isinstance(optim, torch.optim.Optimizer):
             optim = _OfAll(optim)
         loss = Renyi(loss) if type(loss) is RenyiELBO else loss
-        loss = loss if lower == "eager" else _untraced(loss)
         super().__init__(model, guide, optim, loss, **kwargs)
         self.lower: How = lower
         self._start()
@@ -93,6 +97,11 @@ class SVI(pyro.infer.SVI):
             self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots,
             how=self.lower,
         )  # fmt: skip
+        loss = type(getattr(self.loss, "__self__", None))
+        if loss in _TRACED and self.lower != "eager":
+            plain = loss.__name__.removeprefix("Jit")
+            self.lowered.stay_eager(f"PyTorch's tracer compiles its loss: give it a {plain}")
+            self.evaluation.how = "eager"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without recordings, which a copy makes of its own programs."""
@@ -170,24 +179,6 @@ class SVI(pyro.infer.SVI):
 
     def _programs(self) -> tuple[Any, ...]:
         return self.model, self.guide, self.loss, self.loss_and_grads
-
-
-_UNTRACED: dict[type, type[infer.ELBO]] = {
-    infer.JitTrace_ELBO: infer.Trace_ELBO,
-    infer.JitTraceGraph_ELBO: infer.TraceGraph_ELBO,
-    infer.JitTraceEnum_ELBO: infer.TraceEnum_ELBO,
-    infer.JitTraceMeanField_ELBO: infer.TraceMeanField_ELBO,
-}
-
-
-def _untraced(loss: Any) -> Any:
-    """The same loss without PyTorch's tracer, which recording takes the place of."""
-    kind = _UNTRACED.get(type(loss))
-    if kind is None:
-        return loss
-    plain: Any = kind()
-    vars(plain).update({name: vars(loss)[name] for name in vars(plain)})
-    return plain
 
 
 @contextmanager
