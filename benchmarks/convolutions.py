@@ -83,10 +83,10 @@ def stepping(train, steps, pair, loss=library_loss, layout=torch.contiguous_form
 def variants(train, steps):
     size, last = (train, steps), torch.channels_last
     return {
-        "by hand": stepping(*size, vae(conv=True)),
-        "channels last": stepping(*size, vae(conv=True), layout=last),
-        "softplus loss": stepping(*size, vae(conv=True), loss=softplus_loss),
-        "one thread": stepping(*size, vae(conv=True), threads=1),
+        "by hand": stepping(*size, vae(train, conv=True)),
+        "channels last": stepping(*size, vae(train, conv=True), layout=last),
+        "softplus loss": stepping(*size, vae(train, conv=True), loss=softplus_loss),
+        "one thread": stepping(*size, vae(train, conv=True), threads=1),
         "resized": stepping(*size, resized()),
         "resized, channels last": stepping(*size, resized(), layout=last),
         "pixel shuffle": stepping(*size, shuffled()),

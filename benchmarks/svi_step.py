@@ -29,60 +29,74 @@ from probgen import data, lowering, models, nets, objectives, training
 SHAPE, LATENT, HIDDEN, LR = (1, 28, 28), 32, (400,), 1e-3
 
 
-def vae(conv=False):
+def vae(train, conv=False):
     torch.manual_seed(0)
+    shape = train.shape
     if conv:
-        return models.VAE(nets.conv_encoder(SHAPE, 64), nets.conv_decoder(64, SHAPE))
-    return models.VAE(
-        nets.dense_encoder(SHAPE, LATENT, HIDDEN), nets.dense_decoder(LATENT, SHAPE, HIDDEN)
-    )
+        pair = models.VAE(nets.conv_encoder(shape, 64), nets.conv_decoder(64, shape))
+    else:
+        pair = models.VAE(
+            nets.dense_encoder(shape, LATENT, HIDDEN), nets.dense_decoder(LATENT, shape, HIDDEN)
+        )
+    return pair.to(train.x.device)
 
 
 def batches(train, batch_size, steps):
-    order = torch.randperm(len(train))
+    rows, device = len(train), train.x.device
+    order = torch.randperm(rows, device=device)
     while len(order) < batch_size * steps:
-        order = torch.cat([order, torch.randperm(len(train))])
+        order = torch.cat([order, torch.randperm(rows, device=device)])
     return order[: batch_size * steps].split(batch_size)
 
 
 def seconds_of(action):
+    """As measured, or as the action says."""
     start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
+    said = action()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start if said is None else said
+
+
+def update_by_hand(train, conv=False, **adam):
+    """The step that one would write without any library, with fused Adam."""
+    pair = vae(train, conv)
+    optimizer = torch.optim.Adam(pair.parameters(), lr=LR, fused=True, **adam)
+
+    def update(index):
+        x = train.x[index].float().div_(255)
+        loc, log_scale = pair.encoder(x)
+        scale = log_scale.exp()
+        logits = pair.decoder(loc + scale * torch.randn_like(loc))
+        reconstruction = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        kl = 0.5 * (loc.square() + scale.square() - 2 * log_scale - 1).sum()
+        ((reconstruction + kl) / len(x)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return update
 
 
 def by_hand(train, batch_size, steps, conv=False):
-    """The loop that one would write without any library, with fused Adam."""
-    pair = vae(conv)
-    optimizer = torch.optim.Adam(pair.parameters(), lr=LR, fused=True)
+    update = update_by_hand(train, conv)
 
     def loop():
         for index in batches(train, batch_size, steps):
-            x = train.x[index].float().div_(255)
-            loc, log_scale = pair.encoder(x)
-            scale = log_scale.exp()
-            logits = pair.decoder(loc + scale * torch.randn_like(loc))
-            reconstruction = functional.binary_cross_entropy_with_logits(
-                logits, x, reduction="sum"
-            )
-            kl = 0.5 * (loc.square() + scale.square() - 2 * log_scale - 1).sum()
-            ((reconstruction + kl) / len(x)).backward()
-            optimizer.step()
-            optimizer.zero_grad()
+            update(index)
 
     return loop
 
 
 def by_fit(train, batch_size, steps):
-    pair = vae()
+    pair = vae(train)
     return lambda: training.fit(
         pair, objectives.ELBO(), train, steps=steps, batch_size=batch_size, lr=LR
     )
 
 
-def by_pyro(train, batch_size, steps, kind=pyro.infer.SVI, **settings):
+def by_pyro(train, batch_size, steps, kind=pyro.infer.SVI, conv=False, **settings):
     """``pyro.infer.SVI`` as its tutorials have it, or another class in its place."""
-    pair = vae()
+    pair = vae(train, conv)
     optim = pyro.optim.Adam({"lr": LR})
     svi = kind(pair.model, pair.guide, optim, TraceMeanField_ELBO(), **settings)
 
@@ -95,7 +109,7 @@ def by_pyro(train, batch_size, steps, kind=pyro.infer.SVI, **settings):
 
 def by_step(train, batch_size, steps, how, conv=False):
     """``lowering.lower``, which is what ``fit`` does in each step."""
-    pair = vae(conv)
+    pair = vae(train, conv)
     example = train.x[:batch_size].float().div_(255)
     step = lowering.lower(objectives.ELBO(), pair, example, lr=LR, how=how)
 
@@ -113,7 +127,7 @@ def by_pythae(train, batch_size, epochs):
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
-    pair = vae()
+    pair = vae(train)
 
     class Encoder(BaseEncoder):
         def __init__(self):

@@ -79,13 +79,13 @@ def row(run: Run, seen: Evidence) -> study.Row:
 
 def rebuilt(run: Run, judge: Any) -> np.ndarray:
     """Share of each class's test images whose reconstruction the classifier puts there."""
-    data = run.data.to(device_of(run.pair))
+    data, place = run.data.to(device_of(run.pair)), device_of(judge)
     right = []
     with at_rest(run.pair, seed=0):
         for i in range(0, len(data), 500):
             x, y = data.batch(slice(i, i + 500))
-            right.append(judge(run.pair.reconstruct(x, y)).argmax(1) == y)
-    found = torch.cat(right).cpu()
+            right.append(judge(run.pair.reconstruct(x, y).to(place)).argmax(1).cpu() == y.cpu())
+    found = torch.cat(right)
     return np.array([found[run.data.y == k].float().mean() for k in range(len(data.classes))])
 
 

@@ -21,6 +21,7 @@ from probgen.checkpoint import CheckpointError
 from probgen.data import Set
 from probgen.evaluation import likelihood
 from probgen.history import History, Meter, NonFiniteError, Record
+from probgen.precision import products
 from probgen.run import Driven, Folder, Snapshot, environment, tensors_of
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -425,13 +426,11 @@ def _same(saved: Any, current: Any) -> bool:
 @contextmanager
 def surroundings(device: torch.device, seed: int, precision: Precision) -> Iterator[None]:
     """Own generators, parameter store and matrix precision; Pyro's validation off."""
-    matmul = torch.get_float32_matmul_precision()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(pyro.get_param_store().scope())
         stack.enter_context(pyro.validation_enabled(False))
-        stack.callback(torch.set_float32_matmul_precision, matmul)
-        torch.set_float32_matmul_precision("high" if precision == "tf32" else matmul)
+        stack.enter_context(products(tf32=precision == "tf32"))
         torch.manual_seed(seed)
         yield
 

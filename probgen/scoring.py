@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from probgen.data import Set
 from probgen.evaluation import EvaluationError, Score, fid, latents
@@ -56,9 +56,10 @@ class Evidence:
 
     @cached_property
     def extractor(self) -> Extractor:
-        """Of the features."""
-        named = self._extractor
-        return extractor(named, self.test_set.name) if isinstance(named, str) else named
+        """Of the features; a module goes to the pair's device."""
+        found = self._extractor
+        found = extractor(found, self.test_set.name) if isinstance(found, str) else found
+        return found.to(device_of(self.pair)) if isinstance(found, nn.Module) else found
 
     @cached_property
     def test(self) -> Features:

@@ -83,8 +83,8 @@ def fit(
         optimizer: called with the parameters instead, e.g. ``partial(torch.optim.SGD, lr=0.1)``.
         device: where to train, as for ``place``; None for where the pair is.
         seed: of the batches and the samples, from 0 to 2^48 - 1.
-        precision: "tf32" and "bfloat16" hold for matrix products and convolutions; densities
-            are float32 always.
+        precision: of matrix products and convolutions: "float32" in full (PyTorch convolves in
+            TF32 on CUDA), "tf32" or "bfloat16"; densities are float32 always.
         lower: how the steps run: "graph" replays their recording, "inductor" compiles it, "auto"
             compiles where the run is long enough to gain by it, "eager" does without.
         validation: set for the validation terms.

@@ -1,5 +1,6 @@
 """Updates captured in CUDA graphs; what does not need a GPU is tested without one."""
 
+import inspect
 from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
@@ -8,9 +9,12 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from probgen import control, data, lowering, models, nets, objectives, training
 from probgen.lowering import LoweringWarning, captured
+from probgen.lowering.recording import record
 from probgen.run import Folder
 
 DIGITS, TEST = data.digits()
@@ -26,14 +30,44 @@ def pair(likelihood=None):
     return models.VAE(encoder, decoder, likelihood)
 
 
+class Capture(TorchDispatchMode):
+    """What a CUDA graph keeps: kernels, their numbers and their memory, and nothing of Python."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.kernels, self.before = [], {}
+        with self, torch.random.fork_rng():
+            body()
+        for storage, value in self.before.values():  # a capture executes nothing
+            storage.copy_(value)
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        for leaf in tree_leaves(args):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                self.before.setdefault(storage._cdata, (storage, storage.clone()))
+        result = function(*args, **(kwargs or {}))
+        if function.namespace == "aten" and not function.is_view:
+            self.kernels.append((function, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def replay(self):
+        for function, args, kwargs, result in self.kernels:
+            again = function(*args, **kwargs)
+            for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
+                if old is not new:
+                    old.copy_(new)
+
+
 @pytest.fixture
 def stand_in(monkeypatch):
-    """Captures are kept Python calls; buffers, rows and counts are the real ones."""
+    """Captures on the CPU, with the real buffers and rows."""
     made = []
 
     def capture(body, device):
-        made.append(body)
-        return body
+        made.append(Capture(body))
+        return made[-1].replay
 
     monkeypatch.setattr(captured, "supports", lambda device: True)
     monkeypatch.setattr(captured, "aside", lambda device: nullcontext([]))
@@ -151,6 +185,78 @@ def test_a_capture_that_fails_is_said_and_the_run_goes_on(stand_in, monkeypatch)
         found = fitted(objectives.ELBO())
     assert len(said) == 1
     assert found[0] == fitted(objectives.ELBO(), "eager")[0]
+
+
+def nothing(body):
+    return lambda: None
+
+
+def with_old_noise(body):
+    def replay():
+        torch.manual_seed(0)
+        body()
+
+    return replay
+
+
+def of_old_arguments(body):
+    """As where a number came from the host while capturing."""
+    graph = inspect.getclosurevars(body).nonlocals["self"]
+    old = [buffer.clone() for buffer in graph.buffers]
+
+    def replay():
+        for buffer, value in zip(graph.buffers, old, strict=True):
+            buffer.copy_(value)
+        body()
+
+    return replay
+
+
+@pytest.mark.parametrize("wrong", [nothing, with_old_noise, of_old_arguments])
+def test_a_capture_that_does_something_else_is_not_used(wrong, stand_in, monkeypatch):
+    monkeypatch.setattr(captured, "capture", lambda body, device: wrong(body))
+    with pytest.warns(LoweringWarning, match="captured, it gives other numbers") as said:
+        found = fitted(objectives.ELBO())
+    assert len(said) == 1
+    expected = fitted(objectives.ELBO(), "eager")
+    assert found[0] == expected[0]
+    assert all(map(torch.equal, found[1], expected[1]))
+
+
+ON_THE_HOST = {
+    "noise": (lambda: torch.rand(()), "draws noise on the cpu"),
+    "data": (lambda: HOST[0].sum(), "uses a tensor on the cpu"),
+    "what it writes to": (lambda: HOST[1].add_(1), "uses a tensor on the cpu"),
+}
+HOST = torch.ones(3), torch.zeros(())
+
+
+@pytest.mark.parametrize("what", ON_THE_HOST)
+def test_what_the_host_does_in_every_call_is_no_part_of_a_capture(what):
+    make, reason = ON_THE_HOST[what]
+    recording = record(lambda x: [x * make()], [torch.ones(2)])
+    assert reason in captured._needs_host(recording, [], torch.device("cuda"))
+    assert not captured._needs_host(recording, [], torch.device("cpu"))
+
+
+def test_arguments_on_the_host_are_numbers():
+    recording = record(lambda x, scale: [x * scale], [torch.ones(2), torch.ones(())])
+    found = [
+        captured._needs_host(recording, [torch.ones(2, device=device), torch.ones(())], META)
+        for device in ("meta", "cpu")
+    ]
+    assert found == ["", "an argument is on the cpu: give it on meta"]
+
+
+META = torch.device("meta")
+
+
+def test_a_number_on_the_host_that_changes_makes_another_capture(monkeypatch):
+    scale = torch.ones(())
+    recording = record(lambda x: [x * scale], [torch.ones(2)])
+    before = captured._used(recording, [], META)
+    scale.fill_(2.0)
+    assert captured._used(recording, [], META) != before
 
 
 def test_values_that_python_looks_at_are_not_captured(stand_in):

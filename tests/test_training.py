@@ -461,6 +461,39 @@ def test_a_parameter_outside_the_pair_is_named():
         training.fit(Lazy(), ELBO(), DIGITS, steps=1)
 
 
+def allowed():
+    return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("precision", "found"),
+    [
+        ("float32", ("highest", False)),
+        ("tf32", ("high", True)),
+        ("bfloat16", ("highest", False)),
+    ],
+)
+def test_products_have_the_precision_that_the_run_states(precision, found):
+    seen, before = set(), allowed()
+    training.fit(
+        vae(), ELBO(), DIGITS, steps=2, precision=precision, log=lambda record: seen.add(allowed())
+    )
+    assert (seen, allowed()) == ({found}, before)
+
+
+def test_precisions_set_in_the_newer_way_are_given_back(monkeypatch):
+    newer = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    before = allowed()
+    try:
+        for way, precision in zip(newer, ("tf32", "ieee", "tf32"), strict=True):
+            way.fp32_precision = precision
+        training.fit(vae(), ELBO(), DIGITS, steps=1)
+        assert [way.fp32_precision for way in newer] == ["tf32", "ieee", "tf32"]
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 def test_lower_precision_trains(precision):
     pair = vae()

@@ -16,6 +16,7 @@ from probgen.evaluation.interval import normal_interval
 from probgen.evaluation.score import EvaluationError, Score
 from probgen.objectives import ELBO, ImportanceWeightedELBO, Pair, Terms, TotalCorrelationELBO
 from probgen.objectives.decomposition import samples
+from probgen.precision import products
 
 LARGEST_SEED = 2**48
 BATCH_SIZE = 500
@@ -333,13 +334,14 @@ def arguments(pair: Pair, data: Set, index: Tensor | slice) -> tuple[Tensor, ...
 
 @contextmanager
 def at_rest(pair: Pair, seed: int) -> Iterator[None]:
-    """No gradients, evaluation mode, own generators and parameter store, no validation."""
+    """Evaluation mode, no gradients or validation, float32; own generators, parameter store."""
     check_seed(seed)
     module: torch.nn.Module = pair  # type: ignore[assignment]
     modes = [(part, part.training) for part in module.modules()]
     device = device_of(pair)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
+        stack.enter_context(products(tf32=False))
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(pyro.get_param_store().scope())
         stack.enter_context(pyro.validation_enabled(False))

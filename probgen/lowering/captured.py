@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probgen.lowering.lowered import KINDS, Lowered
+from probgen.lowering.lowered import KINDS, Lowered, agree, undisturbed
 from probgen.lowering.recording import Recording
 
 WARM_UP = 3
@@ -22,7 +22,8 @@ class Captured:
     updates run on a side stream, where waits of the host are noticed; then the update is captured,
     which executes nothing, and from there replayed: arguments are copied into fixed buffers,
     PyTorch's generator draws new noise for every replay, and results go into a ring of fixed
-    rows, so that nothing waits for the device. Before each replay the recording is compared with
+    rows, so that nothing waits for the device. The first replay must do what the update does from
+    the same state, or the capture is dropped. Before each replay the recording is compared with
     what it depends on, as everywhere in lowering, and so are the optimisers' settings and the
     memory of all that is used: others make another graph. An update that cannot be captured runs
     as it would, and one warning says why.
@@ -68,10 +69,11 @@ class Captured:
             return self._update(args, kwargs)
         replay, tensors = found
         optimizers = self.optimizers()
-        key = replay, _settings(optimizers), _memory(replay.recording, optimizers), self.beside()
-        if key in self.graphs:
-            return self.graphs[key](tensors)
-        if reason := _needs_host(replay.recording, device) or _counts_on_host(optimizers):
+        recording = replay.recording
+        key = replay, _settings(optimizers), _used(recording, optimizers, device), self.beside()
+        if graph := self.graphs.get(key):
+            return graph(tensors) if graph.tried else self._try(graph, key, args, kwargs, tensors)
+        if reason := _needs_host(recording, tensors, device) or _counts_on_host(optimizers):
             self._refuse(reason)
             return self._update(args, kwargs)
         with aside(device) as waits:
@@ -113,6 +115,23 @@ class Captured:
         except RuntimeError as error:
             self._refuse(f"its capture failed: {str(error).strip().splitlines()[0]}")
 
+    def _try(self, graph: "_Graph", key: Any, args: Any, kwargs: Any, tensors: Any) -> Any:
+        """An update as it is, and by the first replay, which counts only if it does the same."""
+        replay, *_ = key
+        parameters, written = self.lowered.parameters(), replay.recording.written
+        state = [*parameters, *written, *_states(self.optimizers())]
+        before = _values(state)
+        with undisturbed():
+            replayed = [graph(tensors).clone(), *_values(written)]
+        moved, start = _values(parameters), before[: len(parameters)]
+        _restore(state, before)
+        result = self._update(args, kwargs)
+        graph.tried = agree(replayed, [result, *written]) and _alike(start, moved, parameters)
+        if not graph.tried:
+            self.graphs.clear()
+            self._refuse("captured, it gives other numbers")
+        return result.clone()
+
     def _refuse(self, reason: str) -> None:
         self.refused = True
         self.lowered.warn(f"its updates are not captured in a CUDA graph: {reason}")
@@ -128,10 +147,13 @@ class _Graph:
         example: Tensor,
         keep: int,
     ) -> None:
-        self.buffers = [argument.clone() for argument in arguments]
+        self.buffers = [
+            a.clone() if a.dim() else a.to(example.device, copy=True) for a in arguments
+        ]
         self.rows = example.new_empty(keep, *example.shape)
         self.position = torch.zeros(1, dtype=torch.int64, device=example.device)
         self.next = 0
+        self.tried = False
 
         def body() -> None:
             self.rows.index_copy_(0, self.position, update(self.buffers).unsqueeze(0))
@@ -141,7 +163,10 @@ class _Graph:
 
     def __call__(self, arguments: Sequence[Tensor]) -> Tensor:
         for buffer, argument in zip(self.buffers, arguments, strict=True):
-            buffer.copy_(argument)
+            if argument.dim():
+                buffer.copy_(argument)
+            else:
+                buffer.fill_(argument)  # from the host without a wait
         self.replay()
         row = self.rows[self.next]
         self.next = (self.next + 1) % len(self.rows)
@@ -177,24 +202,35 @@ def aside(device: torch.device) -> Iterator[list[str]]:
         torch.cuda.set_sync_debug_mode("warn")
         yield waits
     for warning in said:
-        if "synchronizing CUDA operation" in str(warning.message):
-            waits.append(str(warning.message))
-        else:
+        message = str(warning.message)
+        if "synchronizing CUDA operation" in message:
+            waits.append(message)
+        elif "Synchronization debug mode is a prototype" not in message:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
 
 
-def _needs_host(recording: Recording, device: torch.device) -> str:
+def _needs_host(recording: Recording, arguments: Sequence[Tensor], device: torch.device) -> str:
+    """What a capture would do once, and its replays not again."""
     if recording.pinned:
         return "Python decides by values of its inputs"
     if recording.expected:
         return "Python checks values in every step"
-    elsewhere = [t for t in recording.externals if t.dim() and t.device.type != device.type]
-    if elsewhere:
-        where = elsewhere[0].device.type
-        return f"it uses a tensor on the {where}: keep it in a buffer of the module"
+    if elsewhere := recording.drawn - {device.type}:
+        where = elsewhere.pop()
+        return f"it draws noise on the {where}: make its distributions of tensors on {device.type}"
+    kept = [tensor for tensor in recording.externals if tensor.dim()] + recording.written
+    if where := _elsewhere(kept, device):
+        there = f"move it to {device.type}, as a module does its buffers"
+        return f"it uses a tensor on the {where}: {there}"
+    if where := _elsewhere([tensor for tensor in arguments if tensor.dim()], device):
+        return f"an argument is on the {where}: give it on {device.type}"
     return ""
+
+
+def _elsewhere(tensors: Sequence[Tensor], device: torch.device) -> str:
+    return next((t.device.type for t in tensors if t.device.type != device.type), "")
 
 
 def _counts_on_host(optimizers: Sequence[torch.optim.Optimizer]) -> str:
@@ -215,11 +251,40 @@ def _settings(optimizers: Sequence[torch.optim.Optimizer]) -> tuple[Any, ...]:
     return tuple(id(value) if isinstance(value, Tensor) else value for value in values)
 
 
-def _memory(recording: Recording, optimizers: Sequence[torch.optim.Optimizer]) -> tuple[int, ...]:
-    """The memory that a capture uses by address."""
-    kept = (values for optimizer in optimizers for values in optimizer.state.values())
-    states = (value for values in kept for value in values.values() if isinstance(value, Tensor))
-    return tuple(tensor.data_ptr() for tensor in (*recording.externals, *states))
+def _used(
+    recording: Recording, optimizers: Sequence[torch.optim.Optimizer], device: torch.device
+) -> tuple[Any, ...]:
+    """The memory that a capture uses by address, and the values of numbers on the host."""
+    used = (*recording.externals, *_states(optimizers))
+    return tuple(
+        t.data_ptr() if t.dim() or t.device.type == device.type else t.item() for t in used
+    )
+
+
+def _states(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[Tensor]:
+    for optimizer in optimizers:
+        for values in optimizer.state.values():
+            yield from (value for value in values.values() if isinstance(value, Tensor))
+
+
+def _values(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+@torch.no_grad()
+def _restore(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)
+
+
+def _alike(before: Sequence[Tensor], found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    """Whether most of the way is the same: Adam makes whole steps of rounding errors."""
+
+    def squared(tensors: Sequence[Tensor]) -> float:
+        pairs = zip(tensors, expected, strict=True)
+        return sum(float((a - b).detach().abs().square().sum()) for a, b in pairs)
+
+    return not squared(found) > squared(before) / 4
 
 
 @contextmanager

@@ -378,7 +378,7 @@ class _Replay:
         compiled = inductor.compiled(self.module, inputs)
         expected = _trial(self.run, inputs, self.recording.written)
         found = _trial(compiled, inputs, self.recording.written)
-        if not _agree(found, expected):
+        if not agree(found, expected):
             raise inductor.CompileError("compiled, it gives other numbers")
         last = len(found) - len(self.recording.written) - len(self.recording.expected)
         gradients = found[last - len(self.result.parameters) : last]
@@ -396,7 +396,7 @@ def _kind(parameter: Tensor) -> tuple[Any, ...]:
 def _recorded(lowered: Lowered, call: _Call) -> _Replay:
     """Record until two runs in a row, with noise of their own, are the same program."""
     call.check()
-    with _undisturbed(), pyro.validation_enabled(False):
+    with undisturbed(), pyro.validation_enabled(False):
         before: tuple[Recording, _Result] | None = None
         for _ in range(ATTEMPTS):
             generators = _generators()
@@ -420,7 +420,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         replay = _Replay(recording._replace(outputs=[], after=[]), result, watch, call.objects)
         inputs = [*call.tensors, *recording.externals]
         found = _trial(replay.run, inputs, recording.written)
-        if not _agree(found, [*recording.outputs, *recording.after]):
+        if not agree(found, [*recording.outputs, *recording.after]):
             raise Unrecordable("its recording gives other numbers")
     return replay
 
@@ -478,7 +478,7 @@ def _trial(
 ) -> list[Tensor]:
     """What a run gives and leaves in ``written``; without effect, from the same noise."""
     before = [tensor.clone() for tensor in written]
-    with torch.no_grad(), _undisturbed():
+    with torch.no_grad(), undisturbed():
         try:
             outputs = list(run(*inputs))
             return outputs + [tensor.clone() for tensor in written]
@@ -491,7 +491,8 @@ def _storages(tensors: Sequence[Tensor]) -> set[int]:
     return {tensor.untyped_storage()._cdata for tensor in tensors}
 
 
-def _agree(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+def agree(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    """Whether tensors are equal up to rounding."""
     return all(_close(a, b) for a, b in zip(found, expected, strict=True))
 
 
@@ -508,7 +509,7 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Leave all generators as they were."""
     states = _generators()
     try:

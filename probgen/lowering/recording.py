@@ -80,6 +80,7 @@ class Recording(NamedTuple):
         externals: tensors it uses that are no arguments, by identity.
         written: those of them that it writes to.
         pinned: inputs whose values Python looked at, {position: value}.
+        drawn: types of the devices that its noise is drawn on.
         outputs: what the recorded call gave, and then the values that it checked.
         expected: whether those were true; otherwise they would have raised an error.
         after: what it left in ``written``.
@@ -89,6 +90,7 @@ class Recording(NamedTuple):
     externals: list[Tensor]
     written: list[Tensor]
     pinned: dict[int, Tensor]
+    drawn: set[str]
     outputs: list[Tensor]
     expected: list[bool]
     after: list[Tensor]
@@ -149,6 +151,7 @@ class _Recorder(TorchDispatchMode):
         self.before: dict[int, tuple[Any, Any]] = {}
         self.pinned: dict[int, Tensor] = {}
         self.checks: list[tuple[fx.Node, Tensor, bool]] = []
+        self.drawn: set[str] = set()
         self.refusal: Unrecordable | None = None
         self.start = self.graph.placeholder("start")
         for argument in arguments:
@@ -178,6 +181,8 @@ class _Recorder(TorchDispatchMode):
         self._save_before_writing(func, args, kwargs)
         result = func(*args, **kwargs)
         node = self.graph.call_function(func, *nodes)
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.drawn.add(next(_leaves([result])).device.type)
         if torch.Tag.pointwise in func.tags and isinstance(result, Tensor):
             node.meta[WRITES] = result.nbytes
         origin = self._origin(func, tensors)
@@ -216,16 +221,27 @@ class _Recorder(TorchDispatchMode):
             self._refuse("it asks the host for a value that it changes itself")
         if any(_storage(tensor) in self.before for tensor in self.inputs[: self.arguments]):
             self._refuse("it writes to an argument: let it write to a copy")
-        written = [tensor for tensor in self.inputs if _storage(tensor) in self.before]
+        used = self._drop_unused()
+        written = [self.inputs[i] for i in used if _storage(self.inputs[i]) in self.before]
         return Recording(
             self.graph,
-            self.inputs[self.arguments :],
+            [self.inputs[i] for i in used if i >= self.arguments],
             written,
-            {i: tensor.clone() for i, tensor in self.pinned.items()},
+            {used.index(i): tensor.clone() for i, tensor in self.pinned.items()},
+            self.drawn,
             outputs + [tensor for _, tensor, _ in self.checks],
             [value for *_, value in self.checks],
             [tensor.detach().clone() for tensor in written],
         )
+
+    def _drop_unused(self) -> list[int]:
+        """Positions of the inputs that are left: arguments, and what serves the outputs."""
+        nodes = [node for node in self.graph.nodes if node.op == "placeholder"]
+        spare = [i for i, node in enumerate(nodes) if i >= self.arguments and not node.users]
+        unused = {i for i in spare if i not in self.pinned}
+        for i in unused:
+            self.graph.erase_node(nodes[i])
+        return [i for i in range(len(nodes)) if i not in unused]
 
     def _add_input(self, tensor: Tensor) -> fx.Node:
         key = _storage(tensor)

@@ -72,6 +72,14 @@ class Density(nn.Module):
         return dist.MixtureSameFamily(dist.Categorical(self.weights), components)
 
 
+class ImproperUniform(dist.ImproperUniform):
+    """Pyro's, with its zeros on the device of the values."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Zero."""
+        return value.new_zeros(()).expand(super().log_prob(value).shape)
+
+
 class Autoencoder(VAE):
     """x ~ likelihood(decoder(z)), z = encoder(x): no prior, no KL.
 
@@ -144,7 +152,7 @@ class Autoencoder(VAE):
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(x | z), with a flat measure over z."""
-        flat = dist.ImproperUniform(constraints.real_vector, (), (self.latent,))
+        flat = ImproperUniform(constraints.real_vector, (), (self.latent,))
         self._check(x)
         self._register("decoder", "likelihood")
         with pyro.plate("data", len(x)):

@@ -281,7 +281,7 @@ class Diffusion(Registered, nn.Module):
 
     def _decoder(self, x_0: Tensor, t: Tensor) -> Any:
         """p(x | x_1)."""
-        scale = noise.step_scale(self.log_snr[0], self.log_snr.new_tensor(torch.inf))
+        scale = noise.step_scale(self.log_snr[0], torch.full_like(self.log_snr[0], torch.inf))
         if not hasattr(self, "levels"):
             return self._normal(x_0, scale)
         each = DiscretizedNormal((x_0 + 1) / 2, scale / 2, self.levels)

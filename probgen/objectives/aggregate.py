@@ -124,10 +124,12 @@ class Factors(NamedTuple):
 
 def _counts(site: Site, datum: Datum) -> Tensor:
     ((row, size),) = datum.plates.items()
-    mask = torch.as_tensor(True if site["mask"] is None else site["mask"])
+    mask, device = site["mask"], site["value"].device
+    if not isinstance(mask, Tensor):
+        mask = torch.full((), mask is not False, device=device)
     if mask.numel() != (mask.shape[row] if mask.dim() >= -row else 1):
         raise ObjectiveError(
             f"expected rows masked as a whole at the site {site['name']!r}; got a mask of shape "
             f"{tuple(mask.shape)}"
         )
-    return mask.reshape(-1).to(site["value"].device).expand(size)
+    return mask.reshape(-1).to(device).expand(size)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from probgen.control import Schedule, ends
 from probgen.objectives.decomposition import ObjectiveError, Terms
-from probgen.objectives.elbo import ELBO
+from probgen.objectives.elbo import ELBO, number
 
 
 class BetaELBO(ELBO):
@@ -46,7 +46,7 @@ class BetaELBO(ELBO):
 
     def weights(self) -> dict[str, Tensor]:
         """The beta of the next step."""
-        return {"beta": torch.as_tensor(self._beta_now())}
+        return {"beta": number(self._beta_now(), self.step)}
 
     def advance(self, terms: Terms) -> None:
         """Count the step."""

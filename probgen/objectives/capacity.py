@@ -8,7 +8,7 @@ from torch import Tensor
 
 from probgen.control import Schedule, ends
 from probgen.objectives.decomposition import ObjectiveError, Terms
-from probgen.objectives.elbo import ELBO
+from probgen.objectives.elbo import ELBO, number
 
 
 class CapacityELBO(ELBO):
@@ -51,7 +51,7 @@ class CapacityELBO(ELBO):
 
     def weights(self) -> dict[str, Tensor]:
         """The capacity of the next step, the KL's target."""
-        return {"target_kl": torch.as_tensor(self._capacity_now())}
+        return {"target_kl": number(self._capacity_now(), self.step)}
 
     def advance(self, terms: Terms) -> None:
         """Count the step."""

@@ -263,7 +263,9 @@ def log_density(site: Any) -> Tensor:
                 f"{type(site['fn']).__name__} has none at {site['value']}: give it log_prob"
             ) from error
         site["unscaled_log_prob"] = log_prob
-    return site["unscaled_log_prob"]
+    held, value = site["unscaled_log_prob"], site["value"]
+    # ImproperUniform gives its zeros on the CPU, wherever the value is
+    return held.to(value.device) if isinstance(value, Tensor) else held
 
 
 def held_densities(guide_trace: Any) -> dict[str, Tensor]:

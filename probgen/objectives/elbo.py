@@ -211,3 +211,8 @@ def _check_shapes(*traces: Any, max_plate_nesting: Any) -> None:
         trace.compute_log_prob()
         for site in samples(trace):
             check_site_shape(site, max_plate_nesting)
+
+
+def number(value: float | Tensor, like: Tensor) -> Tensor:
+    """A 0-d tensor on the device of another, for which the host does not wait."""
+    return value if isinstance(value, Tensor) else torch.full((), float(value), device=like.device)

@@ -50,9 +50,11 @@ def items(pair: Any, data: Set, n: int = 8) -> Items:
 
 
 def reconstruction(pair: Any, items: Items) -> Tensor:
-    """Mean of p(x | z) at the mean of q(z | x), shape as their x."""
+    """Mean of p(x | z) at the mean of q(z | x), shape as their x, on the pair's device."""
+    device = device_of(pair)
+    y = None if items.y is None else items.y.to(device)
     with at_rest(pair, seed=0):
-        return reconstructed(pair, *items)
+        return reconstructed(pair, items.x.to(device), y)
 
 
 def samples(
