@@ -354,13 +354,27 @@ def test_objects_and_functions_as_arguments_are_watched():
     compared(run)
 
 
+@pytest.mark.filterwarnings("ignore:The `num")
+def test_run_takes_its_steps_lowered():
+    def run(kind):
+        made = {"num_steps": 5, "num_samples": 3}
+        svi = kind(OfClass(), by_hand, adam(), Trace_ELBO(), **made).run(X)
+        assert kind is pyro.infer.SVI or svi.lowered.used == "graph"
+        return [trace.nodes["loc"]["value"].item() for trace in svi.exec_traces]
+
+    PLACES["a class"][1](None, 1.0)
+    compared(run, tolerance=1e-5)
+
+
 def test_an_object_made_for_every_step_runs_eagerly():
     def run(kind):
         svi = kind(
             lambda options, x: scaled(options.weight, x),
             lambda options, x: by_hand(x), adam(), Trace_ELBO(),
         )  # fmt: skip
-        return [svi.step(Options(), X) for _ in range(6)]
+        losses = [svi.step(Options(), X) for _ in range(30)]
+        assert kind is pyro.infer.SVI or len(svi.lowered.replays) == 3
+        return losses
 
     compared(run, said="unless what changes comes as an argument that is a tensor")
 

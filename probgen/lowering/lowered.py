@@ -154,7 +154,7 @@ class Lowered:
     def _worth_it(self, call: "_Call") -> bool:
         """Whether there will be more calls like this one: the first few, and what comes again."""
         self.fresh += 1
-        again = call.kind in self.met and call.kind not in self.replays
+        again = call.kind in self.met and call.kind not in self.replays and not call.objects
         again |= self.glimpse is not None and self.glimpse.holds(call)
         if len(self.met) >= REMEMBERED:
             self.met.clear()

@@ -1,7 +1,7 @@
 """A drop-in for ``pyro.infer.SVI``."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pyro
@@ -9,6 +9,7 @@ import torch
 from pyro import infer, poutine
 from pyro.infer import RenyiELBO
 from pyro.infer.util import torch_item
+from pyro.poutine.runtime import _PYRO_STACK
 from pyro.util import warn_if_nan
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -116,6 +117,14 @@ class SVI(pyro.infer.SVI):
         """One gradient step; the loss as a number."""
         self._follow()
         return _number(self.updates(*args, **kwargs))
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """``num_steps`` steps, hidden from handlers around them, and posterior samples."""
+        with poutine.block() if _PYRO_STACK else nullcontext():
+            for _ in range(self.num_steps):
+                self.step(*args, **kwargs)
+        with torch.no_grad():
+            return super(pyro.infer.SVI, self).run(*args, **kwargs)
 
     def evaluate_loss(self, *args: Any, **kwargs: Any) -> Any:
         """The loss as a number; nothing is updated."""
