@@ -57,6 +57,9 @@ _UNSEEN_READS = {
     Tensor.__array__: 0,
     Tensor.__dlpack__: 0,
     Tensor.data_ptr: 0,
+    Tensor.__float__: 0,
+    Tensor.__int__: 0,
+    Tensor.__index__: 0,
     torch._VF._pad_packed_sequence: 1,
     torch.tensor_split: 1,
     Tensor.tensor_split: 1,
@@ -64,6 +67,21 @@ _UNSEEN_READS = {
 """Functions that read an argument on the host, unseen by the dispatcher, and its position."""
 _FROM_LISTS = (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor, Tensor.new)
 """Functions that read the elements of lists."""
+_UNFILLED = {
+    aten.empty.memory_format,
+    aten.empty_like.default,
+    aten.empty_strided.default,
+    aten.new_empty.default,
+    aten.new_empty_strided.default,
+}
+_FILLS = {
+    f"aten::{name}_"
+    for name in (
+        "copy", "fill", "zero", "set", "normal", "uniform", "random", "bernoulli", "exponential",
+        "geometric", "cauchy", "log_normal", "index_put", "_index_put_impl", "index_copy",
+        "index_fill", "scatter", "masked_fill", "masked_scatter",
+    )
+}  # fmt: skip
 _JUMPS = {*dis.hasjrel, *dis.hasjabs}
 _VALUE_TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
@@ -150,6 +168,7 @@ class _Recorder(TorchDispatchMode):
         self.held: set[int] = set()
         self.before: dict[int, tuple[Any, Any]] = {}
         self.pinned: dict[int, Tensor] = {}
+        self.unfilled: dict[int, tuple[Tensor, fx.Node]] = {}
         self.checks: list[tuple[fx.Node, Tensor, bool]] = []
         self.drawn: set[str] = set()
         self.refusal: Unrecordable | None = None
@@ -177,6 +196,7 @@ class _Recorder(TorchDispatchMode):
             self._refuse(f"it draws from a generator of its own{_where()}")
         if any(isinstance(leaf, torch.UntypedStorage) for leaf in leaves):
             self._refuse(f"it makes a tensor of another's storage{_where()}")
+        self._fill(func, tensors, _written(func, args, kwargs))
         nodes = self._nodes(args), {name: self._nodes(value) for name, value in kwargs.items()}
         self._save_before_writing(func, args, kwargs)
         result = func(*args, **kwargs)
@@ -185,6 +205,8 @@ class _Recorder(TorchDispatchMode):
             self.drawn.add(next(_leaves([result])).device.type)
         if torch.Tag.pointwise in func.tags and isinstance(result, Tensor):
             node.meta[WRITES] = result.nbytes
+        if func in _UNFILLED:
+            self.unfilled[_storage(result)] = (result, node)
         origin = self._origin(func, tensors)
         self._note(result, node, origin, {_storage(tensor) for tensor in tensors})
         return result
@@ -291,6 +313,20 @@ class _Recorder(TorchDispatchMode):
             if key in self.held and key not in self.before:
                 self.before[key] = (storage, storage.clone())
 
+    def _fill(self, func: Any, tensors: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+        """Take as a constant what C++ put, unseen, into new memory that is read before a write."""
+        filled = {_storage(tensor) for tensor in written} if _overwrites(func) else set()
+        for key in {_storage(tensor) for tensor in tensors} & self.unfilled.keys():
+            if key in filled:
+                del self.unfilled[key]
+            elif not func.is_view:
+                tensor, node = self.unfilled.pop(key)
+                constant = self._add_input(tensor.clone())
+                with self.graph.inserting_after(node):
+                    copy = self.graph.call_function(aten.clone.default, (constant,))
+                node.replace_all_uses_with(copy)
+                self.nodes[tensor] = copy
+
     def _refuse(self, reason: str) -> NoReturn:
         self.refusal = Unrecordable(reason)
         raise self.refusal
@@ -332,17 +368,19 @@ class _PythonReads(TorchFunctionMode):
             return _one_hot(*args, **(kwargs or {}))
         if func is Tensor.__deepcopy__ and args[0].is_leaf:
             return args[1].setdefault(id(args[0]), _copy(args[0]))
-        self.recorder.look_at(_read_unseen(func, args))
+        read = _read_unseen(func, args, kwargs or {})
+        if read and not _is_only_a_check():
+            self.recorder.look_at(read)
         return func(*args, **(kwargs or {}))
 
 
-def _read_unseen(func: Any, args: Sequence[Any]) -> list[Tensor]:
+def _read_unseen(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
     """The tensors whose values a function takes without asking the dispatcher."""
     position = _UNSEEN_READS.get(func)
     if position is not None:
         return [leaf for leaf in args[position : position + 1] if isinstance(leaf, Tensor)]
     if func in _FROM_LISTS:
-        lists = [arg for arg in args if isinstance(arg, list | tuple)]
+        lists = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, list | tuple)]
         return [leaf for leaf in _leaves(lists) if isinstance(leaf, Tensor)]
     return []
 
@@ -393,6 +431,11 @@ def _looked_at(func: Any, args: Sequence[Any], tensors: Sequence[Tensor]) -> Seq
     if func is aten.index.Tensor:
         return [i for i in args[1] if i is not None and i.dtype in (torch.bool, torch.uint8)]
     return args[1:2] if func is aten.masked_select.default else tensors
+
+
+def _overwrites(func: Any) -> bool:
+    """Whether an operation writes without reading what was there."""
+    return func._schema.name in _FILLS or "out" in func._overloadname
 
 
 def _gives_tensors(func: Any) -> bool:
