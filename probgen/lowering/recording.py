@@ -196,7 +196,8 @@ class _Recorder(TorchDispatchMode):
             self._refuse(f"it draws from a generator of its own{_where()}")
         if any(isinstance(leaf, torch.UntypedStorage) for leaf in leaves):
             self._refuse(f"it makes a tensor of another's storage{_where()}")
-        self._fill(func, tensors, _written(func, args, kwargs))
+        if self.unfilled:
+            self._fill(func, tensors, _written(func, args, kwargs))
         nodes = self._nodes(args), {name: self._nodes(value) for name, value in kwargs.items()}
         self._save_before_writing(func, args, kwargs)
         result = func(*args, **kwargs)
@@ -507,7 +508,8 @@ def _ways_on(listed: Sequence[dis.Instruction], at: int) -> list[int]:
     jump = [i for i, other in enumerate(listed) if other.offset == one.argval]
     if one.opcode not in _JUMPS:
         return [at + 1]
-    return jump if one.opname.startswith("JUMP") else [*jump, at + 1]
+    certain = one.opname.startswith("JUMP") and "IF" not in one.opname
+    return jump if certain else [*jump, at + 1]
 
 
 def _where() -> str:
