@@ -1,10 +1,13 @@
 """Pyro programs of every kind that lowering has to get right."""
 
+from functools import partial
+
 import pyro
 import pyro.distributions as dist
 import torch
 from pyro import infer, poutine
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO, autoguide
+from pyro.infer.reparam import StableReparam
 from torch import nn
 from torch.distributions import constraints
 
@@ -103,6 +106,39 @@ def score_function(x):
         pyro.sample("b", dist.Bernoulli(p))
 
 
+def stable(x):
+    """Stability near 1 is interpolated, by a decision that reads it."""
+    stability = pyro.sample("stability", dist.Uniform(0.5, 1.9))
+    with pyro.plate("data", len(x)):
+        pyro.sample("x", dist.Stable(stability, 0.1, 1.0, 0.0), obs=x)
+
+
+stable = poutine.reparam(stable, {"x": StableReparam()})
+
+
+def correlated(x):
+    z = pyro.sample("z", dist.Normal(torch.zeros(3).to(x), 1.0).to_event(1))
+    assert not z.isnan().any(), "a check that a recording keeps"
+    with pyro.plate("data", len(x)):
+        pyro.sample("x", dist.Normal(z.sum(-1), 1.0), obs=x)
+
+
+def flow(transform, **settings):
+    return autoguide.AutoNormalizingFlow(correlated, partial(transform, **settings))
+
+
+def one_hot(x):
+    with pyro.plate("data", len(x)):
+        y = pyro.sample("y", dist.OneHotCategorical(torch.ones(3).to(x)))
+        pyro.sample("x", dist.Normal(y @ torch.arange(3).to(x), 1.0), obs=x)
+
+
+def one_hot_guide(x):
+    p = pyro.param("p", torch.ones(3).to(x) / 3, constraint=constraints.simplex)
+    with pyro.plate("data", len(x)):
+        pyro.sample("y", dist.OneHotCategorical(p))
+
+
 class Amortised(nn.Module):
     """Networks with batch normalisation, dropout and a learned scale."""
 
@@ -183,6 +219,14 @@ ZOO = {
     "transformed": lambda: (transformed, autoguide.AutoNormal(transformed), Trace_ELBO()),
     "score function": lambda: (discrete, score_function, Trace_ELBO()),
     "score function, graph": lambda: (discrete, score_function, infer.TraceGraph_ELBO()),
+    "score function, one-hot": lambda: (one_hot, one_hot_guide, Trace_ELBO()),
+    "stable": lambda: (stable, autoguide.AutoNormal(stable), Trace_ELBO()),
+    "spline flow": lambda: (
+        correlated, flow(dist.transforms.spline_coupling, count_bins=4), Trace_ELBO()
+    ),
+    "neural flow": lambda: (
+        correlated, flow(dist.transforms.neural_autoregressive), Trace_ELBO()
+    ),
     "networks": lambda: amortised(Trace_ELBO()),
     "networks, ours": lambda: amortised(objectives.ELBO()),
 }  # fmt: skip

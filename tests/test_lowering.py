@@ -1,5 +1,6 @@
 """Lowered steps are the eager ones; what cannot be lowered says so and stays right."""
 
+import copy
 import itertools
 import random
 import warnings
@@ -565,6 +566,161 @@ def test_a_value_that_only_arguments_decide_is_looked_at_again():
     found, svi = run(SVI)
     assert found == pytest.approx(expected, rel=1e-6)
     assert svi.lowered.used == "graph"
+
+
+CUTS = [torch.tensor(cut) for cut in ([1, 3], [1, 3], [2, 3], [1, 3], [2, 3])]
+PACKED = nn.utils.rnn.pack_sequence([torch.arange(3.0), torch.arange(2.0)])
+READS = {
+    "packed sequences": (
+        lambda sizes: nn.utils.rnn.pad_packed_sequence(PACKED._replace(batch_sizes=sizes))[0],
+        [torch.tensor(sizes) for sizes in ([2, 2, 1], [2, 2, 1], [3, 1, 1], [2, 2, 1])],
+    ),
+    "a split": (
+        lambda cut: torch.stack([part.sum() for part in torch.arange(6.0).tensor_split(cut)]), CUTS
+    ),
+    "a list": (lambda x: torch.tensor([[x[0], 1], [x[1], 2]]), CUTS),
+    "a list in the place of a tensor": (lambda x: x.new_tensor([x[1], x[0]]), CUTS),
+    "a list by name": (lambda x: torch.as_tensor(data=[x[1], x[0]]), CUTS),
+    "an old constructor": (lambda x: torch.FloatTensor([x[0], x[1]]), CUTS),
+    "dlpack": (lambda x: torch.as_tensor(np.from_dlpack(x) * 2), CUTS),
+    "another's storage": (lambda x: copy.copy(x) + 1, CUTS),
+    "numbers that C++ makes a tensor of": (
+        lambda x: nn.functional.ctc_loss(
+            torch.zeros(4, 1, 3).log_softmax(-1), x[None, :1], (4,), (int(x[0]),), reduction="mean"
+        ),
+        [torch.ones(1, dtype=torch.int64)] * 6,
+    ),
+    "one-hot codes": (lambda x: nn.functional.one_hot(x), CUTS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_pytorch_reads_for_itself_is_looked_at_again(name):
+    program, arguments = READS[name]
+    lowered = lowering.Lowered(program, list, name=name, roots=(), how="graph")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LoweringWarning)
+        found = [lowered(x) for x in arguments]
+    assert name == "another's storage" or lowered.used == "graph"
+    assert all(torch.equal(a, program(x)) for a, x in zip(found, arguments, strict=True))
+
+
+def test_a_parameter_in_a_list_is_no_constant():
+    def model(x):
+        loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+        scale = torch.tensor([pyro.param("scale", torch.ones(())).detach(), 1.0]).sum()
+        observed(loc, x, scale)
+
+    svi = SVI(model, by_hand, adam(), Trace_ELBO())
+    svi.step(torch.ones(3))
+    with pytest.warns(LoweringWarning, match=r"for a value \(test_lowering.py, line"):
+        svi.step(torch.ones(3))
+
+
+def test_one_hot_codes_of_a_known_number_are_one_recording():
+    def program(x):
+        return nn.functional.one_hot(x, 5)
+
+    lowered = lowering.Lowered(program, list, name="it", roots=(), how="graph")
+    assert all(torch.equal(lowered(x), program(x)) for x in CUTS)
+    assert sum(map(len, lowered.replays.values())) == 1
+
+
+def test_copies_of_tensors_and_masks_of_constants_are_recorded():
+    module, mask = nn.BatchNorm1d(2, affine=False), torch.tensor([True, False, True])
+    weight, flag = nn.Parameter(torch.ones(3)), torch.ones(())
+
+    def program(x):
+        other = copy.deepcopy(module)(x)
+        y = other.sum() + weight[mask].sum() + weight.masked_select(mask).sum()
+        flag[x.sum() > 0] = 2
+        (y * flag).backward()
+        return y
+
+    x = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    lowered = lowering.Lowered(program, lambda: [weight], name="it", roots=(), how="graph")
+    for sign in (1, 1, -1, 1):
+        weight.grad = None
+        flag.fill_(1)
+        assert lowered(sign * x).item() == pytest.approx(4, abs=1e-5)
+        assert weight.grad.tolist() == ([4, 0, 4] if sign > 0 else [2, 0, 2])
+    assert lowered.used == "graph"
+    assert module.num_batches_tracked == 0
+
+
+def checked(x):
+    loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    assert loc < 1.5, f"{loc} is large"
+    if loc.isinf():
+        reasons = [name for name in ("a", "b") if name]
+        raise ValueError(f"{reasons}")
+    if not loc > -0.5:
+        raise ValueError("small")
+    observed(loc, x)
+
+
+def test_errors_that_a_program_raises_by_a_value_are_raised_as_in_pyro():
+    def run(kind):
+        losses, errors = [], []
+        pyro.clear_param_store()
+        pyro.set_rng_seed(2)
+        svi = kind(checked, by_hand, adam(), Trace_ELBO())
+        for _ in range(100):
+            try:
+                losses.append(svi.step(torch.ones(3)))
+            except (AssertionError, ValueError) as error:
+                errors.append(str(error).splitlines()[0].split()[-1])
+        return losses, errors, torch.get_rng_state(), svi
+
+    losses, errors, state, _ = run(pyro.infer.SVI)
+    found, ours, now, svi = run(SVI)
+    assert {*errors} == {"large", "small"}
+    assert found == pytest.approx(losses, rel=1e-6)
+    assert ours == errors
+    assert torch.equal(now, state)
+    assert svi.lowered.used == "graph"
+
+
+def test_errors_that_a_program_catches_in_most_calls_make_it_eager():
+    def program(x):
+        z = torch.randn(())
+        assert z + x, "never 0"
+        try:
+            assert z + x > 0
+        except AssertionError:
+            z = 2 * z
+        return z
+
+    lowered = lowering.Lowered(program, list, name="it", roots=(), how="graph")
+    results = []
+    for run in (program, lowered):
+        torch.manual_seed(0)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            results.append([run(torch.tensor(x)).item() for x in [9.0] * 3 + [-9.0] * 9])
+    assert results[0] == results[1]
+    assert "raises errors by values that change, and catches them" in str(said[0].message)
+    assert (len(said), lowered.used) == (1, "eager")
+
+
+def test_a_replay_that_deviates_leaves_what_it_wrote_as_it_was():
+    count, limit = torch.zeros(()), 4
+
+    def program(x):
+        count.add_(x)
+        if count >= limit or x.isnan():
+            raise ValueError("too many")
+        return torch.randn(())
+
+    lowered = lowering.Lowered(program, list, name="it", roots=(), how="graph")
+    for _ in range(3):
+        lowered(torch.ones(()))
+    assert lowered.used == "graph"
+    state = torch.get_rng_state()
+    with pytest.raises(ValueError, match="too many"):
+        lowered(torch.ones(()))
+    assert count == 4
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_global_that_is_also_an_argument_stays_itself():

@@ -225,6 +225,8 @@ def _needs_host(recording: Recording, arguments: Sequence[Tensor], device: torch
     """What a capture would do once, and its replays not again."""
     if recording.pinned:
         return "Python decides by values of its inputs"
+    if recording.expected:
+        return "Python checks values in every step"
     if elsewhere := recording.drawn - {device.type}:
         where = elsewhere.pop()
         return f"it draws noise on the {where}: make its distributions of tensors on {device.type}"

@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from probgen.lowering.recording import WRITES
 
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # no GPU is no news
+logging.getLogger("torch._inductor.standalone_compile").setLevel(logging.ERROR)  # nor that
 OPTIONS = {"config_patches": {"fallback_random": True}}
 """Noise from PyTorch's generators, so that a compiled step draws what an eager one would."""
 SECONDS, SECONDS_PER_OPERATION = 2.0, 5e-3

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from types import MethodType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from probgen.lowering import inductor
 from probgen.lowering.recording import Recording, Unrecordable, record
-from probgen.lowering.watch import Watch
+from probgen.lowering.watch import Watch, is_watched
 
 How = Literal["auto", "graph", "inductor", "eager"]
 HOW = ("auto", "graph", "inductor", "eager")
@@ -26,7 +27,9 @@ FRESH = 3
 KINDS = 16
 PAID = 10
 REMEMBERED = 10_000
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+_PLAIN = (
+    bool, int, float, complex, str, bytes, type(None), range, np.generic, torch.dtype, torch.device
+)  # fmt: skip
 
 
 class LoweringError(ValueError):
@@ -35,6 +38,10 @@ class LoweringError(ValueError):
 
 class LoweringWarning(UserWarning):
     """A program, or a part of it, that stays slower than asked, and why."""
+
+
+class Deviation(Exception):  # noqa: N818
+    """A replay, undone, in which the program would have raised an error."""
 
 
 class Lowered:
@@ -86,7 +93,12 @@ class Lowered:
             return self.program(*args, **kwargs)
         if self.how == "auto" and self.steps is None and replay.calls == replay.break_even:
             self._compile(replay, call)
-        return replay(call.tensors)
+        try:
+            return replay(call.tensors)
+        except Deviation:
+            if replay.deviations > FRESH and 2 * replay.deviations > replay.calls:
+                self.stay_eager("it raises errors by values that change, and catches them")
+            return self.program(*args, **kwargs)
 
     def recorded(self, *args: Any, **kwargs: Any) -> "tuple[_Replay, list[Tensor]] | None":
         """What a call would replay, and with which tensors, if its kind was recorded before."""
@@ -142,16 +154,19 @@ class Lowered:
     def _worth_it(self, call: "_Call") -> bool:
         """Whether there will be more calls like this one: the first few, and what comes again."""
         self.fresh += 1
-        again = call.kind in self.met and call.kind not in self.replays
+        again = call.kind in self.met and call.kind not in self.replays and not call.objects
         again |= self.glimpse is not None and self.glimpse.holds(call)
         if len(self.met) >= REMEMBERED:
             self.met.clear()
         self.met.add(call.kind)
-        self.glimpse = _Glimpse.at(call, Watch(*self.roots), self.replays.get(call.kind, ()))
+        watch = Watch(*self.roots, *call.objects)
+        changed = self.glimpse.watch.changed if self.glimpse else ""
+        what = f"its arguments or what they meet{changed and f' ({changed})'}"
+        self.glimpse = _Glimpse.at(call, watch, self.replays.get(call.kind, ()))
         if self.fresh > FRESH and not again:
             self._say(
-                "its arguments or what they meet change in every step; new ones run eagerly, "
-                "unless a number that changes comes as a tensor"
+                f"{what} change in every step; new ones run eagerly, unless what changes comes "
+                "as an argument that is a tensor"
             )
         return again or self.fresh <= FRESH
 
@@ -210,9 +225,14 @@ class _Call(NamedTuple):
             leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else None) for o in others)
+        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else _identity(o)) for o in others)
         shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
         return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
+
+    @property
+    def objects(self) -> list[Any]:
+        """Arguments that are told apart by identity, and watched."""
+        return [o for o in self.others if not (isinstance(o, _PLAIN) or o is _TENSOR)]
 
     def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
         """The arguments with other tensors."""
@@ -222,10 +242,11 @@ class _Call(NamedTuple):
 
     def check(self) -> None:
         """Raise unless a recording can hold for other calls of the kind."""
-        for other in self.others:
-            if not (isinstance(other, _PLAIN) or other is _TENSOR):
+        for value in self.objects:
+            if not is_watched(value):
                 raise Unrecordable(
-                    f"expected arguments of tensors, numbers and strings; got {type(other)}"
+                    "expected arguments of tensors, numbers, strings, functions, modules and "
+                    f"objects of your own; got {type(value)}"
                 )
         if others := [t.layout for t in self.tensors if t.layout is not torch.strided]:
             raise Unrecordable(f"expected dense arguments; got one of layout {others[0]}")
@@ -234,6 +255,11 @@ class _Call(NamedTuple):
 
 
 _TENSOR = object()
+
+
+def _identity(value: Any) -> Any:
+    """What tells an object from others; a bound method is another object at every use."""
+    return (id(value.__self__), id(value.__func__)) if isinstance(value, MethodType) else id(value)
 
 
 @cache
@@ -305,12 +331,15 @@ class _Result(NamedTuple):
 class _Replay:
     """A recording that stands for its kind of call."""
 
-    def __init__(self, recording: Recording, result: _Result, watch: Watch) -> None:
+    def __init__(
+        self, recording: Recording, result: _Result, watch: Watch, objects: Sequence[Any]
+    ) -> None:
         self.recording, self.result, self.watch = recording, result, watch
+        self.objects = objects  # kept alive, being told by identity
         self.module = recording.module()
         self.run: Callable[..., Sequence[Tensor]] = self.module.forward
         self.break_even = inductor.break_even(self.module, recording.externals)
-        self.calls, self.compiled = 0, False
+        self.calls, self.deviations, self.compiled = 0, 0, False
         parameters = {id(p) for p in result.parameters}
         self.trained = [
             t for t in recording.externals if id(t) in parameters or isinstance(t, nn.Parameter)
@@ -319,8 +348,22 @@ class _Replay:
 
     def __call__(self, tensors: Sequence[Tensor]) -> Any:
         self.calls += 1
+        inputs, checks = [*tensors, *self.recording.externals], len(self.recording.expected)
         with torch.no_grad():
-            return self.result.rebuilt(self.run(*tensors, *self.recording.externals))
+            if not checks:
+                return self.result.rebuilt(self.run(*inputs))
+            before = _generators(), [tensor.clone() for tensor in self.recording.written]
+            outputs = [*self.run(*inputs)]
+            if [bool(value) for value in outputs[-checks:]] != self.recording.expected:
+                self._undo(*before)
+                self.deviations += 1
+                raise Deviation
+            return self.result.rebuilt(outputs[:-checks])
+
+    def _undo(self, generators: tuple[Any, ...], written: Sequence[Tensor]) -> None:
+        _set_generators(generators)
+        for tensor, value in zip(self.recording.written, written, strict=True):
+            tensor.copy_(value)
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
         """Whether all that was decided by a value would be decided so again."""
@@ -337,7 +380,7 @@ class _Replay:
         found = _trial(compiled, inputs, self.recording.written)
         if not agree(found, expected):
             raise inductor.CompileError("compiled, it gives other numbers")
-        last = len(found) - len(self.recording.written)
+        last = len(found) - len(self.recording.written) - len(self.recording.expected)
         gradients = found[last - len(self.result.parameters) : last]
         if len(_storages(gradients) - _storages(inputs)) < len(gradients):
             raise inductor.CompileError("compiled, its gradients share memory")
@@ -357,7 +400,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         before: tuple[Recording, _Result] | None = None
         for _ in range(ATTEMPTS):
             generators = _generators()
-            watch = Watch(*lowered.roots)
+            watch = Watch(*lowered.roots, *call.objects)
             try:
                 recording, result = _record(lowered, call)
             finally:
@@ -374,7 +417,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         else:
             raise Unrecordable(difference)
         _set_generators(generators)
-        replay = _Replay(recording._replace(outputs=[], after=[]), result, watch)
+        replay = _Replay(recording._replace(outputs=[], after=[]), result, watch, call.objects)
         inputs = [*call.tensors, *recording.externals]
         found = _trial(replay.run, inputs, recording.written)
         if not agree(found, [*recording.outputs, *recording.after]):
@@ -408,13 +451,13 @@ def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
         return recording, results[-1]
     finally:
         for name, value in stored.items():
-            _put(store, name, value)
+            put(store, name, value)
         for parameter, gradient in [(p, None) for p in lowered.parameters()] + before:
             parameter.grad = gradient
 
 
-def _put(store: Any, name: str, value: Tensor) -> None:
-    """Undo what a program did to Pyro's store."""
+def put(store: Any, name: str, value: Tensor) -> None:
+    """Undo what a program did to a parameter in Pyro's store."""
     replacement = store._params.get(name)
     if replacement is not value:
         store._param_to_name.pop(replacement, None)

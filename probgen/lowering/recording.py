@@ -6,18 +6,25 @@ argument, or an *external* one (parameter, buffer, data, constant), which the pr
 using in place. Nothing is baked in but Python numbers.
 """
 
+import dis
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import takewhile
 from operator import getitem
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import torch
+from pyro.distributions.stable import _standard_stable
+from pyro.distributions.transforms.spline import _monotonic_rational_spline
+from pyro.infer.reparam.stable import _safe_shift
 from pyro.infer.util import Dice
 from pyro.ops.provenance import detach_provenance
 from pyro.util import warn_if_inf, warn_if_nan
 from torch import Tensor, fx
+from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -41,8 +48,41 @@ _ONLY_COMPLAIN = {
     )
 }
 """Functions whose host reads end in a warning, an error or nothing."""
+_NEAR_HOLE = {_standard_stable.__code__, _safe_shift.__code__}
 _MACHINERY = ("torch", "contextlib", "probgen.lowering")
-_UNSEEN_READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr)
+_LIBRARIES = ("pyro.", "probgen.")
+_UNSEEN_READS = {
+    Tensor.tolist: 0,
+    Tensor.numpy: 0,
+    Tensor.__array__: 0,
+    Tensor.__dlpack__: 0,
+    Tensor.data_ptr: 0,
+    Tensor.__float__: 0,
+    Tensor.__int__: 0,
+    Tensor.__index__: 0,
+    torch._VF._pad_packed_sequence: 1,
+    torch.tensor_split: 1,
+    Tensor.tensor_split: 1,
+}
+"""Functions that read an argument on the host, unseen by the dispatcher, and its position."""
+_FROM_LISTS = (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor, Tensor.new)
+"""Functions that read the elements of lists."""
+_UNFILLED = {
+    aten.empty.memory_format,
+    aten.empty_like.default,
+    aten.empty_strided.default,
+    aten.new_empty.default,
+    aten.new_empty_strided.default,
+}
+_FILLS = {
+    f"aten::{name}_"
+    for name in (
+        "copy", "fill", "zero", "set", "normal", "uniform", "random", "bernoulli", "exponential",
+        "geometric", "cauchy", "log_normal", "index_put", "_index_put_impl", "index_copy",
+        "index_fill", "scatter", "masked_fill", "masked_scatter",
+    )
+}  # fmt: skip
+_JUMPS = {*dis.hasjrel, *dis.hasjabs}
 _VALUE_TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -59,7 +99,8 @@ class Recording(NamedTuple):
         written: those of them that it writes to.
         pinned: inputs whose values Python looked at, {position: value}.
         drawn: types of the devices that its noise is drawn on.
-        outputs: what the recorded call gave.
+        outputs: what the recorded call gave, and then the values that it checked.
+        expected: whether those were true; otherwise they would have raised an error.
         after: what it left in ``written``.
     """
 
@@ -69,6 +110,7 @@ class Recording(NamedTuple):
     pinned: dict[int, Tensor]
     drawn: set[str]
     outputs: list[Tensor]
+    expected: list[bool]
     after: list[Tensor]
 
     @property
@@ -108,6 +150,8 @@ def record(
         if recorder.refusal is not None:  # the program may have caught it
             raise recorder.refusal
         return recorder.finish(outputs)
+    except Exception as error:
+        raise (recorder.refusal or error) from None  # PyTorch may have made another of it
     finally:
         recorder.undo()
 
@@ -124,6 +168,8 @@ class _Recorder(TorchDispatchMode):
         self.held: set[int] = set()
         self.before: dict[int, tuple[Any, Any]] = {}
         self.pinned: dict[int, Tensor] = {}
+        self.unfilled: dict[int, tuple[Tensor, fx.Node]] = {}
+        self.checks: list[tuple[fx.Node, Tensor, bool]] = []
         self.drawn: set[str] = set()
         self.refusal: Unrecordable | None = None
         self.start = self.graph.placeholder("start")
@@ -139,13 +185,19 @@ class _Recorder(TorchDispatchMode):
         if _looks_at_values(func, args):
             if _is_only_a_check():
                 return func(*args, **kwargs)
-            self.look_at(tensors)
+            if func is aten._local_scalar_dense.default and _decides_only_on_an_error():
+                return self._checked(args[0])
+            self.look_at(_looked_at(func, args, tensors))
             if not _gives_tensors(func):
                 return func(*args, **kwargs)
         if func is aten.lift_fresh.default:
             func = aten.clone.default  # of a literal, which the program may write to
         if any(isinstance(leaf, torch.Generator) for leaf in leaves):
             self._refuse(f"it draws from a generator of its own{_where()}")
+        if any(isinstance(leaf, torch.UntypedStorage) for leaf in leaves):
+            self._refuse(f"it makes a tensor of another's storage{_where()}")
+        if self.unfilled:
+            self._fill(func, tensors, _written(func, args, kwargs))
         nodes = self._nodes(args), {name: self._nodes(value) for name, value in kwargs.items()}
         self._save_before_writing(func, args, kwargs)
         result = func(*args, **kwargs)
@@ -154,6 +206,8 @@ class _Recorder(TorchDispatchMode):
             self.drawn.add(next(_leaves([result])).device.type)
         if torch.Tag.pointwise in func.tags and isinstance(result, Tensor):
             node.meta[WRITES] = result.nbytes
+        if func in _UNFILLED:
+            self.unfilled[_storage(result)] = (result, node)
         origin = self._origin(func, tensors)
         self._note(result, node, origin, {_storage(tensor) for tensor in tensors})
         return result
@@ -168,6 +222,12 @@ class _Recorder(TorchDispatchMode):
             else:
                 self.pinned |= {i: self.inputs[i].detach() for i in origin}
 
+    def _checked(self, tensor: Tensor) -> Any:
+        """A value that is to be as true in every replay."""
+        node = self.graph.call_function(aten.clone.default, (self._node(tensor),))
+        self.checks.append((node, tensor.clone(), bool(tensor)))
+        return tensor.item()
+
     def undo(self) -> None:
         """Give every input the values that it had before."""
         for storage, before in self.before.values():
@@ -175,7 +235,8 @@ class _Recorder(TorchDispatchMode):
 
     def finish(self, outputs: list[Tensor]) -> Recording:
         """The graph with these outputs, without what serves nothing."""
-        self.graph.output(tuple(self._node(output) for output in outputs))
+        checks = [node for node, *_ in self.checks]
+        self.graph.output((*[self._node(output) for output in outputs], *checks))
         self.graph.erase_node(self.start)
         _skip_detach(self.graph)
         self.graph.eliminate_dead_code(_matters)
@@ -191,7 +252,8 @@ class _Recorder(TorchDispatchMode):
             written,
             {used.index(i): tensor.clone() for i, tensor in self.pinned.items()},
             self.drawn,
-            outputs,
+            outputs + [tensor for _, tensor, _ in self.checks],
+            [value for *_, value in self.checks],
             [tensor.detach().clone() for tensor in written],
         )
 
@@ -216,9 +278,12 @@ class _Recorder(TorchDispatchMode):
         return self.nodes[tensor]
 
     def _node(self, tensor: Tensor) -> fx.Node:
+        self._check_layout(tensor)
+        return self.nodes.get(tensor) or self._add_input(tensor)
+
+    def _check_layout(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:
             self._refuse(f"it uses a tensor of layout {tensor.layout}{_where()}")
-        return self.nodes.get(tensor) or self._add_input(tensor)
 
     def _nodes(self, value: Any) -> Any:
         """An argument with nodes for tensors."""
@@ -238,6 +303,7 @@ class _Recorder(TorchDispatchMode):
             for number, part in enumerate(result):
                 self._note(part, self.graph.call_function(getitem, (node, number)), origin, seen)
         elif isinstance(result, Tensor):
+            self._check_layout(result)
             key = _storage(result)
             self.origins[key] = _joined([origin, self.origins[key]]) if key in seen else origin
             self.nodes.setdefault(result, node)
@@ -248,6 +314,20 @@ class _Recorder(TorchDispatchMode):
             if key in self.held and key not in self.before:
                 self.before[key] = (storage, storage.clone())
 
+    def _fill(self, func: Any, tensors: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+        """Take as a constant what C++ put, unseen, into new memory that is read before a write."""
+        filled = {_storage(tensor) for tensor in written} if _overwrites(func) else set()
+        for key in {_storage(tensor) for tensor in tensors} & self.unfilled.keys():
+            if key in filled:
+                del self.unfilled[key]
+            elif not func.is_view:
+                tensor, node = self.unfilled.pop(key)
+                constant = self._add_input(tensor.clone())
+                with self.graph.inserting_after(node):
+                    copy = self.graph.call_function(aten.clone.default, (constant,))
+                node.replace_all_uses_with(copy)
+                self.nodes[tensor] = copy
+
     def _refuse(self, reason: str) -> NoReturn:
         self.refusal = Unrecordable(reason)
         raise self.refusal
@@ -257,7 +337,10 @@ class _PythonReads(TorchFunctionMode):
     """Reads that the dispatcher does not see, and those of Pyro's losses that tensors can serve.
 
     Losses sum up floats from ``.item()``: here they stay tensors. The enumerated loss leaves out
-    factors of probability 0: here their terms are set to 0.
+    factors of probability 0: here their terms are set to 0. Splines select what is outside of
+    their interval, to put it in the same place: here nothing is selected, and that is put. Stable
+    distributions interpolate around a stability of 1 where any is near: here, always, which
+    elsewhere is the mean of two equal values. A mask without dimensions is not read.
     """
 
     def __init__(self, recorder: _Recorder) -> None:
@@ -275,9 +358,50 @@ class _PythonReads(TorchFunctionMode):
                 return False
             if func is Tensor.masked_select:
                 return torch.where(args[1], args[0], 0)
-        if func in _UNSEEN_READS:
-            self.recorder.look_at(args[:1])
+        if caller.f_code in _NEAR_HOLE and func is Tensor.any:
+            return True
+        of_spline = caller.f_code is _monotonic_rational_spline.__code__
+        if func is Tensor.__getitem__ and of_spline and _has_mask(args, args[0].dim()):
+            return args[0]
+        if func is Tensor.__setitem__ and _has_mask(args, args[0].dim() if of_spline else 0):
+            return args[0].copy_(torch.where(args[1], args[2], args[0]))
+        if func is one_hot and args:
+            return _one_hot(*args, **(kwargs or {}))
+        if func is Tensor.__deepcopy__ and args[0].is_leaf:
+            return args[1].setdefault(id(args[0]), _copy(args[0]))
+        read = _read_unseen(func, args, kwargs or {})
+        if read and not _is_only_a_check():
+            self.recorder.look_at(read)
         return func(*args, **(kwargs or {}))
+
+
+def _read_unseen(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    """The tensors whose values a function takes without asking the dispatcher."""
+    position = _UNSEEN_READS.get(func)
+    if position is not None:
+        return [leaf for leaf in args[position : position + 1] if isinstance(leaf, Tensor)]
+    if func in _FROM_LISTS:
+        lists = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, list | tuple)]
+        return [leaf for leaf in _leaves(lists) if isinstance(leaf, Tensor)]
+    return []
+
+
+def _has_mask(args: Sequence[Any], dim: int) -> bool:
+    """Whether a tensor is indexed by one mask of so many dimensions."""
+    mask = args[1]
+    return isinstance(mask, Tensor) and mask.dtype is torch.bool and mask.dim() == dim
+
+
+def _one_hot(indices: Tensor, num_classes: int = -1) -> Tensor:
+    """Without PyTorch's look at the indices, where the number of classes is given."""
+    if num_classes < 0:
+        return one_hot(indices)
+    zeros = torch.zeros(*indices.shape, num_classes, dtype=indices.dtype, device=indices.device)
+    return zeros.scatter_(-1, indices.unsqueeze(-1), 1)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
 _Origin: TypeAlias = frozenset[int] | None
@@ -301,6 +425,18 @@ def _looks_at_values(func: Any, args: Sequence[Any]) -> bool:
     if func is aten.index.Tensor:
         return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
     return not _VALUE_TAGS.isdisjoint(func.tags)
+
+
+def _looked_at(func: Any, args: Sequence[Any], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Of the tensors that such an operation takes, those by whose values it decides."""
+    if func is aten.index.Tensor:
+        return [i for i in args[1] if i is not None and i.dtype in (torch.bool, torch.uint8)]
+    return args[1:2] if func is aten.masked_select.default else tensors
+
+
+def _overwrites(func: Any) -> bool:
+    """Whether an operation writes without reading what was there."""
+    return func._schema.name in _FILLS or "out" in func._overloadname
 
 
 def _gives_tensors(func: Any) -> bool:
@@ -338,10 +474,51 @@ def _is_only_a_check() -> bool:
     return any(frame.f_code in _ONLY_COMPLAIN for frame in _frames())
 
 
+def _decides_only_on_an_error() -> bool:
+    """Whether the value asked for is that of an ``assert``, or of an ``if`` that only raises."""
+    asking = (frame for frame in _frames() if not _module(frame).startswith(_MACHINERY))
+    frame = next(asking, None)
+    return frame is not None and _only_raises(frame.f_code, frame.f_lasti)
+
+
+@cache
+def _only_raises(code: CodeType, position: int) -> bool:
+    """Whether one of the two ways on from the branch there can but end in an error."""
+    listed = [*dis.get_instructions(code)]
+    later = [i for i, one in enumerate(listed) if one.offset >= position][:2]
+    branch = next((i for i in later if listed[i].opname.startswith("POP_JUMP")), None)
+    return branch is not None and any(_fails(listed, way) for way in _ways_on(listed, branch))
+
+
+def _fails(listed: Sequence[dis.Instruction], start: int) -> bool:
+    """Whether every way on from an instruction ends in an error."""
+    seen, ways = set[int](), [start]
+    while ways:
+        at = ways.pop()
+        if listed[at].opname.startswith(("RETURN", "YIELD")):
+            return False
+        if at not in seen and listed[at].opname not in ("RAISE_VARARGS", "RERAISE"):
+            ways += _ways_on(listed, at)
+        seen.add(at)
+    return True
+
+
+def _ways_on(listed: Sequence[dis.Instruction], at: int) -> list[int]:
+    one = listed[at]
+    jump = [i for i, other in enumerate(listed) if other.offset == one.argval]
+    if one.opcode not in _JUMPS:
+        return [at + 1]
+    certain = one.opname.startswith("JUMP") and "IF" not in one.opname
+    return jump if certain else [*jump, at + 1]
+
+
 def _where() -> str:
-    for frame in _frames():
-        if not _module(frame).startswith(_MACHINERY):
-            return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})"
+    """The line that is being run: the program's, or the library's where there is none."""
+    run = takewhile(lambda frame: frame.f_code is not record.__code__, _frames())
+    frames = [frame for frame in run if not _module(frame).startswith(_MACHINERY)]
+    written = [frame for frame in frames if not _module(frame).startswith(_LIBRARIES)]
+    for frame in [*written, *frames][:1]:
+        return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})"
     return ""
 
 

@@ -1,24 +1,32 @@
 """A drop-in for ``pyro.infer.SVI``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
+from pyro import infer, poutine
 from pyro.infer import RenyiELBO
 from pyro.infer.util import torch_item
+from pyro.poutine.runtime import _PYRO_STACK
 from pyro.util import warn_if_nan
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from probgen.lowering import update
 from probgen.lowering.captured import Captured
-from probgen.lowering.lowered import How, Lowered
+from probgen.lowering.lowered import How, Lowered, put
 from probgen.lowering.renyi import Renyi
 
 _MOVED = WeakTensorKeyDictionary()
 """Parameters that had a gradient: Pyro gives them one of 0 when a later loss leaves them out."""
+
+
+_TRACED = {
+    infer.JitTraceEnum_ELBO, infer.JitTraceGraph_ELBO, infer.JitTraceMeanField_ELBO
+}  # fmt: skip
+"""Losses that do not run within a recording, where PyTorch's tracer would go on."""
 
 
 _OWN = {"programs", "trained", "stepped", "stored", "lowered", "updates", "evaluated",
@@ -90,6 +98,11 @@ class SVI(pyro.infer.SVI):
             self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots,
             how=self.lower,
         )  # fmt: skip
+        loss = type(getattr(self.loss, "__self__", None))
+        if loss in _TRACED and self.lower != "eager":
+            plain = loss.__name__.removeprefix("Jit")
+            self.lowered.stay_eager(f"PyTorch's tracer compiles its loss: give it a {plain}")
+            self.evaluation.how = "eager"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without recordings, which a copy makes of its own programs."""
@@ -105,25 +118,35 @@ class SVI(pyro.infer.SVI):
         self._follow()
         return _number(self.updates(*args, **kwargs))
 
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """``num_steps`` steps, hidden from handlers around them, and posterior samples."""
+        with poutine.block() if _PYRO_STACK else nullcontext():
+            for _ in range(self.num_steps):
+                self.step(*args, **kwargs)
+        with torch.no_grad():
+            return super(pyro.infer.SVI, self).run(*args, **kwargs)
+
     def evaluate_loss(self, *args: Any, **kwargs: Any) -> Any:
         """The loss as a number; nothing is updated."""
         self._follow()
         return _number(self.evaluation(*args, **kwargs))
 
     def _loss_and_grads(self, *args: Any, **kwargs: Any) -> Any:
-        with poutine.trace(param_only=True) as capture:
+        with _kept_in_place(), poutine.trace(param_only=True) as capture:
             loss = self.loss_and_grads(self.model, self.guide, *args, **kwargs)
         self.trained = self._with(self.trained, capture)
-        return loss, frozenset(_parameters(capture))
+        return loss, frozenset(_parameters(capture)), _subsamples(capture)
 
     def _loss(self, *args: Any, **kwargs: Any) -> Any:
-        with torch.no_grad(), poutine.trace(param_only=True) as capture:
+        with torch.no_grad(), _kept_in_place(), poutine.trace(param_only=True) as capture:
             loss = self.loss(self.model, self.guide, *args, **kwargs)
         self.evaluated = self._with(self.evaluated, capture)
         return loss
 
     def _finish(self, found: Any) -> Any:
-        loss, parameters = found
+        loss, parameters, subsamples = found
+        for name, indices in subsamples.items():
+            self.stored[name]._pyro_subsample = indices  # type: ignore[attr-defined]
         self._leave_none_out(parameters)
         update.step(self.optim, parameters)
         for parameter in parameters:
@@ -167,8 +190,37 @@ class SVI(pyro.infer.SVI):
         return self.model, self.guide, self.loss, self.loss_and_grads
 
 
+@contextmanager
+def _kept_in_place() -> Iterator[None]:
+    """Values that are put into Pyro's store in place of others are written to those."""
+    store: Any = pyro.get_param_store()
+    before: dict[str, Tensor] = dict(store.named_parameters())
+    yield
+    now: dict[str, Tensor] = dict(store.named_parameters())
+    for name, old in before.items():
+        new = now.get(name, old)
+        if new is not old and _is_value_for(old, new):
+            with torch.no_grad():
+                old.copy_(new)
+            put(store, name, old)
+
+
+def _is_value_for(old: Tensor, new: Tensor) -> bool:
+    """Whether it is one of the store's own, of the same kind, that nothing differentiates by."""
+    same = (old.shape, old.dtype, old.device) == (new.shape, new.dtype, new.device)
+    owned = isinstance(old, nn.Parameter) or isinstance(new, nn.Parameter)
+    return same and not owned and new.is_leaf and new.grad is None
+
+
 def _parameters(capture: Any) -> list[Tensor]:
     return [site["value"].unconstrained() for site in capture.trace.nodes.values()]
+
+
+def _subsamples(capture: Any) -> dict[str, dict[int, Tensor]]:
+    """The rows of the parameters that a step used, by which some of Pyro's optimisers move."""
+    values = {name: site["value"].unconstrained() for name, site in capture.trace.nodes.items()}
+    noted = {name: getattr(value, "_pyro_subsample", None) for name, value in values.items()}
+    return {name: dict(indices) for name, indices in noted.items() if indices}
 
 
 def _number(loss: Any) -> Any:

@@ -84,6 +84,11 @@ class Watch:
         unhooked = self.handles == RemovableHandle.next_id and not any(self.hooks)
         return unhooked or self.hooks == _hooks(self.modules)
 
+    @property
+    def changed(self) -> str:
+        """The name of something that has changed, if any."""
+        return next((entry.name for entry in self.entries if not entry.holds()), "")
+
     def restore(self) -> None:
         """Put back what a run of the programs has changed; what it has created stays.
 
@@ -117,6 +122,14 @@ class Watch:
         for entry in _entries(value):
             yield entry
             yield from self._walk(entry.value)
+
+
+def is_watched(value: Any) -> bool:
+    """Whether a change within an object is seen: a function, a module, one of an own class."""
+    kinds = (FunctionType, MethodType, partial, BuiltinFunctionType, nn.Module, type)
+    kind = type(value)
+    holds_attributes = hasattr(value, "__dict__") and kind.__module__ in ("argparse", "types")
+    return isinstance(value, kinds) or holds_attributes or _is_own(kind.__module__)
 
 
 def _entries(value: Any) -> Iterator[_Entry]:
