@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probgen.lowering.lowered import KINDS, Lowered, agree, undisturbed
+from probgen.lowering.lowered import KINDS, Lowered
 from probgen.lowering.recording import Recording
+from probgen.lowering.trial import agree, undisturbed
 
 WARM_UP = 3
 """Calls on a side stream before a capture: libraries choose kernels and take their memory."""

@@ -1,10 +1,8 @@
 """A program called step after step: recorded once per kind of arguments, then replayed."""
 
-import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import MethodType
 from typing import Any, Literal, NamedTuple
@@ -18,6 +16,15 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from probgen.lowering import inductor
 from probgen.lowering.recording import Recording, Unrecordable, record
+from probgen.lowering.trial import (
+    agree,
+    generators,
+    python_noise,
+    set_generators,
+    storages,
+    trial,
+    undisturbed,
+)
 from probgen.lowering.watch import Watch, is_watched
 
 How = Literal["auto", "graph", "inductor", "eager"]
@@ -144,7 +151,9 @@ class Lowered:
             self.stay_eager(str(refusal))
             return None
         except Exception as error:  # the eager run will show it, if it is the program's own
-            self.stay_eager(f"recording it failed: {type(error).__name__}: {_first_line(error)}")
+            if not type(error).__module__.startswith("probgen."):
+                name = type(error).__name__
+                self.stay_eager(f"recording it failed: {name}: {_first_line(error)}")
             return None
         if self.how == "inductor" or (self.how == "auto" and self._pays(replay)):
             self._compile(replay, call)
@@ -352,7 +361,7 @@ class _Replay:
         with torch.no_grad():
             if not checks:
                 return self.result.rebuilt(self.run(*inputs))
-            before = _generators(), [tensor.clone() for tensor in self.recording.written]
+            before = generators(), [tensor.clone() for tensor in self.recording.written]
             outputs = [*self.run(*inputs)]
             if [bool(value) for value in outputs[-checks:]] != self.recording.expected:
                 self._undo(*before)
@@ -360,8 +369,8 @@ class _Replay:
                 raise Deviation
             return self.result.rebuilt(outputs[:-checks])
 
-    def _undo(self, generators: tuple[Any, ...], written: Sequence[Tensor]) -> None:
-        _set_generators(generators)
+    def _undo(self, states: tuple[Any, ...], written: Sequence[Tensor]) -> None:
+        set_generators(states)
         for tensor, value in zip(self.recording.written, written, strict=True):
             tensor.copy_(value)
 
@@ -376,13 +385,13 @@ class _Replay:
         """Replace PyTorch's kernels by inductor's, if they give the same numbers."""
         inputs = [*tensors, *self.recording.externals]
         compiled = inductor.compiled(self.module, inputs)
-        expected = _trial(self.run, inputs, self.recording.written)
-        found = _trial(compiled, inputs, self.recording.written)
+        expected = trial(self.run, inputs, self.recording.written)
+        found = trial(compiled, inputs, self.recording.written)
         if not agree(found, expected):
             raise inductor.CompileError("compiled, it gives other numbers")
         last = len(found) - len(self.recording.written) - len(self.recording.expected)
         gradients = found[last - len(self.result.parameters) : last]
-        if len(_storages(gradients) - _storages(inputs)) < len(gradients):
+        if len(storages(gradients) - storages(inputs)) < len(gradients):
             raise inductor.CompileError("compiled, its gradients share memory")
         self.run, self.compiled = compiled, True
 
@@ -399,14 +408,14 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
     with undisturbed(), pyro.validation_enabled(False):
         before: tuple[Recording, _Result] | None = None
         for _ in range(ATTEMPTS):
-            generators = _generators()
+            states = generators()
             watch = Watch(*lowered.roots, *call.objects)
             try:
                 recording, result = _record(lowered, call)
             finally:
                 watch.restore()
             watch.check_used(recording.externals)
-            if _python_noise(_generators()) != _python_noise(generators):
+            if python_noise(generators()) != python_noise(states):
                 raise Unrecordable(
                     "it draws from Python's or NumPy's generator, not from PyTorch's"
                 )
@@ -416,10 +425,10 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
             before = recording, result
         else:
             raise Unrecordable(difference)
-        _set_generators(generators)
+        set_generators(states)
         replay = _Replay(recording._replace(outputs=[], after=[]), result, watch, call.objects)
         inputs = [*call.tensors, *recording.externals]
-        found = _trial(replay.run, inputs, recording.written)
+        found = trial(replay.run, inputs, recording.written)
         if not agree(found, [*recording.outputs, *recording.after]):
             raise Unrecordable("its recording gives other numbers")
     return replay
@@ -471,66 +480,3 @@ def _difference(a: Recording, x: _Result, b: Recording, y: _Result) -> str:
         if one is not other and not torch.equal(one, other):
             return "it uses a tensor made outside PyTorch, or kept from the call before, as state"
     return ""
-
-
-def _trial(
-    run: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], written: Sequence[Tensor]
-) -> list[Tensor]:
-    """What a run gives and leaves in ``written``; without effect, from the same noise."""
-    before = [tensor.clone() for tensor in written]
-    with torch.no_grad(), undisturbed():
-        try:
-            outputs = list(run(*inputs))
-            return outputs + [tensor.clone() for tensor in written]
-        finally:
-            for tensor, value in zip(written, before, strict=True):
-                tensor.copy_(value)
-
-
-def _storages(tensors: Sequence[Tensor]) -> set[int]:
-    return {tensor.untyped_storage()._cdata for tensor in tensors}
-
-
-def agree(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-    """Whether tensors are equal up to rounding."""
-    return all(_close(a, b) for a, b in zip(found, expected, strict=True))
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    """Equal up to rounding, measured over the whole tensor."""
-    if not b.is_floating_point():
-        return torch.equal(a, b)
-    if a.shape != b.shape or a.dtype != b.dtype or not torch.equal(a.isfinite(), b.isfinite()):
-        return False
-    finite = b.isfinite()
-    error = (a[finite].double() - b[finite].double()).norm()
-    rounding = torch.finfo(b.dtype).eps ** 0.5
-    return bool(error <= rounding * (b[finite].double().norm() + rounding))
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Leave all generators as they were."""
-    states = _generators()
-    try:
-        yield
-    finally:
-        _set_generators(states)
-
-
-def _generators() -> tuple[Any, ...]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return torch.get_rng_state(), cuda, random.getstate(), np.random.get_state()
-
-
-def _python_noise(states: tuple[Any, ...]) -> str:
-    return str(states[2:])
-
-
-def _set_generators(states: tuple[Any, ...]) -> None:
-    cpu, cuda, python, numpy = states
-    torch.set_rng_state(cpu)
-    if cuda:
-        torch.cuda.set_rng_state_all(cuda)
-    random.setstate(python)
-    np.random.set_state(numpy)
