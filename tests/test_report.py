@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import NamedTuple
 
 import pytest
 import torch
 from matplotlib.colors import to_hex
 
 from probgen import checkpoint, cli, data, models, nets, objectives, recipe, report, training
-from probgen.evaluation import likelihood
+from probgen.evaluation import Score, likelihood
 from probgen.history import History, HistoryError
 from probgen.report import exploration, figures, page, pictures
 
@@ -284,6 +285,16 @@ def test_two_protocols_never_share_a_table(runs):
     loaded[1] = loaded[1]._replace(scores=loaded[1].scores._replace(protocol=protocol))
     path = report.compare(runs[0].parent / "two", loaded)
     assert path.read_text().count("Protocol:") == 2
+
+
+def test_a_score_that_one_of_two_runs_has_names_its_run():
+    class One(NamedTuple):
+        name: str
+        metrics: list
+
+    scored, other = One("scored", [Score("FID", 3.0, (9, 9))]), One("other", [])
+    assert [table.header[1] for table in report.metric_tables([scored, other])] == ["scored"]
+    assert [table.header[1] for table in report.metric_tables([scored])] == ["value"]
 
 
 def test_a_word_that_an_older_recipe_lacks_is_no_difference(runs, tmp_path):

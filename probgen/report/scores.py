@@ -162,12 +162,12 @@ def metric_tables(runs: Sequence[Scored]) -> list[Table]:
         return json.dumps([one.protocol for one in run.metrics])
 
     scored = sorted((run for run in runs if run.metrics), key=protocols)
-    return [_metric_table(list(group)) for _, group in groupby(scored, protocols)]
+    alone = ["value"] if len(runs) == 1 else None
+    return [_metric_table(list(group), alone) for _, group in groupby(scored, protocols)]
 
 
-def _metric_table(runs: list[Scored]) -> Table:
-    names = [run.name for run in runs] if len(runs) > 1 else ["value"]
-    rows = []
+def _metric_table(runs: list[Scored], names: list[str] | None) -> Table:
+    names, rows = names or [run.name for run in runs], []
     for same in zip(*(run.metrics for run in runs), strict=True):
         rows.append([same[0].name, *map(_with_interval, same), *_protocol(same[0])])
     levels = {one.level for run in runs for one in run.metrics if one.level}
