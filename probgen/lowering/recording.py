@@ -10,6 +10,7 @@ import dis
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from itertools import takewhile
 from operator import getitem
 from pathlib import Path
@@ -17,9 +18,6 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import torch
-from pyro.distributions.stable import _standard_stable
-from pyro.distributions.transforms.spline import _monotonic_rational_spline
-from pyro.infer.reparam.stable import _safe_shift
 from pyro.infer.util import Dice
 from pyro.ops.provenance import detach_provenance
 from pyro.util import warn_if_inf, warn_if_nan
@@ -48,7 +46,19 @@ _ONLY_COMPLAIN = {
     )
 }
 """Functions whose host reads end in a warning, an error or nothing."""
-_NEAR_HOLE = {_standard_stable.__code__, _safe_shift.__code__}
+
+
+def _code(path: str) -> CodeType | None:
+    """Of a private function of Pyro, where it has one of that name."""
+    module, _, name = path.rpartition(".")
+    return getattr(getattr(import_module(module), name, None), "__code__", None)
+
+
+_NEAR_HOLE = {
+    _code("pyro.distributions.stable._standard_stable"),
+    _code("pyro.infer.reparam.stable._safe_shift"),
+}
+_SPLINE = _code("pyro.distributions.transforms.spline._monotonic_rational_spline")
 _MACHINERY = ("torch", "contextlib", "probgen.lowering")
 _LIBRARIES = ("pyro.", "probgen.")
 _UNSEEN_READS = {
@@ -360,7 +370,7 @@ class _PythonReads(TorchFunctionMode):
                 return torch.where(args[1], args[0], 0)
         if caller.f_code in _NEAR_HOLE and func is Tensor.any:
             return True
-        of_spline = caller.f_code is _monotonic_rational_spline.__code__
+        of_spline = caller.f_code is _SPLINE
         if func is Tensor.__getitem__ and of_spline and _has_mask(args, args[0].dim()):
             return args[0]
         if func is Tensor.__setitem__ and _has_mask(args, args[0].dim() if of_spline else 0):
