@@ -465,16 +465,39 @@ def test_a_copy_is_recorded_for_itself():
     compared(run)
 
 
-def test_changing_numbers_are_better_tensors():
-    def model(x, weight):
-        scaled(weight, x)
+def annealed(x, weight):
+    scaled(1 - weight, x)
 
-    def run(kind, number):
+
+def annealed_by_branches(x, weight):
+    scaled(weight if weight < 0.5 else 2 * weight, x)
+
+
+def annealed_by_type(x, weight):
+    scaled(weight if isinstance(weight, float) else 3 * weight, x)
+
+
+@pytest.mark.parametrize("number", [float, torch.tensor])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_number_that_changes_is_recorded_once(number, named):
+    recordings = []
+
+    def run(kind):
+        svi = kind(annealed, lambda x, weight: by_hand(x), adam(), Trace_ELBO())
+        weights = [number(0.1 * step) for step in range(1, 10)]
+        losses = [svi.step(X, weight=w) if named else svi.step(X, w) for w in weights]
+        if kind is SVI:
+            recordings.append(sum(map(len, svi.lowered.replays.values())))
+        return losses
+
+    compared(run)
+    assert recordings == [2 if number is float else 1]
+
+
+@pytest.mark.parametrize("model", [annealed_by_branches, annealed_by_type])
+def test_a_number_that_python_looks_at_stays_one(model):
+    def run(kind):
         svi = kind(model, lambda x, weight: by_hand(x), adam(), Trace_ELBO())
-        return [svi.step(X, number(0.1 * (step + 1))) for step in range(8)]
+        return [svi.step(X, 0.1 * step) for step in range(1, 10)]
 
-    compared(lambda kind: run(kind, torch.tensor))
-    compared(
-        lambda kind: run(kind, float),
-        said="unless what changes comes as an argument that is a tensor",
-    )
+    compared(run, said="unless what changes comes as an argument that is a tensor")

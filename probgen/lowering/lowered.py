@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MethodType
 from typing import Any, Literal, NamedTuple
@@ -86,6 +86,7 @@ class Lowered:
         self.how, self.steps = how, steps
         self.replays: dict[Any, list[_Replay]] = {}
         self.met: set[Any] = set()
+        self.moving: dict[TreeSpec, frozenset[int]] = {}
         self.glimpse: _Glimpse | None = None
         self.started, self.fresh, self.said = False, 0, False
 
@@ -94,8 +95,11 @@ class Lowered:
         if self.how == "eager" or not self.started or _PYRO_STACK:
             self.started = True
             return self.program(*args, **kwargs)
-        call = _Call.of(args, kwargs)
-        replay = self._known(call) or self._new(call)
+        call = _Call.of(args, kwargs, self.moving)
+        replay = self._known(call)
+        if replay is None:
+            call = self._with_moving_numbers(call, args, kwargs)
+            replay = self._known(call) or self._new(call)
         if replay is None:
             return self.program(*args, **kwargs)
         if self.how == "auto" and self.steps is None and replay.calls == replay.break_even:
@@ -111,7 +115,7 @@ class Lowered:
         """What a call would replay, and with which tensors, if its kind was recorded before."""
         if self.how == "eager" or not self.started or _PYRO_STACK:
             return None
-        call = _Call.of(args, kwargs)
+        call = _Call.of(args, kwargs, self.moving)
         replay = self._known(call)
         return None if replay is None else (replay, call.tensors)
 
@@ -119,11 +123,11 @@ class Lowered:
         """Record these arguments' kind now, without any effect."""
         self.started = True
         if self.how != "eager":
-            self._new(_Call.of(args, kwargs))
+            self._new(_Call.of(args, kwargs, {}))
 
     def forget(self) -> None:
         """Start anew: the next call runs as it is."""
-        self.replays, self.met, self.started = {}, set(), False
+        self.replays, self.met, self.moving, self.started = {}, set(), {}, False
 
     @property
     def used(self) -> str:
@@ -179,6 +183,21 @@ class Lowered:
             )
         return again or self.fresh <= FRESH
 
+    def _with_moving_numbers(self, call: "_Call", args: Any, kwargs: Any) -> "_Call":
+        """The call with numbers as tensors that changed since the last call, if all is the same.
+
+        A program that decides by them in Python, or counts otherwise with a tensor than with a
+        number, keeps its numbers.
+        """
+        moved = call.moved_since(self.glimpse.kind) if self.glimpse else frozenset()
+        known = self.moving.get(call.spec, moved)
+        if not moved or not known:
+            return call
+        lifted = _Call.of(args, kwargs, {call.spec: known | moved})
+        alike = _counts_alike(self, call, lifted)
+        self.moving[call.spec] = known | moved if alike else frozenset()
+        return _Call.of(args, kwargs, self.moving)
+
     def _makes_room(self) -> bool:
         """Whether there is a place for one more recording: the oldest's, if that has paid."""
         if sum(map(len, self.replays.values())) < KINDS:
@@ -227,11 +246,15 @@ class _Call(NamedTuple):
     kind: Any
 
     @classmethod
-    def of(cls, args: Any, kwargs: Any) -> "_Call":
+    def of(cls, args: Any, kwargs: Any, moving: Mapping[TreeSpec, frozenset[int]]) -> "_Call":
+        """A call, with the numbers at ``moving`` positions as tensors."""
         if not kwargs and all(isinstance(arg, Tensor) for arg in args):
             leaves, spec = list(args), _flat(len(args))  # the common call, without a walk
         else:
             leaves, spec = tree_flatten((args, kwargs))
+            for i in moving.get(spec, ()):
+                if type(leaves[i]) is float:
+                    leaves[i] = torch.tensor(leaves[i], device="cpu")
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
         kinds = tuple((type(o), o if isinstance(o, _PLAIN) else _identity(o)) for o in others)
@@ -242,6 +265,15 @@ class _Call(NamedTuple):
     def objects(self) -> list[Any]:
         """Arguments that are told apart by identity, and watched."""
         return [o for o in self.others if not (isinstance(o, _PLAIN) or o is _TENSOR)]
+
+    def moved_since(self, kind: Any) -> frozenset[int]:
+        """Positions of the numbers in which alone it differs from a call of that kind."""
+        (kinds, *mine), (before, *theirs) = self.kind, kind
+        if mine != theirs:
+            return frozenset()
+        changed = [i for i, (a, b) in enumerate(zip(kinds, before, strict=True)) if a != b]
+        numbers = all(kinds[i][0] is before[i][0] is float for i in changed)
+        return frozenset(changed) if numbers else frozenset()
 
     def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
         """The arguments with other tensors."""
@@ -432,6 +464,27 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         if not agree(found, [*recording.outputs, *recording.after]):
             raise Unrecordable("its recording gives other numbers")
     return replay
+
+
+def _counts_alike(lowered: Lowered, plain: _Call, lifted: _Call) -> bool:
+    """Whether a program gives the same by tensors as by numbers, and looks at none of them."""
+    found = []
+    with undisturbed(), pyro.validation_enabled(False):
+        states = generators()
+        for call in (plain, lifted):
+            watch = Watch(*lowered.roots, *call.objects)
+            set_generators(states)
+            try:
+                found.append(_record(lowered, call))
+            except Exception:  # which recording it, or the eager run, will show
+                return False
+            finally:
+                watch.restore()
+    (recording, result), (other, same) = found
+    numbers = {i for i, t in enumerate(lifted.tensors) if all(t is not p for p in plain.tensors)}
+    left, right = ([*one.outputs, *one.after] for one in (recording, other))
+    alike = result.same(same) and len(left) == len(right) and agree(left, right)
+    return alike and numbers.isdisjoint(other.pinned)
 
 
 def _record(lowered: Lowered, call: _Call) -> tuple[Recording, _Result]:
