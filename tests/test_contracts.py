@@ -95,7 +95,7 @@ def test_the_readme_example_is_short():
     assert len(blocks("README.md")[0].strip().splitlines()) <= 12
 
 
-PAGES = ["bridge", "evaluation", "exact", "lowering", "reasoning", "report"]
+PAGES = ["bridge", "evaluation", "exact", "first-hour", "lowering", "reasoning", "report"]
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}.md" for name in PAGES)])
