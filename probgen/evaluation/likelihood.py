@@ -56,7 +56,7 @@ def terms(
             ELBO's if there is none.
 
     Raises:
-        EvaluationError: the pair has no plate over the data.
+        EvaluationError: the pair has no plate over the data, or weights that are not finite.
         DataError: the data are not of the pair's shape or outside its support.
 
     >>> from probgen import data, models, nets
@@ -217,6 +217,10 @@ def scores(
         part: what the protocol calls the data.
         num_particles: as for ``terms``; the protocol says how many were taken.
         seed: as for ``terms``.
+
+    Raises:
+        EvaluationError: as for ``terms``, or a score that is not finite, with its item.
+        DataError: as for ``terms``.
     """
     check_set(data)
     if has_density(pair) and hasattr(pair, "steps"):
@@ -227,6 +231,8 @@ def scores(
         return Scores({}, protocol, Terms(torch.zeros(0), {}, {}, {}, 1.0))
     found = terms(pair, data, num_particles=num_particles, seed=seed)
     named = {"ELBO": found.elbo, "log-likelihood": found.log_likelihood, "KL": found.total_kl}
+    for name, each in named.items():
+        _check_finite(name, each)
     values = {name: {**_mean_and_error(v), "unit": "nats"} for name, v in named.items()}
     if hasattr(pair, "levels"):
         bits = -found.elbo / (math.prod(data.shape) or 1) / math.log(2)
@@ -346,14 +352,18 @@ def _samplers(k: int, chunk: int, nesting: int) -> list[ImportanceWeightedELBO]:
 def _evidence(draws: list[Tensor], start: int) -> Evidence:
     """From log weights (k, B), those of the items from ``start`` on."""
     found = Evidence.of(torch.cat(draws).flatten(1))
-    wrong = (~found.log_evidence.isfinite()).nonzero().flatten().tolist()
+    _check_finite("estimate of log p(x)", found.log_evidence, start)
+    return found
+
+
+def _check_finite(name: str, values: Tensor, start: int = 0) -> None:
+    """Raise with the first item, counted from ``start``, whose value is NaN or infinite."""
+    wrong = (~values.isfinite()).nonzero().flatten().tolist()
     if wrong:
-        estimate = found.log_evidence[wrong[0]].item()
         raise EvaluationError(
-            f"the estimate of log p(x) is {estimate} for item {start + wrong[0]}: the pair gives "
+            f"the {name} is {values[wrong[0]].item()} for item {start + wrong[0]}: the pair gives "
             "it no finite density"
         )
-    return found
 
 
 def _is_relaxed(pair: Any, x: Tensor, y: Tensor | None = None) -> bool:
