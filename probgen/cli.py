@@ -258,14 +258,16 @@ def evaluate(
     interval: Annotated[float, typer.Option(help="Confidence of intervals; 0 for none.")] = 0.95,
     data: OtherData = None,
     particles: Annotated[int, typer.Option(help="Samples of the guide per image.")] = 1,
+    n: Annotated[int, typer.Option("--n", help="nll: test images, drawn by the seed.")] = 500,
+    k: Annotated[int, typer.Option("--k", help="nll: samples of the guide per image.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of all samples.")] = 0,
     device: Device = "auto",
 ) -> None:
     """Test ELBO and its terms, in nats per image, and metrics; also into the run's scores.json.
 
-    Metrics that are there already, of the same weights, stay. With --metrics the run's page is
-    written anew. A metric that the model or the data do not allow is named at the end; the others
-    are written.
+    Metrics that are there already, of the same weights, stay. Each new one is written when it is
+    done: Ctrl-C keeps them. With --metrics the run's page is written anew. A metric that the model
+    or the data do not allow is named at the end; the others are written.
 
     Example: `probgen evaluate runs/x --metrics fid,kid,prdc`
     """
@@ -281,10 +283,20 @@ def evaluate(
     if words:
         from probgen import scoring
 
-        seen = scoring.Inputs(pair, parts.training, parts.test, features, seed=seed)
-        new, failed = scoring.measured(words, seen, interval or None)
-        names = {one.name for one in new}
-        found = (*(one for one in found if one.name not in names), *new)
+        def keep(new: "Sequence[Score]") -> None:
+            nonlocal found
+            names = {one.name for one in new}
+            found = (*(one for one in found if one.name not in names), *new)
+            report.save_scores(folder, scores, found)
+
+        training, test = parts.training, parts.test
+        seen = scoring.Inputs(pair, training, test, features, seed=seed, n=n, k=k)
+        try:
+            _, failed = scoring.measured(words, seen, interval or None, keep)
+        except KeyboardInterrupt:
+            kept = ", ".join(one.name for one in found) or "none"
+            print(f"probgen: stopped; metrics in {folder}/scores.json: {kept}", file=sys.stderr)
+            raise typer.Exit(130) from None
     _show(folder, scores, found)
     if words:
         history = report.history(folder)

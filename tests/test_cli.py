@@ -285,7 +285,9 @@ def test_the_module_is_the_command():
 def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     before = checkpoint.read_json(run / "scores.json")
-    status, out, err = probgen("evaluate", run, "--metrics", "fid, kid,prdc,is,memorization,nll")
+    status, out, err = probgen(
+        "evaluate", run, "--metrics", "fid, kid,prdc,is,memorization,nll", "--k", 9
+    )
     assert status == 0, err
     saved = checkpoint.read_json(run / "scores.json")
     assert {name: saved[name] for name in before} == before
@@ -307,6 +309,35 @@ def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypa
     assert again[-1]["name"] == "KID"
     assert again[-1]["interval"] is None
     assert again[:3] == saved["metrics"]["scores"][:3]
+
+
+def test_what_was_measured_before_ctrl_c_is_kept(probgen, run, monkeypatch):
+    def stopped(seen, interval):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(scoring.METRICS, "prdc", stopped)
+    assert probgen("evaluate", run, "--metrics", "nll", "--n", 9, "--k", 2)[0] == 0
+    words = ("--metrics", "kid,prdc,fid", "--interval", 0)
+    status, _, err = probgen("evaluate", run, *words)
+    assert (status, err.count("\n")) == (130, 1), err
+    assert "scores.json: NLL, KID" in err.replace("\n", "")
+    saved = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
+    assert [one["name"] for one in saved] == ["NLL", "KID"]
+
+
+def test_the_protocol_of_an_nll_holds_its_images_samples_and_seed(probgen, run):
+    found = []
+    for words in (("--n", 20), ("--n", 20, "--seed", 1), ("--n", 30)):
+        assert probgen("evaluate", run, "--metrics", "nll", "--k", 5, *words)[0] == 0
+        found += checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
+    assert [one["n"] for one in found] == [[20], [20], [30]]
+    assert [one["seed"] for one in found] == [0, 1, 0]
+    assert {one["variant"].partition(", no")[0] for one in found} == {"importance sampling, k = 5"}
+    assert len({one["data"] for one in found}) == 3
+    for words in (("--n", 0), ("--k", 0)):
+        status, _, err = probgen("evaluate", run, "--metrics", "nll", *words)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert f"expected {words[0].strip('-')} >= 1" in err
 
 
 def test_metrics_of_other_weights_are_dropped(probgen, run):
