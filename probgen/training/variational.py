@@ -365,14 +365,14 @@ def _instead(objective: Any) -> str:
     """What does the work of one of Pyro's ELBOs here; empty for anything else."""
     if not isinstance(objective, infer.ELBO):
         return ""
-    kind, particles = type(objective), objective.num_particles
+    kind, particles = type(objective), objective.num_particles  # subclasses do other work
     ours = f"objectives.ELBO({f'num_particles={particles}' if particles > 1 else ''})"
     if kind in _MEAN_FIELD:
         return f"{ours} is its equal"
     svi = "lowering.SVI takes it as pyro.infer.SVI does"
     if kind in _SAMPLED:
         return f"{ours} is its equal where samples are reparameterised; where not, {svi}"
-    if kind is infer.RenyiELBO and objective.alpha == 0:
+    if isinstance(objective, infer.RenyiELBO) and objective.alpha == 0:
         return f"objectives.ImportanceWeightedELBO({particles}) is this bound, datum by datum"
     return svi
 
