@@ -495,7 +495,7 @@ def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> No
     table = Table("test", "mean per image", "standard error", "unit", box=None)
     for name, score in scores.values.items():
         numbers = f"{score['mean']:.2f}", f"{score['standard_error']:.2f}"
-        table.add_row(name, *numbers, score["unit"])
+        table.add_row(report.with_way(name), *numbers, score["unit"])
     if scores.values:
         Console().print(table)
         n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))

@@ -301,6 +301,11 @@ def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypa
     assert found["FID"]["n"] == [297, 297]
     page = (run / "report.html").read_text()
     assert all(name in page and name in out for name in names)
+    ways = ["FID ↓", "KID ↓", "precision ↑", "NLL ↓", "ELBO ↑", "↓ lower is better, ↑ higher"]
+    assert all(way in page and way in out for way in ways)
+    times = found["FID"]["value"] / found["FID floor"]["value"]
+    assert f"FID: {times:.2g} times its floor" in out
+    assert not re.search("(floor|memorization|KL) [↓↑]", out)
     assert probgen("evaluate", run)[0] == 0
     assert checkpoint.read_json(run / "scores.json") == saved
     assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0, "--seed", 1)[0] == 0

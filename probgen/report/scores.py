@@ -1,16 +1,18 @@
 """Scores of runs: in scores.json, in tables, and side by side."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
 from probgen import checkpoint
 from probgen.checkpoint import CheckpointError
-from probgen.evaluation import ProtocolError, Score, likelihood
+from probgen.evaluation import BETTER, ProtocolError, Score, likelihood
 from probgen.report.page import Table
 from probgen.run import Folder, RunError
+
+ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 class Scored(Protocol):
@@ -81,8 +83,8 @@ def side_by_side(folders: Sequence[str | Path]) -> list[Table]:
     table = Table(["mean per item", *names, "unit"], means, means_note(saved[0]["protocol"]))
     metrics = [{one.name: one for one in saved_metrics(folder)} for folder in folders]
     rows = [_beside(name, metrics) for name in dict.fromkeys(n for one in metrics for n in one)]
-    levels = {score.level for one in metrics for score in one.values() if score.level}
-    return [table, _of_metrics(names, rows, levels)] if rows else [table]
+    named = dict(zip(names, metrics, strict=True))
+    return [table, _of_metrics(named, rows)] if rows else [table]
 
 
 def _differences(a: dict[str, Any], b: dict[str, Any], *names: str) -> str:
@@ -98,14 +100,27 @@ def _differences(a: dict[str, Any], b: dict[str, Any], *names: str) -> str:
 def means_note(protocol: dict[str, Any]) -> str:
     """What the means of a table are, and how they were got."""
     words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in protocol.items())
-    return f"Means per item ± standard error. Protocol: {words}."
+    return f"Means per item ± standard error. Protocol: {words}. {WAYS}."
+
+
+WAYS = "↓ lower is better, ↑ higher"
+
+
+def with_way(name: str) -> str:
+    """The name of a score with an arrow where it gets better.
+
+    >>> with_way("FID"), with_way("ELBO"), with_way("KL")
+    ('FID ↓', 'ELBO ↑', 'KL')
+    """
+    return f"{name} {ARROWS[BETTER[name]]}" if name in BETTER else name
 
 
 def _of_metrics(
-    names: Sequence[str], rows: Sequence[Sequence[str]], levels: Iterable[float]
+    metrics: Mapping[str, Mapping[str, Score]], rows: Sequence[Sequence[str]]
 ) -> Table:
     """What rows have in common goes below: features and data are long."""
-    header, notes = ["score", *names, "n", "variant"], []
+    header, notes = ["score", *metrics, "n", "variant"], [f"{WAYS}.", *_above_floor(metrics)]
+    levels = {score.level for one in metrics.values() for score in one.values() if score.level}
     confidence = ", ".join(f"{100 * level:g} %" for level in sorted(levels))
     if confidence:
         notes.append(f"In brackets: {confidence} interval.")
@@ -118,6 +133,17 @@ def _of_metrics(
             header.append(title)
             kept.append(column)
     return Table(header, [[*row] for row in zip(*kept, strict=True)], " ".join(notes))
+
+
+def _above_floor(metrics: Mapping[str, Mapping[str, Score]]) -> list[str]:
+    """How far the FID of each run is from what real images score, in words."""
+    found = []
+    for run, scores in metrics.items():
+        if {"FID", "FID floor"} <= scores.keys() and (floor := scores["FID floor"].value) > 0:
+            of = f" of {run}" if len(metrics) > 1 else ""
+            times = f"{scores['FID'].value / floor:.2g} times"
+            found.append(f"FID{of}: {times} its floor, the FID of real images.")
+    return found
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -134,7 +160,7 @@ def _means(scores: Sequence[dict[str, Any]]) -> list[list[str]]:
     try:
         units = {name: score["unit"] for one in scores for name, score in one.items()}
         return [
-            [name, *(pm(one[name]) if name in one else "–" for one in scores), unit]
+            [with_way(name), *(pm(one[name]) if name in one else "–" for one in scores), unit]
             for name, unit in units.items()
         ]
     except (KeyError, TypeError, ValueError) as error:
@@ -147,7 +173,7 @@ def _beside(name: str, metrics: Sequence[dict[str, Score]]) -> list[str]:
     for score in known:
         score.check_comparable(known[0])
     values = ["–" if score is None else _with_interval(score) for score in found]
-    return [name, *values, *_protocol(known[0])]
+    return [with_way(name), *values, *_protocol(known[0])]
 
 
 def pm(score: dict[str, Any]) -> str:
@@ -167,11 +193,13 @@ def metric_tables(runs: Sequence[Scored]) -> list[Table]:
 
 def _metric_table(runs: list[Scored]) -> Table:
     names = [run.name for run in runs] if len(runs) > 1 else ["value"]
+    named = {
+        name: {one.name: one for one in run.metrics} for name, run in zip(names, runs, strict=True)
+    }
     rows = []
     for same in zip(*(run.metrics for run in runs), strict=True):
-        rows.append([same[0].name, *map(_with_interval, same), *_protocol(same[0])])
-    levels = {one.level for run in runs for one in run.metrics if one.level}
-    return _of_metrics(names, rows, levels)
+        rows.append([with_way(same[0].name), *map(_with_interval, same), *_protocol(same[0])])
+    return _of_metrics(named, rows)
 
 
 def _with_interval(score: Score) -> str:
