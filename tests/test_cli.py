@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from probgen import building, checkpoint, cli, recipe, scoring
+from probgen import building, checkpoint, cli, recipe, report, scoring
 
 QUICK = ("train", "vae", "--latent", 3, "--hidden", 16)
 
@@ -91,6 +91,22 @@ def test_resume_trains_for_more_epochs_as_if_in_one_go(probgen, run, tmp_path):
     parts, whole = (checkpoint.read_json(f / "run.json") for f in (run, tmp_path / "whole"))
     assert parts["weights_sha256"] == whole["weights_sha256"]
     assert "is finished: probgen resume" in probgen("resume", run)[1]
+
+
+def test_a_run_has_a_hundred_records_or_more_or_one_per_step(probgen, tmp_path):
+    for epochs, every in ((1, 1), (17, 2), (417, 50), (1000, 50)):  # of 12 steps each
+        steps = 12 * epochs
+        assert recipe._interval(recipe.DEFAULTS | {"epochs": epochs}, 1500) == every
+        assert steps // every >= min(steps, 100)
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+    assert probgen(*QUICK, "--epochs", 17, "--out", whole)[0] == 0
+    assert probgen(*QUICK, "--epochs", 16, "--out", parts)[0] == 0
+    assert probgen("resume", parts, "--epochs", 17)[0] == 0
+    for folder in (parts, whole):
+        assert checkpoint.read_json(folder / "run.json")["settings"]["log_every"] == 2
+        assert len(report.history(folder).records) == {parts: 192 + 6, whole: 102}[folder]
+    given = recipe.train(recipe.DEFAULTS | {"epochs": 1}, tmp_path / "given", log_every=6)
+    assert [record["step"] for record in given.history.records] == [6, 12]
 
 
 def test_how_steps_run_is_no_part_of_the_recipe(probgen, tmp_path):
