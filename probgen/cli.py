@@ -1,5 +1,6 @@
 """The command line: from words to data to numbers and pictures."""
 
+import csv
 import io
 import sys
 from collections.abc import Sequence
@@ -308,6 +309,9 @@ def evaluate(
 @app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="A row for each score of each run, for programs.")
+    ] = False,
 ) -> None:
     """Scores of runs side by side, those that were got in the same way; others are refused.
 
@@ -315,6 +319,12 @@ def compare(
     """
     from probgen import report
 
+    if as_csv:
+        rows = report.tidy(folders)
+        writer = csv.DictWriter(sys.stdout, report.scores.COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return
     for table in report.side_by_side(folders):
         _print(table)
 

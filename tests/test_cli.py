@@ -1,5 +1,6 @@
 """The command line, in this process and as a user starts it."""
 
+import csv
 import inspect
 import json
 import pickle
@@ -369,6 +370,30 @@ def test_metrics_of_other_weights_are_dropped(probgen, run):
     assert "metrics" not in checkpoint.read_json(run / "scores.json")
 
 
+def _check_csv(probgen, run, other):
+    """Every number of both scores.json to its last digit."""
+    status, out, _ = probgen("compare", "--csv", run, other)
+    rows = list(csv.DictReader(out.splitlines()))
+    assert status == 0
+    assert [row["score"] for row in rows[:2]] == ["ELBO", "log-likelihood"]
+    found = {(row["run"], row["score"]): row for row in rows}
+    for folder in (run, other):
+        saved = checkpoint.read_json(folder / "scores.json")
+        values = {name: score["mean"] for name, score in saved["scores"].items()}
+        values |= {one["name"]: one["value"] for one in saved["metrics"]["scores"]}
+        mine = {s: float(row["value"]) for (name, s), row in found.items() if name == folder.name}
+        assert mine == values
+    elbo, kid = found[run.name, "ELBO"], found[other.name, "KID"]
+    assert (elbo["unit"], elbo["better"], elbo["n"], elbo["seed"]) == (
+        "nats",
+        "higher",
+        "297",
+        "0",
+    )
+    assert (kid["better"], kid["n"], kid["low"]) == ("lower", "297 297", "")
+    assert found[run.name, "KL"]["better"] == ""
+
+
 def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     other = tmp_path / "other"
@@ -383,6 +408,9 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
     shutil.copytree(other, tmp_path / "again" / run.name)
     twins = probgen("compare", run, tmp_path / "again" / run.name)[1].replace("\n", "")
     assert f"again/{run.name}" in twins
+    alone = probgen("compare", run, run)[1]
+    assert (alone.count(run.name), "KID" in alone) == (2, True)
+    _check_csv(probgen, run, other)
     saved = checkpoint.read_json(other / "scores.json")
     good = dict(saved["metrics"]["scores"][0])
     saved["metrics"]["scores"][0]["variant"] = "biased"

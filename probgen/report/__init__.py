@@ -11,9 +11,10 @@ from probgen.report.scores import (
     save_scores,
     saved_metrics,
     side_by_side,
+    tidy,
     with_way,
 )
 
 __all__ = ["ReportError", "Run", "compare", "figures", "history", "interleave", "load"]
 __all__ += ["metric_tables", "pictures", "quarters", "save", "save_data", "save_grid"]
-__all__ += ["save_scores", "saved_metrics", "side_by_side", "traversal", "with_way"]
+__all__ += ["save_scores", "saved_metrics", "side_by_side", "tidy", "traversal", "with_way"]
