@@ -19,6 +19,7 @@ from probgen.evaluation.pairs import (
     check,
     check_pair,
     check_set,
+    check_weights,
     device_of,
     given,
     has_density,
@@ -68,6 +69,7 @@ def terms(
     if batch_size < 1:
         raise EvaluationError(f"expected batch_size >= 1; got {batch_size}")
     check_pair(pair)
+    check_weights(pair)
     check(pair, data)
     objective = (objective or ELBO(num_particles=num_particles)).over(len(data))
     data = data.to(device_of(pair))
@@ -156,6 +158,7 @@ def nll(
     """
     _check_sizes(k=k, batch_size=batch_size, chunk=chunk, levels=2 if levels is None else levels)
     check_pair(pair)
+    check_weights(pair)
     check(pair, data)
     data = data.to(device_of(pair))
     found, relaxed = [], False
@@ -288,6 +291,7 @@ def decompose(
     True
     """
     check_pair(pair)
+    check_weights(pair)
     check_set(data)
     points = len(data) if points is None else points
     if not (2 <= points <= len(data) and batch_size >= 1):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
-from probgen.evaluation.pairs import arguments, at_rest, check, check_pair, device_of
+from probgen.evaluation.pairs import arguments, at_rest, check, check_weights, device_of
 from probgen.evaluation.score import EvaluationError
 from probgen.objectives import ELBO, Pair
 from probgen.objectives.decomposition import of_traces, samples
@@ -73,7 +73,7 @@ def decompose(
     """
     if passes < 1 or batch_size < 1:
         raise EvaluationError(f"expected passes, batch_size >= 1; got {passes}, {batch_size}")
-    check_pair(pair)
+    check_weights(pair)
     check(pair, data)
     data = data.to(device_of(pair))
     draws = []
