@@ -425,6 +425,12 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
     saved["metrics"]["scores"][0] = good | {"data": "digits test of another draw"}
     (other / "scores.json").write_text(json.dumps(saved))
     assert "cannot be compared: data 'digits test" in probgen("compare", run, other)[2]
+    for words in ((), ("--csv",)):
+        assert probgen("compare", *words, run, other)[0] == 2
+    saved["scores"]["KL"] = {"mean": "much", "unit": "nats"}
+    (other / "scores.json").write_text(json.dumps(saved))
+    assert "expected scores with mean, standard_error, unit" in probgen("compare", run, other)[2]
+    del saved["scores"]["KL"]
     saved["protocol"]["n"] = 3
     (other / "scores.json").write_text(json.dumps(saved))
     assert "n is 297 of" in (refused := probgen("compare", run, other)[2])

@@ -13,6 +13,8 @@ from probgen.report.page import Table
 from probgen.run import Folder, RunError
 
 ARROWS = {"lower": "↓", "higher": "↑"}
+WAYS = "↓ lower is better, ↑ higher"
+MEAN = {"mean": int | float, "standard_error": int | float, "unit": str}
 
 
 class Scored(Protocol):
@@ -163,9 +165,6 @@ def means_note(protocol: dict[str, Any]) -> str:
     return f"Means per item ± standard error. Protocol: {words}. {WAYS}."
 
 
-WAYS = "↓ lower is better, ↑ higher"
-
-
 def with_way(name: str) -> str:
     """The name of a score with an arrow where it gets better.
 
@@ -214,19 +213,17 @@ def _read(folder: Path) -> _Saved:
     if not all(isinstance(saved.get(name), dict) for name in ("protocol", "scores")):
         raise CheckpointError(f"expected protocol and scores in {path}")
     for score in saved["scores"].values():
-        numbers = (
-            [score.get(key) for key in ("mean", "standard_error")] if _has_unit(score) else []
-        )
-        if not numbers or not all(isinstance(number, int | float) for number in numbers):
+        if not _is_mean(score):
             raise CheckpointError(
-                f"expected scores with mean, standard_error and unit in {path}; got {score!r}"
+                f"expected scores with {', '.join(MEAN)} in {path}; got {score!r}"
             )
     metrics = {one.name: one for one in saved_metrics(folder)}
     return _Saved(saved["scores"], saved["protocol"], metrics)
 
 
-def _has_unit(score: Any) -> bool:
-    return isinstance(score, dict) and isinstance(score.get("unit"), str)
+def _is_mean(score: Any) -> bool:
+    named = isinstance(score, dict)
+    return named and all(isinstance(score.get(name), kind) for name, kind in MEAN.items())
 
 
 def _means(scores: Sequence[dict[str, Any]]) -> list[list[str]]:
