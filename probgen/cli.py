@@ -1,5 +1,6 @@
 """The command line: from words to data to numbers and pictures."""
 
+import csv
 import io
 import sys
 from collections.abc import Sequence
@@ -258,14 +259,16 @@ def evaluate(
     interval: Annotated[float, typer.Option(help="Confidence of intervals; 0 for none.")] = 0.95,
     data: OtherData = None,
     particles: Annotated[int, typer.Option(help="Samples of the guide per image.")] = 1,
+    n: Annotated[int, typer.Option("--n", help="nll: test images, drawn by the seed.")] = 500,
+    k: Annotated[int, typer.Option("--k", help="nll: samples of the guide per image.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of all samples.")] = 0,
     device: Device = "auto",
 ) -> None:
     """Test ELBO and its terms, in nats per image, and metrics; also into the run's scores.json.
 
-    Metrics that are there already, of the same weights, stay. With --metrics the run's page is
-    written anew. A metric that the model or the data do not allow is named at the end; the others
-    are written.
+    Metrics that are there already, of the same weights, stay. Each new one is written when it is
+    done: Ctrl-C keeps them. With --metrics the run's page is written anew. A metric that the model
+    or the data do not allow is named at the end; the others are written.
 
     Example: `probgen evaluate runs/x --metrics fid,kid,prdc`
     """
@@ -281,10 +284,20 @@ def evaluate(
     if words:
         from probgen import scoring
 
-        seen = scoring.Inputs(pair, parts.training, parts.test, features, seed=seed)
-        new, failed = scoring.measured(words, seen, interval or None)
-        names = {one.name for one in new}
-        found = (*(one for one in found if one.name not in names), *new)
+        def keep(new: "Sequence[Score]") -> None:
+            nonlocal found
+            names = {one.name for one in new}
+            found = (*(one for one in found if one.name not in names), *new)
+            report.save_scores(folder, scores, found)
+
+        training, test = parts.training, parts.test
+        seen = scoring.Inputs(pair, training, test, features, seed=seed, n=n, k=k)
+        try:
+            _, failed = scoring.measured(words, seen, interval or None, keep)
+        except KeyboardInterrupt:
+            kept = ", ".join(one.name for one in found) or "none"
+            print(f"probgen: stopped; metrics in {folder}/scores.json: {kept}", file=sys.stderr)
+            raise typer.Exit(130) from None
     _show(folder, scores, found)
     if words:
         history = report.history(folder)
@@ -296,6 +309,9 @@ def evaluate(
 @app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="A row for each score of each run, for programs.")
+    ] = False,
 ) -> None:
     """Scores of runs side by side, those that were got in the same way; others are refused.
 
@@ -303,6 +319,12 @@ def compare(
     """
     from probgen import report
 
+    if as_csv:
+        rows = report.tidy(folders)
+        writer = csv.DictWriter(sys.stdout, report.scores.COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return
     for table in report.side_by_side(folders):
         _print(table)
 
@@ -483,7 +505,7 @@ def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> No
     table = Table("test", "mean per image", "standard error", "unit", box=None)
     for name, score in scores.values.items():
         numbers = f"{score['mean']:.2f}", f"{score['standard_error']:.2f}"
-        table.add_row(name, *numbers, score["unit"])
+        table.add_row(report.with_way(name), *numbers, score["unit"])
     if scores.values:
         Console().print(table)
         n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))

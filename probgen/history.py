@@ -52,7 +52,7 @@ class History:
         return f"<History of {len(self.records)} records; the last: {words or 'none'}>"
 
     def series(self, name: str) -> tuple[list[float], list[float]]:
-        """Steps and values of the records that have ``name``."""
+        """Steps and values of the records that have ``name``; empty where none has."""
         found = [(r["step"], r[name]) for r in self.records if name in r]
         return [step for step, _ in found], [value for _, value in found]
 

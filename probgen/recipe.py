@@ -1,6 +1,7 @@
 """A run in words: what the command line takes, run.json keeps, and ``building`` builds from."""
 
 import inspect
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -198,7 +199,8 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
         recipe: ``DEFAULTS`` with changes.
         folder: the run's folder.
         images: the data, where they are a folder of images.
-        settings: others of ``training.fit``: device, lower, resume, log, show.
+        settings: others of ``training.fit``: device, lower, resume, log, show, and ``log_every``,
+            a hundredth of the run unless given, at least 1 step and at most 50.
 
     Raises:
         RecipeError: a word that is another model's, and others as for ``pair``.
@@ -213,10 +215,16 @@ def train(recipe: Recipe, folder: Path, *, images: Path | None = None, **setting
         module.start_at(_drawn(parts.training, recipe["components"], recipe["seed"]))
     settings = {
         **{name: recipe[name] for name in _SETTINGS}, "checkpoint": folder, "recipe": recipe,
-        **settings,
+        "log_every": _interval(recipe, len(parts.training)), **settings,
     }  # fmt: skip
     fit = _fit_adversarial if recipe["model"] == "gan" else _fit
     return Trained(fit(module, recipe, parts, settings), module, parts.test)
+
+
+def _interval(recipe: Recipe, size: int) -> int:
+    """Steps between records: a hundred of them, or more in a long run."""
+    steps = recipe["epochs"] * math.ceil(size / max(1, recipe["batch_size"]))
+    return min(50, max(1, steps // 100))
 
 
 def _fit(pair: Any, recipe: Recipe, parts: Parts, settings: dict[str, Any]) -> "History":

@@ -56,6 +56,8 @@ class Inputs:
         extractor: of the features, or its name as for ``extractor``, looked up when needed.
         seed: of the samples, and of what is drawn from the sets.
         show: progress bars; None for a line every 30 seconds where there is no terminal.
+        n: test images of the NLL, a draw by the seed.
+        k: samples of the guide for each of them.
     """
 
     def __init__(
@@ -67,8 +69,11 @@ class Inputs:
         *,
         seed: int = 0,
         show: bool | None = None,
+        n: int = CHUNK,
+        k: int = 1000,
     ) -> None:
         self.pair, self.train_set, self.seed, self.show = pair, train, seed, show
+        self.n, self.k = n, k
         self._extractor = extractor
         self.test_set = test.draw(LARGEST, seed)
 
@@ -136,8 +141,13 @@ class Inputs:
 
     @property
     def few(self) -> Set:
-        """500 test images, for scores that cost seconds an image."""
-        return self.test_set.draw(CHUNK, self.seed)
+        """``n`` test images, for scores that cost seconds an image."""
+        return self.test_set.draw(self.n, self.seed)
+
+    def nll(self, interval: float | None = None) -> Score:
+        """The likelihood of a few test images, which its data name."""
+        found = likelihood.nll(self.pair, self.few, self.k, interval=interval, seed=self.seed)
+        return replace(found, data=_named(self.few))
 
     def floor(self, interval: float | None = None) -> Score:
         """The distance of real training images from the test images."""
@@ -163,13 +173,16 @@ METRICS: dict[str, Callable[[Inputs, float | None], Sequence[Score]]] = {
         classes.score(seen.probabilities, extractor=seen.samples.extractor)
     ],
     "mig": lambda seen, level: [disentanglement.mig(seen.codes, seen.factors, interval=level)],
-    "nll": lambda seen, level: [likelihood.nll(seen.pair, seen.few, interval=level)],
+    "nll": lambda seen, level: [seen.nll(level)],
 }
 """Scores by the names of the command line: from what they take and a confidence."""
 
 
 def measured(
-    names: Sequence[str], seen: Inputs, interval: float | None = None
+    names: Sequence[str],
+    seen: Inputs,
+    interval: float | None = None,
+    keep: Callable[[list[Score]], object] | None = None,
 ) -> tuple[list[Score], list[str]]:
     """The scores of these names, and why there are not more: what the pair does not allow.
 
@@ -177,10 +190,11 @@ def measured(
         names: of ``METRICS``; on a terminal each is said as its turn comes, as some take minutes.
         seen: what they take.
         interval: confidence of the intervals; None for none.
+        keep: called with all scores so far whenever there are more of them.
     """
     found: list[Score] = []
     failed: dict[str, list[str]] = {}
-    data = f"{seen.test_set.name} test {seen.test_set.digest()[:12]}"
+    data = _named(seen.test_set)
     for name in names:
         if sys.stderr.isatty():
             print(f"{name} ...", file=sys.stderr)
@@ -189,8 +203,15 @@ def measured(
         except (EvaluationError, ModelError, ObjectiveError) as error:
             failed.setdefault(str(error), []).append(name)
         else:
-            found += [replace(one, data=data) for one in scores]
+            found += [replace(one, data=one.data or data) for one in scores]
+            if keep is not None:
+                keep(found)
     return found, [f"no {', '.join(missing)}: {why}" for why, missing in failed.items()]
+
+
+def _named(data: Set) -> str:
+    """Which test images."""
+    return f"{data.name} test {data.digest()[:12]}"
 
 
 def extractor(words: str, data: str) -> Extractor:

@@ -1,5 +1,6 @@
 """The command line, in this process and as a user starts it."""
 
+import csv
 import inspect
 import json
 import pickle
@@ -14,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from probgen import building, checkpoint, cli, recipe, scoring
+from probgen import building, checkpoint, cli, recipe, report, scoring
 
 QUICK = ("train", "vae", "--latent", 3, "--hidden", 16)
 
@@ -91,6 +92,22 @@ def test_resume_trains_for_more_epochs_as_if_in_one_go(probgen, run, tmp_path):
     parts, whole = (checkpoint.read_json(f / "run.json") for f in (run, tmp_path / "whole"))
     assert parts["weights_sha256"] == whole["weights_sha256"]
     assert "is finished: probgen resume" in probgen("resume", run)[1]
+
+
+def test_a_run_has_a_hundred_records_or_more_or_one_per_step(probgen, tmp_path):
+    for epochs, every in ((1, 1), (17, 2), (417, 50), (1000, 50)):  # of 12 steps each
+        steps = 12 * epochs
+        assert recipe._interval(recipe.DEFAULTS | {"epochs": epochs}, 1500) == every
+        assert steps // every >= min(steps, 100)
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+    assert probgen(*QUICK, "--epochs", 17, "--out", whole)[0] == 0
+    assert probgen(*QUICK, "--epochs", 16, "--out", parts)[0] == 0
+    assert probgen("resume", parts, "--epochs", 17)[0] == 0
+    for folder in (parts, whole):
+        assert checkpoint.read_json(folder / "run.json")["settings"]["log_every"] == 2
+        assert len(report.history(folder).records) == {parts: 192 + 6, whole: 102}[folder]
+    given = recipe.train(recipe.DEFAULTS | {"epochs": 1}, tmp_path / "given", log_every=6)
+    assert [record["step"] for record in given.history.records] == [6, 12]
 
 
 def test_how_steps_run_is_no_part_of_the_recipe(probgen, tmp_path):
@@ -285,7 +302,9 @@ def test_the_module_is_the_command():
 def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     before = checkpoint.read_json(run / "scores.json")
-    status, out, err = probgen("evaluate", run, "--metrics", "fid, kid,prdc,is,memorization,nll")
+    status, out, err = probgen(
+        "evaluate", run, "--metrics", "fid, kid,prdc,is,memorization,nll", "--k", 9
+    )
     assert status == 0, err
     saved = checkpoint.read_json(run / "scores.json")
     assert {name: saved[name] for name in before} == before
@@ -299,6 +318,11 @@ def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypa
     assert found["FID"]["n"] == [297, 297]
     page = (run / "report.html").read_text()
     assert all(name in page and name in out for name in names)
+    ways = ["FID ↓", "KID ↓", "precision ↑", "NLL ↓", "ELBO ↑", "↓ lower is better, ↑ higher"]
+    assert all(way in page and way in out for way in ways)
+    times = found["FID"]["value"] / found["FID floor"]["value"]
+    assert f"FID: {times:.2g} times its floor" in out
+    assert not re.search("(floor|memorization|KL) [↓↑]", out)
     assert probgen("evaluate", run)[0] == 0
     assert checkpoint.read_json(run / "scores.json") == saved
     assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0, "--seed", 1)[0] == 0
@@ -309,12 +333,65 @@ def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypa
     assert again[:3] == saved["metrics"]["scores"][:3]
 
 
+def test_what_was_measured_before_ctrl_c_is_kept(probgen, run, monkeypatch):
+    def stopped(seen, interval):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(scoring.METRICS, "prdc", stopped)
+    assert probgen("evaluate", run, "--metrics", "nll", "--n", 9, "--k", 2)[0] == 0
+    words = ("--metrics", "kid,prdc,fid", "--interval", 0)
+    status, _, err = probgen("evaluate", run, *words)
+    assert (status, err.count("\n")) == (130, 1), err
+    assert "scores.json: NLL, KID" in err.replace("\n", "")
+    saved = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
+    assert [one["name"] for one in saved] == ["NLL", "KID"]
+
+
+def test_the_protocol_of_an_nll_holds_its_images_samples_and_seed(probgen, run):
+    found = []
+    for words in (("--n", 20), ("--n", 20, "--seed", 1), ("--n", 30)):
+        assert probgen("evaluate", run, "--metrics", "nll", "--k", 5, *words)[0] == 0
+        found += checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
+    assert [one["n"] for one in found] == [[20], [20], [30]]
+    assert [one["seed"] for one in found] == [0, 1, 0]
+    assert {one["variant"].partition(", no")[0] for one in found} == {"importance sampling, k = 5"}
+    assert len({one["data"] for one in found}) == 3
+    for words in (("--n", 0), ("--k", 0)):
+        status, _, err = probgen("evaluate", run, "--metrics", "nll", *words)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert f"expected {words[0].strip('-')} >= 1" in err
+
+
 def test_metrics_of_other_weights_are_dropped(probgen, run):
     assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0)[0] == 0
     assert "metrics" in checkpoint.read_json(run / "scores.json")
     assert probgen("resume", run, "--epochs", 2)[0] == 0
     assert probgen("evaluate", run)[0] == 0
     assert "metrics" not in checkpoint.read_json(run / "scores.json")
+
+
+def _check_csv(probgen, run, other):
+    """Every number of both scores.json to its last digit."""
+    status, out, _ = probgen("compare", "--csv", run, other)
+    rows = list(csv.DictReader(out.splitlines()))
+    assert status == 0
+    assert [row["score"] for row in rows[:2]] == ["ELBO", "log-likelihood"]
+    found = {(row["run"], row["score"]): row for row in rows}
+    for folder in (run, other):
+        saved = checkpoint.read_json(folder / "scores.json")
+        values = {name: score["mean"] for name, score in saved["scores"].items()}
+        values |= {one["name"]: one["value"] for one in saved["metrics"]["scores"]}
+        mine = {s: float(row["value"]) for (name, s), row in found.items() if name == folder.name}
+        assert mine == values
+    elbo, kid = found[run.name, "ELBO"], found[other.name, "KID"]
+    assert (elbo["unit"], elbo["better"], elbo["n"], elbo["seed"]) == (
+        "nats",
+        "higher",
+        "297",
+        "0",
+    )
+    assert (kid["better"], kid["n"], kid["low"]) == ("lower", "297 297", "")
+    assert found[run.name, "KL"]["better"] == ""
 
 
 def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, monkeypatch):
@@ -331,6 +408,9 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
     shutil.copytree(other, tmp_path / "again" / run.name)
     twins = probgen("compare", run, tmp_path / "again" / run.name)[1].replace("\n", "")
     assert f"again/{run.name}" in twins
+    alone = probgen("compare", run, run)[1]
+    assert (alone.count(run.name), "KID" in alone) == (2, True)
+    _check_csv(probgen, run, other)
     saved = checkpoint.read_json(other / "scores.json")
     good = dict(saved["metrics"]["scores"][0])
     saved["metrics"]["scores"][0]["variant"] = "biased"
@@ -345,6 +425,12 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
     saved["metrics"]["scores"][0] = good | {"data": "digits test of another draw"}
     (other / "scores.json").write_text(json.dumps(saved))
     assert "cannot be compared: data 'digits test" in probgen("compare", run, other)[2]
+    for words in ((), ("--csv",)):
+        assert probgen("compare", *words, run, other)[0] == 2
+    saved["scores"]["KL"] = {"mean": "much", "unit": "nats"}
+    (other / "scores.json").write_text(json.dumps(saved))
+    assert "expected scores with mean, standard_error, unit" in probgen("compare", run, other)[2]
+    del saved["scores"]["KL"]
     saved["protocol"]["n"] = 3
     (other / "scores.json").write_text(json.dumps(saved))
     assert "n is 297 of" in (refused := probgen("compare", run, other)[2])

@@ -12,7 +12,7 @@ from shared_data import vectors
 from torch import nn
 
 from probgen import data, evaluation, models, nets
-from probgen.evaluation import EvaluationError, likelihood
+from probgen.evaluation import EvaluationError, latents, likelihood
 from probgen.objectives import ObjectiveError
 
 
@@ -218,10 +218,13 @@ def test_data_of_another_shape_are_refused():
 
 def test_weights_that_are_no_numbers_are_refused():
     vae = digits_vae()
+    few = data.digits()[1].take(range(3))
     with torch.no_grad():
-        next(vae.decoder.parameters()).fill_(math.nan)
-    with pytest.raises(ValueError, match="nan|NaN"):
-        likelihood.nll(vae, data.digits()[1].take(range(3)), 2)
+        next(vae.decoder.parameters())[0, 0] = math.nan
+    scores = (likelihood.nll, likelihood.terms, likelihood.scores, likelihood.decompose)
+    for score in (*scores, latents.posterior):
+        with pytest.raises(EvaluationError, match="finite weights; got NaN .* in decoder.*of VAE"):
+            score(vae, few)
 
 
 class Impossible(PPCA):
@@ -237,6 +240,8 @@ def test_an_item_without_density_is_named(chunk):
     items = data.arrays(
         torch.zeros(5, 6, dtype=torch.float64).index_fill(0, torch.tensor([3]), 2.0)
     )
+    with pytest.raises(EvaluationError, match="the ELBO is -inf for item 3"):
+        likelihood.scores(pair, items)
     with pyro.validation_enabled(False), pytest.raises(EvaluationError, match="-inf for item 3"):
         likelihood.nll(pair, items, 4, chunk=chunk, batch_size=2)
 

@@ -12,6 +12,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro import infer
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -23,6 +24,7 @@ from probgen import (
     models,
     nets,
     objectives,
+    players,
     progress,
     recipe,
     run,
@@ -447,6 +449,11 @@ def test_settings_that_cannot_work_are_named(settings, match):
         training.fit(vae(), ELBO(), DIGITS, **settings)
 
 
+GAN = models.GAN(
+    players.dense_generator(4, DIGITS.shape), players.dense_discriminator(DIGITS.shape)
+)
+
+
 @pytest.mark.parametrize(
     ("pair", "objective", "match"),
     [
@@ -454,6 +461,12 @@ def test_settings_that_cannot_work_are_named(settings, match):
         (None, ELBO(), "got NoneType"),
         (ELBO(), vae(), "objective such as objectives.ELBO.*got VAE: the order is fit.pair"),
         (vae(), "elbo", "got 'elbo'"),
+        (GAN, ELBO(), r"two players: training.fit_adversarial\(gan, loss, data\)"),
+        (vae(), infer.TraceMeanField_ELBO(), r"_ELBO: objectives.ELBO\(\) is its equal$"),
+        (vae(), infer.Trace_ELBO(3), r"ELBO\(num_particles=3\) is its equal where.*lowering.SVI"),
+        (vae(), infer.RenyiELBO(num_particles=5), r"objectives.ImportanceWeightedELBO\(5\)"),
+        (vae(), infer.RenyiELBO(alpha=0.5), "got RenyiELBO: lowering.SVI takes it"),
+        (vae(), infer.TraceEnum_ELBO(), "got TraceEnum_ELBO: lowering.SVI takes it"),
     ],
 )
 def test_arguments_in_each_others_place_are_named(pair, objective, match):

@@ -19,6 +19,7 @@ from probgen.evaluation.pairs import (
     check,
     check_pair,
     check_set,
+    check_weights,
     device_of,
     given,
     has_density,
@@ -56,7 +57,7 @@ def terms(
             ELBO's if there is none.
 
     Raises:
-        EvaluationError: the pair has no plate over the data.
+        EvaluationError: the pair has no plate over the data, or weights that are not finite.
         DataError: the data are not of the pair's shape or outside its support.
 
     >>> from probgen import data, models, nets
@@ -68,6 +69,7 @@ def terms(
     if batch_size < 1:
         raise EvaluationError(f"expected batch_size >= 1; got {batch_size}")
     check_pair(pair)
+    check_weights(pair)
     check(pair, data)
     objective = (objective or ELBO(num_particles=num_particles)).over(len(data))
     data = data.to(device_of(pair))
@@ -156,6 +158,7 @@ def nll(
     """
     _check_sizes(k=k, batch_size=batch_size, chunk=chunk, levels=2 if levels is None else levels)
     check_pair(pair)
+    check_weights(pair)
     check(pair, data)
     data = data.to(device_of(pair))
     found, relaxed = [], False
@@ -217,6 +220,10 @@ def scores(
         part: what the protocol calls the data.
         num_particles: as for ``terms``; the protocol says how many were taken.
         seed: as for ``terms``.
+
+    Raises:
+        EvaluationError: as for ``terms``, or a score that is not finite, with its item.
+        DataError: as for ``terms``.
     """
     check_set(data)
     if has_density(pair) and hasattr(pair, "steps"):
@@ -227,6 +234,8 @@ def scores(
         return Scores({}, protocol, Terms(torch.zeros(0), {}, {}, {}, 1.0))
     found = terms(pair, data, num_particles=num_particles, seed=seed)
     named = {"ELBO": found.elbo, "log-likelihood": found.log_likelihood, "KL": found.total_kl}
+    for name, each in named.items():
+        _check_finite(name, each)
     values = {name: {**_mean_and_error(v), "unit": "nats"} for name, v in named.items()}
     if hasattr(pair, "levels"):
         bits = -found.elbo / (math.prod(data.shape) or 1) / math.log(2)
@@ -282,6 +291,7 @@ def decompose(
     True
     """
     check_pair(pair)
+    check_weights(pair)
     check_set(data)
     points = len(data) if points is None else points
     if not (2 <= points <= len(data) and batch_size >= 1):
@@ -346,14 +356,18 @@ def _samplers(k: int, chunk: int, nesting: int) -> list[ImportanceWeightedELBO]:
 def _evidence(draws: list[Tensor], start: int) -> Evidence:
     """From log weights (k, B), those of the items from ``start`` on."""
     found = Evidence.of(torch.cat(draws).flatten(1))
-    wrong = (~found.log_evidence.isfinite()).nonzero().flatten().tolist()
+    _check_finite("estimate of log p(x)", found.log_evidence, start)
+    return found
+
+
+def _check_finite(name: str, values: Tensor, start: int = 0) -> None:
+    """Raise with the first item, counted from ``start``, whose value is NaN or infinite."""
+    wrong = (~values.isfinite()).nonzero().flatten().tolist()
     if wrong:
-        estimate = found.log_evidence[wrong[0]].item()
         raise EvaluationError(
-            f"the estimate of log p(x) is {estimate} for item {start + wrong[0]}: the pair gives "
+            f"the {name} is {values[wrong[0]].item()} for item {start + wrong[0]}: the pair gives "
             "it no finite density"
         )
-    return found
 
 
 def _is_relaxed(pair: Any, x: Tensor, y: Tensor | None = None) -> bool:

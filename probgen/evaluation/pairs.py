@@ -8,6 +8,7 @@ from typing import Any
 import pyro
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from probgen.data import Set
 from probgen.evaluation.score import EvaluationError
@@ -65,6 +66,19 @@ def check_pair(pair: Any) -> None:
         kind = type(pair).__name__
         raise EvaluationError(
             f"expected a module with a model and a guide, such as models.VAE; got {kind}"
+        )
+
+
+def check_weights(module: Any) -> None:
+    """Raise where a weight is NaN or infinite, or what a module keeps beside its weights NaN."""
+    weights = [(n, p) for n, p in module.named_parameters() if not is_lazy(p)]
+    kept = [(n, b) for n, b in module.named_buffers() if not is_lazy(b)]
+    wrong = [name for name, weight in weights if not weight.isfinite().all()]
+    wrong += [name for name, buffer in kept if buffer.isnan().any()]
+    if wrong:
+        raise EvaluationError(
+            f"expected finite weights; got NaN or infinity in {wrong[0]} of "
+            f"{type(module).__name__}: load a sound run, or train anew at a lower lr"
         )
 
 

@@ -5,6 +5,17 @@ from dataclasses import dataclass, field, fields
 from functools import total_ordering
 from typing import Any
 
+BETTER: Mapping[str, str] = {
+    **dict.fromkeys(("FID", "FID infinity", "KID", "NLL", "MSE"), "lower"),
+    **dict.fromkeys(("bits per dimension", "sum of squares"), "lower"),
+    **dict.fromkeys(("ELBO", "log-likelihood", "IS", "classes", "PSNR", "SSIM"), "higher"),
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), "higher"),
+    **dict.fromkeys(("accuracy", "kNN accuracy", "controllability"), "higher"),
+    **dict.fromkeys(("MIG", "SAP", "modularity", "explicitness"), "higher"),
+    **dict.fromkeys(("DCI disentanglement", "FactorVAE score", "beta-VAE score"), "higher"),
+}
+"""Which way the scores of these names improve; those with no such way, as the KL, are not here."""
+
 
 class EvaluationError(ValueError):
     """What cannot be evaluated, or only to a wrong number."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
-from probgen.evaluation.pairs import arguments, at_rest, check, device_of
+from probgen.evaluation.pairs import arguments, at_rest, check, check_weights, device_of
 from probgen.evaluation.score import EvaluationError
 from probgen.objectives import ELBO, Pair
 from probgen.objectives.decomposition import of_traces, samples
@@ -58,7 +58,8 @@ def decompose(
         seed: of the steps and the samples.
 
     Raises:
-        EvaluationError: a pair without such sites, or too few draws for so many steps.
+        EvaluationError: a pair without such sites, or whose weights are not finite, or too few
+            draws for so many steps.
         DataError: as for ``likelihood.terms``.
 
     Source: Ho et al. 2020, section 4.3; Nichol & Dhariwal 2021, figure 2.
@@ -72,6 +73,7 @@ def decompose(
     """
     if passes < 1 or batch_size < 1:
         raise EvaluationError(f"expected passes, batch_size >= 1; got {passes}, {batch_size}")
+    check_weights(pair)
     check(pair, data)
     data = data.to(device_of(pair))
     draws = []

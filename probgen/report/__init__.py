@@ -6,8 +6,15 @@ from probgen.report.exploration import save_data
 from probgen.report.page import ReportError
 from probgen.report.runs import Run, compare, history, load, save, traversal
 from probgen.report.sampling import quarters
-from probgen.report.scores import metric_tables, save_scores, saved_metrics, side_by_side
+from probgen.report.scores import (
+    metric_tables,
+    save_scores,
+    saved_metrics,
+    side_by_side,
+    tidy,
+    with_way,
+)
 
 __all__ = ["ReportError", "Run", "compare", "figures", "history", "interleave", "load"]
 __all__ += ["metric_tables", "pictures", "quarters", "save", "save_data", "save_grid"]
-__all__ += ["save_scores", "saved_metrics", "side_by_side", "traversal"]
+__all__ += ["save_scores", "saved_metrics", "side_by_side", "tidy", "traversal", "with_way"]

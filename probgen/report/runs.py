@@ -17,7 +17,7 @@ from probgen.history import History
 from probgen.objectives import Pair
 from probgen.report import figures, page, pictures, sampling
 from probgen.report.page import Card, Facts, Page, ReportError, Section, Table
-from probgen.report.scores import means_note, metric_tables, pm, saved_metrics
+from probgen.report.scores import means_note, metric_tables, pm, saved_metrics, with_way
 from probgen.run import Folder, RunError
 
 TERMS = (
@@ -192,7 +192,7 @@ def _score_tables(runs: Sequence[Run]) -> list[Table]:
 
 def _score_table(runs: list[Run]) -> Table:
     names, values = list(runs[0].scores.values), runs[0].scores.values
-    header = ["run", *(f"{name} ({values[name]['unit']})" for name in names)]
+    header = ["run", *(f"{with_way(name)} ({values[name]['unit']})" for name in names)]
     rows = [[run.name, *(pm(run.scores.values[name]) for name in names)] for run in runs]
     return Table(header, rows, means_note(runs[0].scores.protocol))
 
@@ -201,7 +201,9 @@ def _scores(run: Run) -> Table:
     """The scores of one run below each other: a telephone has room for them."""
     if not run.scores.values:
         return Table(["score"], [["of samples only"]], NO_DENSITY)
-    rows = [[name, pm(score), score["unit"]] for name, score in run.scores.values.items()]
+    rows = [
+        [with_way(name), pm(score), score["unit"]] for name, score in run.scores.values.items()
+    ]
     return Table(["score", "mean per item", "unit"], rows, means_note(run.scores.protocol))
 
 

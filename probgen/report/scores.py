@@ -1,16 +1,20 @@
 """Scores of runs: in scores.json, in tables, and side by side."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from probgen import checkpoint
 from probgen.checkpoint import CheckpointError
-from probgen.evaluation import ProtocolError, Score, likelihood
+from probgen.evaluation import BETTER, ProtocolError, Score, likelihood
 from probgen.report.page import Table
 from probgen.run import Folder, RunError
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+WAYS = "↓ lower is better, ↑ higher"
+MEAN = {"mean": int | float, "standard_error": int | float, "unit": str}
 
 
 class Scored(Protocol):
@@ -67,27 +71,87 @@ def side_by_side(folders: Sequence[str | Path]) -> list[Table]:
         ProtocolError: two scores of one name were not got in the same way.
         RunError: a folder has no scores.json.
     """
-    saved = [_read(Path(folder)) for folder in folders]
-    names = [Path(folder).resolve().name for folder in folders]
+    runs = _comparable(folders)
+    protocol = next(iter(runs.values())).protocol
+    header = ["mean per item", *runs, "unit"]
+    table = Table(header, _means([run.means for run in runs.values()]), means_note(protocol))
+    metrics = {name: run.metrics for name, run in runs.items()}
+    rows = [_beside(found) for found in _by_score(runs.values())]
+    return [table, _of_metrics(metrics, rows)] if rows else [table]
+
+
+COLUMNS = (
+    "run", "score", "value", "standard_error", "low", "high", "level", "unit", "better", "n",
+    "variant", "features", "data", "seed",
+)  # fmt: skip
+
+
+def tidy(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """What ``side_by_side`` shows, one row for each score of each run, for other programs.
+
+    Returns:
+        Rows with the keys ``COLUMNS``, None or empty where a score has no such thing; ``better``
+        is "lower" or "higher", ``n`` one number per set compared with spaces between.
+
+    Raises:
+        ProtocolError: as for ``side_by_side``.
+        RunError: as for ``side_by_side``.
+    """
+    found = []
+    for name, run in _comparable(folders).items():
+        known = [run.protocol.get(key) for key in ("data", "part", "data_sha256")]
+        source: dict[str, Any] = {key: run.protocol.get(key) for key in ("n", "seed")}
+        source["data"] = " ".join(str(word) for word in known if word)
+        source["variant"] = f"particles {run.protocol.get('particles')}"
+        for score, mean in run.means.items():
+            found.append({"run": name, "score": score, "value": mean["mean"], **mean, **source})
+        for score, one in run.metrics.items():
+            low, high = one.interval or (None, None)
+            bounds = {"low": low, "high": high, "features": one.extractor}
+            sizes = " ".join(map(str, one.n))
+            found.append({**one.facts, **bounds, "run": name, "score": score, "n": sizes})
+    ways = [row | {"better": BETTER.get(str(row["score"]))} for row in found]
+    return [{column: row.get(column) for column in COLUMNS} for row in ways]
+
+
+class _Saved(NamedTuple):
+    """A scores.json."""
+
+    means: dict[str, dict[str, Any]]
+    protocol: dict[str, Any]
+    metrics: dict[str, Score]
+
+
+def _comparable(folders: Sequence[str | Path]) -> dict[str, _Saved]:
+    """Each run's scores by its name; a folder that is named twice counts once."""
+    paths = [*dict.fromkeys(map(Path, folders))]
+    saved = [_read(path) for path in paths]
+    names = [path.resolve().name for path in paths]
     if len({*names}) < len(names):
-        names = [str(folder) for folder in folders]
+        names = [str(path) for path in paths]
     for name, one in zip(names, saved, strict=True):
-        if one["protocol"] != saved[0]["protocol"]:
+        if one.protocol != saved[0].protocol:
             raise ProtocolError(
                 f"these means cannot be compared: {_differences(saved[0], one, names[0], name)}: "
                 "probgen report puts them into tables of their own"
             )
-    means = _means([one["scores"] for one in saved])
-    table = Table(["mean per item", *names, "unit"], means, means_note(saved[0]["protocol"]))
-    metrics = [{one.name: one for one in saved_metrics(folder)} for folder in folders]
-    rows = [_beside(name, metrics) for name in dict.fromkeys(n for one in metrics for n in one)]
-    levels = {score.level for one in metrics for score in one.values() if score.level}
-    return [table, _of_metrics(names, rows, levels)] if rows else [table]
+    for found in _by_score(saved):
+        known = [score for score in found if score is not None]
+        for score in known:
+            score.check_comparable(known[0])
+    return dict(zip(names, saved, strict=True))
 
 
-def _differences(a: dict[str, Any], b: dict[str, Any], *names: str) -> str:
+def _by_score(runs: Iterable[_Saved]) -> list[list[Score | None]]:
+    """For each metric that a run has, that of every run, or None."""
+    runs = list(runs)
+    names = dict.fromkeys(name for run in runs for name in run.metrics)
+    return [[run.metrics.get(name) for run in runs] for name in names]
+
+
+def _differences(a: _Saved, b: _Saved, *names: str) -> str:
     """What two protocols differ in, in words."""
-    first, other = a["protocol"], b["protocol"]
+    first, other = a.protocol, b.protocol
     differ = [name for name in {**first, **other} if first.get(name) != other.get(name)]
     return ", ".join(
         f"{name} is {first.get(name)} of {names[0]}, {other.get(name)} of {names[1]}"
@@ -98,14 +162,24 @@ def _differences(a: dict[str, Any], b: dict[str, Any], *names: str) -> str:
 def means_note(protocol: dict[str, Any]) -> str:
     """What the means of a table are, and how they were got."""
     words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in protocol.items())
-    return f"Means per item ± standard error. Protocol: {words}."
+    return f"Means per item ± standard error. Protocol: {words}. {WAYS}."
+
+
+def with_way(name: str) -> str:
+    """The name of a score with an arrow where it gets better.
+
+    >>> with_way("FID"), with_way("ELBO"), with_way("KL")
+    ('FID ↓', 'ELBO ↑', 'KL')
+    """
+    return f"{name} {ARROWS[BETTER[name]]}" if name in BETTER else name
 
 
 def _of_metrics(
-    names: Sequence[str], rows: Sequence[Sequence[str]], levels: Iterable[float]
+    metrics: Mapping[str, Mapping[str, Score]], rows: Sequence[Sequence[str]]
 ) -> Table:
     """What rows have in common goes below: features and data are long."""
-    header, notes = ["score", *names, "n", "variant"], []
+    header, notes = ["score", *metrics, "n", "variant"], [f"{WAYS}.", *_above_floor(metrics)]
+    levels = {score.level for one in metrics.values() for score in one.values() if score.level}
     confidence = ", ".join(f"{100 * level:g} %" for level in sorted(levels))
     if confidence:
         notes.append(f"In brackets: {confidence} interval.")
@@ -120,34 +194,50 @@ def _of_metrics(
     return Table(header, [[*row] for row in zip(*kept, strict=True)], " ".join(notes))
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _above_floor(metrics: Mapping[str, Mapping[str, Score]]) -> list[str]:
+    """How far the FID of each run is from what real images score, in words."""
+    found = []
+    for run, scores in metrics.items():
+        if {"FID", "FID floor"} <= scores.keys() and (floor := scores["FID floor"].value) > 0:
+            of = f" of {run}" if len(metrics) > 1 else ""
+            times = f"{scores['FID'].value / floor:.2g} times"
+            found.append(f"FID{of}: {times} its floor, the FID of real images.")
+    return found
+
+
+def _read(folder: Path) -> _Saved:
     path = folder / "scores.json"
     if not path.is_file():
         raise RunError(f"{folder} has no scores.json: probgen evaluate {folder}")
     saved = checkpoint.read_json(path)
     if not all(isinstance(saved.get(name), dict) for name in ("protocol", "scores")):
         raise CheckpointError(f"expected protocol and scores in {path}")
-    return saved
+    for score in saved["scores"].values():
+        if not _is_mean(score):
+            raise CheckpointError(
+                f"expected scores with {', '.join(MEAN)} in {path}; got {score!r}"
+            )
+    metrics = {one.name: one for one in saved_metrics(folder)}
+    return _Saved(saved["scores"], saved["protocol"], metrics)
+
+
+def _is_mean(score: Any) -> bool:
+    named = isinstance(score, dict)
+    return named and all(isinstance(score.get(name), kind) for name, kind in MEAN.items())
 
 
 def _means(scores: Sequence[dict[str, Any]]) -> list[list[str]]:
-    try:
-        units = {name: score["unit"] for one in scores for name, score in one.items()}
-        return [
-            [name, *(pm(one[name]) if name in one else "–" for one in scores), unit]
-            for name, unit in units.items()
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"expected scores with mean and unit; got {error!r}") from error
+    units = {name: score["unit"] for one in scores for name, score in one.items()}
+    return [
+        [with_way(name), *(pm(one[name]) if name in one else "–" for one in scores), unit]
+        for name, unit in units.items()
+    ]
 
 
-def _beside(name: str, metrics: Sequence[dict[str, Score]]) -> list[str]:
-    found = [one.get(name) for one in metrics]
-    known = [score for score in found if score is not None]
-    for score in known:
-        score.check_comparable(known[0])
+def _beside(found: Sequence[Score | None]) -> list[str]:
     values = ["–" if score is None else _with_interval(score) for score in found]
-    return [name, *values, *_protocol(known[0])]
+    known = next(score for score in found if score is not None)
+    return [with_way(known.name), *values, *_protocol(known)]
 
 
 def pm(score: dict[str, Any]) -> str:
@@ -166,12 +256,15 @@ def metric_tables(runs: Sequence[Scored]) -> list[Table]:
     return [_metric_table(list(group), alone) for _, group in groupby(scored, protocols)]
 
 
-def _metric_table(runs: list[Scored], names: list[str] | None) -> Table:
-    names, rows = names or [run.name for run in runs], []
+def _metric_table(runs: list[Scored], alone: list[str] | None) -> Table:
+    names = alone or [run.name for run in runs]
+    named = {
+        name: {one.name: one for one in run.metrics} for name, run in zip(names, runs, strict=True)
+    }
+    rows = []
     for same in zip(*(run.metrics for run in runs), strict=True):
-        rows.append([same[0].name, *map(_with_interval, same), *_protocol(same[0])])
-    levels = {one.level for run in runs for one in run.metrics if one.level}
-    return _of_metrics(names, rows, levels)
+        rows.append([with_way(same[0].name), *map(_with_interval, same), *_protocol(same[0])])
+    return _of_metrics(named, rows)
 
 
 def _with_interval(score: Score) -> str:

@@ -9,12 +9,14 @@ from typing import Any
 
 import pyro
 import torch
+from pyro import infer
 from torch import Tensor, nn
 
 from probgen.data import Set
 from probgen.evaluation import likelihood, pairs
 from probgen.history import History, Measured, NonFiniteError, Record, measured
 from probgen.lowering import How
+from probgen.models import GAN
 from probgen.objectives import ELBO, Pair, Terms
 from probgen.run import Best, Folder, Snapshot, load_state
 from probgen.training.loop import (
@@ -116,6 +118,10 @@ def fit(
         precision=precision, lower=lower, validate_every=validate_every, patience=patience,
         checkpoint_every=checkpoint_every, log_every=log_every,
     )  # fmt: skip
+    if isinstance(pair, GAN):
+        raise TrainingError(
+            "expected a pair; got GAN, two players: training.fit_adversarial(gan, loss, data)"
+        )
     settings.check(objective, data, validation)
     pairs.check_pair(pair)
     objective = objective if objective.data_size else objective.over(len(data))
@@ -143,9 +149,9 @@ class _Settings(Settings):
             got = (
                 repr(objective) if isinstance(objective, str | type) else type(objective).__name__
             )
+            hint = _instead(objective) or "the order is fit(pair, objective, data)"
             raise TrainingError(
-                f"expected an objective such as objectives.ELBO(); got {got}: the order is "
-                "fit(pair, objective, data)"
+                f"expected an objective such as objectives.ELBO(); got {got}: {hint}"
             )
         self.check_common(data)
         check_whole(patience=self.patience)
@@ -349,6 +355,26 @@ class _Run(Loop):
                 norm.eval()
             for buffer, before in kept:
                 buffer.copy_(before)
+
+
+_MEAN_FIELD = (infer.TraceMeanField_ELBO, infer.JitTraceMeanField_ELBO)
+_SAMPLED = (infer.Trace_ELBO, infer.JitTrace_ELBO)
+
+
+def _instead(objective: Any) -> str:
+    """What does the work of one of Pyro's ELBOs here; empty for anything else."""
+    if not isinstance(objective, infer.ELBO):
+        return ""
+    kind, particles = type(objective), objective.num_particles  # subclasses do other work
+    ours = f"objectives.ELBO({f'num_particles={particles}' if particles > 1 else ''})"
+    if kind in _MEAN_FIELD:
+        return f"{ours} is its equal"
+    svi = "lowering.SVI takes it as pyro.infer.SVI does"
+    if kind in _SAMPLED:
+        return f"{ours} is its equal where samples are reparameterised; where not, {svi}"
+    if isinstance(objective, infer.RenyiELBO) and objective.alpha == 0:
+        return f"objectives.ImportanceWeightedELBO({particles}) is this bound, datum by datum"
+    return svi
 
 
 _FIXED = ("batch_size", "clip_norm", "seed", "precision")
