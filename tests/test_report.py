@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -287,14 +288,29 @@ def test_two_protocols_never_share_a_table(runs):
     assert path.read_text().count("Protocol:") == 2
 
 
-def test_a_score_that_one_of_two_runs_has_names_its_run():
-    class One(NamedTuple):
-        name: str
-        metrics: list
+class Scored(NamedTuple):
+    name: str
+    metrics: list
 
-    scored, other = One("scored", [Score("FID", 3.0, (9, 9))]), One("other", [])
+
+def test_a_score_that_one_of_two_runs_has_names_its_run():
+    scored, other = Scored("scored", [Score("FID", 3.0, (9, 9))]), Scored("other", [])
     assert [table.header[1] for table in report.metric_tables([scored, other])] == ["scored"]
     assert [table.header[1] for table in report.metric_tables([scored])] == ["value"]
+
+
+def test_scores_got_alike_stand_in_one_row_and_those_of_other_data_in_another_table():
+    fid, kid = Score("FID", 3.0, (9, 9), data="here"), Score("KID", 1.0, (9, 9), data="here")
+    few, other = replace(fid, n=(5, 5), value=4.0), replace(fid, data="there", value=5.0)
+    runs = [
+        Scored("a", [fid, kid]), Scored("b", [fid]), Scored("c", [few]), Scored("d", [other])
+    ]  # fmt: skip
+    here, there = report.metric_tables(runs)
+    assert list(here.header) == ["score", "a", "b", "c", "n", "variant"]
+    assert [row[1:5] for row in here.rows] == [
+        ["3", "3", "–", "9, 9"], ["1", "–", "–", "9, 9"], ["–", "–", "4", "5, 5"]
+    ]  # fmt: skip
+    assert (there.header[1], there.rows[0][1]) == ("d", "5")
 
 
 def test_a_word_that_an_older_recipe_lacks_is_no_difference(runs, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -246,25 +245,26 @@ def pm(score: dict[str, Any]) -> str:
 
 
 def metric_tables(runs: Sequence[Scored]) -> list[Table]:
-    """One table per way the metrics were got, a metric a row and a run a column."""
+    """A column per run, and a row per metric and way it was got; other data, another table."""
+    if len(runs) == 1:
+        named = [{"value": {one.name: one for one in runs[0].metrics}}]
+    else:
+        named = [
+            {run.name: {m.name: m for m in run.metrics if m.data == data} for run in runs}
+            for data in dict.fromkeys(one.data for run in runs for one in run.metrics)
+        ]
+    known = [{run: found for run, found in one.items() if found} for one in named]
+    return [_metric_table(metrics) for metrics in known if metrics]
 
-    def protocols(run: Scored) -> str:
-        return json.dumps([one.protocol for one in run.metrics])
 
-    scored = sorted((run for run in runs if run.metrics), key=protocols)
-    alone = ["value"] if len(runs) == 1 else None
-    return [_metric_table(list(group), alone) for _, group in groupby(scored, protocols)]
+def _metric_table(metrics: Mapping[str, Mapping[str, Score]]) -> Table:
+    ways = dict.fromkeys(_way(score) for found in metrics.values() for score in found.values())
+    each = [{_way(score): score for score in found.values()} for found in metrics.values()]
+    return _of_metrics(metrics, [_beside([found.get(way) for found in each]) for way in ways])
 
 
-def _metric_table(runs: list[Scored], alone: list[str] | None) -> Table:
-    names = alone or [run.name for run in runs]
-    named = {
-        name: {one.name: one for one in run.metrics} for name, run in zip(names, runs, strict=True)
-    }
-    rows = []
-    for same in zip(*(run.metrics for run in runs), strict=True):
-        rows.append([with_way(same[0].name), *map(_with_interval, same), *_protocol(same[0])])
-    return _of_metrics(named, rows)
+def _way(score: Score) -> str:
+    return json.dumps([score.name, score.protocol])
 
 
 def _with_interval(score: Score) -> str:
