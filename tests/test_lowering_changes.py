@@ -2,6 +2,9 @@
 
 import argparse
 import copy
+import functools
+import itertools
+import random
 import sys
 import warnings
 from collections import deque
@@ -145,6 +148,143 @@ def test_a_number_is_followed_wherever_the_program_reads_it(place):
         return losses + [svi.step(X) for _ in range(3)]
 
     compared(run)
+
+
+def own_attribute():
+    model = OfClass()
+    return model, lambda: setattr(model, "weight", 3.0)
+
+
+def new_attribute():
+    given = argparse.Namespace()
+    return lambda x: scaled(getattr(given, "weight", 2.0), x), lambda: setattr(given, "weight", 3)
+
+
+def new_key():
+    given = {}
+    return lambda x: scaled(given.get("weight", 2.0), x), lambda: given.update(weight=3.0)
+
+
+def member_of_a_set():
+    given = {2.0}
+    return lambda x: scaled(sum(given), x), lambda: given.add(3.0)
+
+
+def other_member_of_a_set():
+    given = {2.0}
+    return lambda x: scaled(sum(given), x), lambda: given.add(3.0) or given.remove(2.0)
+
+
+def sign_of_zero():
+    given = [0.0]
+    return lambda x: scaled(2 + np.copysign(1.0, given[0]), x), lambda: given.insert(0, -0.0)
+
+
+def default_number():
+    def model(x, weight=2.0):
+        scaled(weight, x)
+
+    return model, lambda: setattr(model, "__defaults__", (3.0,))
+
+
+def keyword():
+    def model(x, *, weight=2.0):
+        scaled(weight, x)
+
+    return model, lambda: model.__kwdefaults__.update(weight=3.0)
+
+
+def code_that_is_reloaded():
+    def model(x):
+        scaled(2.0, x)
+
+    return model, lambda: setattr(model, "__code__", of_three.__code__)
+
+
+def of_three(x):
+    scaled(3.0, x)
+
+
+def cached_function():
+    given = argparse.Namespace(weight=2.0)
+    read = functools.cache(lambda: given)
+    return lambda x: scaled(read().weight, x), lambda: setattr(given, "weight", 3.0)
+
+
+def module_in_a_list():
+    layers = nn.ModuleList([nn.Identity()])
+    return lambda x: scaled(float(len(layers)), x), lambda: layers.append(nn.Identity())
+
+
+COMING = (
+    own_attribute, new_attribute, new_key, member_of_a_set, other_member_of_a_set, sign_of_zero,
+    default_number, keyword, code_that_is_reloaded, cached_function, module_in_a_list,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", COMING)
+def test_what_was_not_there_before_is_seen_when_it_comes(make):
+    def run(kind):
+        model, change = make()
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        change()
+        return losses + [svi.step(X) for _ in range(3)]
+
+    compared(run)
+
+
+def test_a_zero_is_told_from_its_negative_as_an_argument():
+    def model(x, number):
+        scaled(2 + np.copysign(1.0, number), x)
+
+    def run(kind):
+        svi = kind(model, lambda x, number: by_hand(x), adam(), Trace_ELBO())
+        return [svi.step(X, number) for number in (0.0, 0.0, 0.0, -0.0, -0.0)]
+
+    compared(run)
+
+
+def generated():
+    yield from [1.0] * 4 + [3.0] * 4
+
+
+ITERATORS = {
+    "generator": generated,
+    "chain": lambda: itertools.chain([1.0] * 4, [3.0] * 4),
+    "count": lambda: itertools.count(-3),
+    "list_iterator": lambda: iter([1.0] * 4 + [3.0] * 4),
+}
+
+
+@pytest.mark.parametrize("name", ITERATORS)
+def test_schedules_kept_as_iterators_run_eagerly_and_lose_no_value(name):
+    def run(kind):
+        weights = ITERATORS[name]()
+        model = lambda x: scaled(1.0 + max(next(weights), 0.0), x)  # noqa: E731
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        return [svi.step(X) for _ in range(6)]
+
+    compared(run, said=f"it keeps a {name}")
+
+
+NOISE = {
+    "NumPy's": (lambda: np.random.RandomState(0).rand, "a generator's state"),
+    "the system's": (lambda: random.SystemRandom().random, "it keeps a SystemRandom"),
+}
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_generators_of_other_kinds_run_eagerly(name):
+    make, said = NOISE[name]
+
+    def run(kind):
+        draw = make()
+        model = lambda x: scaled(3.0 if draw() > 1 else 1.0, x)  # noqa: E731
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        return [svi.step(X) for _ in range(4)]
+
+    compared(run, said=said)
 
 
 class Halves(nn.Module):

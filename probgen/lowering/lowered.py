@@ -234,7 +234,7 @@ class _Call(NamedTuple):
             leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else _identity(o)) for o in others)
+        kinds = tuple((type(o), _identity(o)) for o in others)
         shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
         return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
 
@@ -268,6 +268,8 @@ _TENSOR = object()
 
 def _identity(value: Any) -> Any:
     """What tells an object from others; a bound method is another object at every use."""
+    if isinstance(value, _PLAIN):
+        return repr(value)  # of 0.0 another than of -0.0
     return (id(value.__self__), id(value.__func__)) if isinstance(value, MethodType) else id(value)
 
 
@@ -410,6 +412,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         for _ in range(ATTEMPTS):
             states = generators()
             watch = Watch(*lowered.roots, *call.objects)
+            watch.check_seen()
             try:
                 recording, result = _record(lowered, call)
             finally:
