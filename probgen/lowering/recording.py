@@ -157,6 +157,7 @@ def record(
         raise (recorder.refusal or error) from None  # PyTorch may have made another of it
     finally:
         recorder.undo()
+        torch.clear_autocast_cache()  # where the casts of this run would be met again
 
 
 class _Recorder(TorchDispatchMode):
