@@ -2,6 +2,9 @@
 
 import argparse
 import copy
+import functools
+import itertools
+import random
 import sys
 import warnings
 from collections import deque
@@ -17,6 +20,7 @@ from pyro.infer import Trace_ELBO, TraceGraph_ELBO
 from pyro_zoo import by_hand, discrete
 from torch import nn
 from torch.distributions import constraints
+from torch.nn.modules.module import register_module_forward_hook
 
 from probgen.lowering import SVI, LoweringWarning, lowered
 
@@ -147,6 +151,161 @@ def test_a_number_is_followed_wherever_the_program_reads_it(place):
     compared(run)
 
 
+def own_attribute():
+    model = OfClass()
+    return model, lambda: setattr(model, "weight", 3.0)
+
+
+def new_attribute():
+    given = argparse.Namespace()
+    return lambda x: scaled(getattr(given, "weight", 2.0), x), lambda: setattr(given, "weight", 3)
+
+
+def new_key():
+    given = {}
+    return lambda x: scaled(given.get("weight", 2.0), x), lambda: given.update(weight=3.0)
+
+
+def member_of_a_set():
+    given = {2.0}
+    return lambda x: scaled(sum(given), x), lambda: given.add(3.0)
+
+
+def other_member_of_a_set():
+    given = {2.0}
+    return lambda x: scaled(sum(given), x), lambda: given.add(3.0) or given.remove(2.0)
+
+
+def sign_of_zero():
+    given = [0.0]
+    return lambda x: scaled(2 + np.copysign(1.0, given[0]), x), lambda: given.insert(0, -0.0)
+
+
+def default_number():
+    def model(x, weight=2.0):
+        scaled(weight, x)
+
+    return model, lambda: setattr(model, "__defaults__", (3.0,))
+
+
+def keyword():
+    def model(x, *, weight=2.0):
+        scaled(weight, x)
+
+    return model, lambda: model.__kwdefaults__.update(weight=3.0)
+
+
+def code_that_is_reloaded():
+    def model(x):
+        scaled(2.0, x)
+
+    return model, lambda: setattr(model, "__code__", of_three.__code__)
+
+
+def of_three(x):
+    scaled(3.0, x)
+
+
+def cached_function():
+    given = argparse.Namespace(weight=2.0)
+    read = functools.cache(lambda: given)
+    return lambda x: scaled(read().weight, x), lambda: setattr(given, "weight", 3.0)
+
+
+def module_in_a_list():
+    layers = nn.ModuleList([nn.Identity()])
+    return lambda x: scaled(float(len(layers)), x), lambda: layers.append(nn.Identity())
+
+
+def prior():
+    loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", len(X)):
+        pyro.sample("x", dist.Normal(loc, 1.0))
+
+
+def condition():
+    given = {"x": X}
+    model = poutine.condition(prior, data=given)
+    return lambda x: model(), lambda: given.update(x=2 * X)
+
+
+def handler():
+    scale = poutine.scale(scale=2.0)
+    return scale(of_three), lambda: setattr(scale, "scale", 3.0)
+
+
+COMING = (
+    condition, handler,
+    own_attribute, new_attribute, new_key, member_of_a_set, other_member_of_a_set, sign_of_zero,
+    default_number, keyword, code_that_is_reloaded, cached_function, module_in_a_list,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", COMING)
+def test_what_was_not_there_before_is_seen_when_it_comes(make):
+    def run(kind):
+        model, change = make()
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        change()
+        return losses + [svi.step(X) for _ in range(3)]
+
+    compared(run)
+
+
+def test_a_zero_is_told_from_its_negative_as_an_argument():
+    def model(x, number):
+        scaled(2 + np.copysign(1.0, number), x)
+
+    def run(kind):
+        svi = kind(model, lambda x, number: by_hand(x), adam(), Trace_ELBO())
+        return [svi.step(X, number) for number in (0.0, 0.0, 0.0, -0.0, -0.0)]
+
+    compared(run)
+
+
+def generated():
+    yield from [1.0] * 4 + [3.0] * 4
+
+
+ITERATORS = {
+    "generator": generated,
+    "chain": lambda: itertools.chain([1.0] * 4, [3.0] * 4),
+    "count": lambda: itertools.count(-3),
+    "list_iterator": lambda: iter([1.0] * 4 + [3.0] * 4),
+}
+
+
+@pytest.mark.parametrize("name", ITERATORS)
+def test_schedules_kept_as_iterators_run_eagerly_and_lose_no_value(name):
+    def run(kind):
+        weights = ITERATORS[name]()
+        model = lambda x: scaled(1.0 + max(next(weights), 0.0), x)  # noqa: E731
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        return [svi.step(X) for _ in range(6)]
+
+    compared(run, said=f"it keeps a {name}")
+
+
+NOISE = {
+    "NumPy's": (lambda: np.random.RandomState(0).rand, "a generator's state"),
+    "the system's": (lambda: random.SystemRandom().random, "it keeps a SystemRandom"),
+}
+
+
+@pytest.mark.parametrize("name", NOISE)
+def test_generators_of_other_kinds_run_eagerly(name):
+    make, said = NOISE[name]
+
+    def run(kind):
+        draw = make()
+        model = lambda x: scaled(3.0 if draw() > 1 else 1.0, x)  # noqa: E731
+        svi = kind(model, by_hand, adam(), Trace_ELBO())
+        return [svi.step(X) for _ in range(4)]
+
+    compared(run, said=said)
+
+
 class Halves(nn.Module):
     """An autoencoder whose encoder is left out where codes are given."""
 
@@ -224,6 +383,105 @@ def test_parameters_frozen_and_hooked_between_steps(change):
         for each in change:
             each(pair)
             losses += [svi.step(X) for _ in range(3)]
+        return losses
+
+    compared(run)
+
+
+def double(given):
+    return lambda *values: values[-1] * given["by"]
+
+
+def halved(parameter):
+    parameter.grad.div_(2.0)
+
+
+BY = {"by": 2.0}
+HOOKED = {
+    "another hook of a module": (
+        lambda halves: halves.decoder.register_forward_hook(double({"by": 2.0})),
+        lambda halves, hook: (
+            hook.remove() or halves.decoder.register_forward_hook(double({"by": 3.0}))
+        ),
+    ),
+    "another hook of a parameter": (
+        lambda halves: halves.decoder.weight.register_hook(double({"by": 2.0})),
+        lambda halves, hook: (
+            hook.remove() or halves.decoder.weight.register_hook(double({"by": 3.0}))
+        ),
+    ),
+    "a hook of all modules, removed": (
+        lambda halves: register_module_forward_hook(double({"by": 2.0})),
+        lambda halves, hook: hook.remove(),
+    ),
+    "what a module's hook reads": (
+        lambda halves: halves.decoder.register_forward_hook(double(BY)),
+        lambda halves, hook: BY.update(by=5.0),
+    ),
+    "what a parameter's hook reads": (
+        lambda halves: halves.decoder.weight.register_hook(double(BY)),
+        lambda halves, hook: BY.update(by=5.0),
+    ),
+    "a hook after gradients": (
+        lambda halves: None,
+        lambda halves, hook: halves.decoder.weight.register_post_accumulate_grad_hook(halved),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOOKED)
+def test_hooks_that_change_are_seen(name):
+    before, after = HOOKED[name]
+
+    def run(kind):
+        torch.manual_seed(0)
+        BY["by"] = 2.0
+        halves = Halves()
+        svi = kind(halves.model, halves.guide, pyro.optim.SGD({"lr": 0.001}), Trace_ELBO())
+        hook = before(halves)
+        losses = [svi.step(X) for _ in range(4)]
+        after(halves, hook)
+        return losses + [svi.step(X) for _ in range(4)]
+
+    compared(run)
+
+
+@pytest.mark.parametrize("optim", ["Adam", "ClippedAdam", "SGD"])
+def test_parameters_that_get_another_layout(optim):
+    """Fused kernels go through memory in its order."""
+
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 4))
+
+        def forward(self, x):
+            pyro.module("wide", self)
+            loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+            loc = loc + (self.weight * torch.arange(4.0)).sin().sum(0).repeat(3)
+            with pyro.plate("data", len(x)):
+                pyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+
+    def run(kind):
+        torch.manual_seed(0)
+        model = Wide()
+        svi = kind(model, by_hand, OPTIMS[optim](), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(4)]
+        model.weight.data = model.weight.data.t().contiguous().t()
+        return losses + [svi.step(X) for _ in range(5)]
+
+    compared(run)
+
+
+def test_another_precision_of_autocast_is_another_recording():
+    def run(kind):
+        torch.manual_seed(0)
+        halves = Halves()
+        svi = kind(halves.model, halves.guide, adam(), Trace_ELBO())
+        losses = []
+        for precision in (torch.bfloat16,) * 3 + (torch.float16,) * 3:
+            with torch.autocast("cpu", dtype=precision):
+                losses.append(svi.step(X))
         return losses
 
     compared(run)

@@ -20,6 +20,7 @@ from probgen.lowering.trial import (
     agree,
     generators,
     python_noise,
+    same_layout,
     set_generators,
     storages,
     trial,
@@ -122,7 +123,7 @@ class Lowered:
     def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Record these arguments' kind now, without any effect."""
         self.started = True
-        if self.how != "eager":
+        if self.how != "eager" and not _PYRO_STACK:
             self._new(_Call.of(args, kwargs, {}))
 
     def forget(self) -> None:
@@ -257,7 +258,7 @@ class _Call(NamedTuple):
                     leaves[i] = torch.tensor(leaves[i], device="cpu")
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        kinds = tuple((type(o), o if isinstance(o, _PLAIN) else _identity(o)) for o in others)
+        kinds = tuple((type(o), _identity(o)) for o in others)
         shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
         return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
 
@@ -300,6 +301,8 @@ _TENSOR = object()
 
 def _identity(value: Any) -> Any:
     """What tells an object from others; a bound method is another object at every use."""
+    if isinstance(value, _PLAIN):
+        return repr(value)  # of 0.0 another than of -0.0
     return (id(value.__self__), id(value.__func__)) if isinstance(value, MethodType) else id(value)
 
 
@@ -325,6 +328,8 @@ def _surroundings() -> tuple[Any, ...]:
         torch.get_default_dtype(),
         torch.is_autocast_enabled("cpu"),
         torch.is_autocast_enabled("cuda"),
+        torch.get_autocast_dtype("cpu"),
+        torch.get_autocast_dtype("cuda"),
         torch.is_grad_enabled(),
     )
 
@@ -425,13 +430,17 @@ class _Replay:
         gradients = found[last - len(self.result.parameters) : last]
         if len(storages(gradients) - storages(inputs)) < len(gradients):
             raise inductor.CompileError("compiled, its gradients share memory")
+        if not all(map(same_layout, found, expected)):
+            raise inductor.CompileError("compiled, its results have another layout")
         self.run, self.compiled = compiled, True
 
 
 def _kind(parameter: Tensor) -> tuple[Any, ...]:
-    """What may change of a parameter in place beside its values: frozen, hooked, cast, resized."""
-    hooks = parameter._backward_hooks
-    return parameter.requires_grad, len(hooks) if hooks else 0, parameter.dtype, parameter.shape
+    """What may change of a parameter in place beside its values: it is frozen, cast, laid out."""
+    hooks: Any = parameter._backward_hooks, parameter._post_accumulate_grad_hooks
+    hooked = [tuple(one) for one in hooks if one]
+    layout = parameter.dtype, parameter.shape, parameter.stride()
+    return parameter.requires_grad, hooked, layout
 
 
 def _recorded(lowered: Lowered, call: _Call) -> _Replay:
@@ -442,6 +451,7 @@ def _recorded(lowered: Lowered, call: _Call) -> _Replay:
         for _ in range(ATTEMPTS):
             states = generators()
             watch = Watch(*lowered.roots, *call.objects)
+            watch.check_seen()
             try:
                 recording, result = _record(lowered, call)
             finally:
