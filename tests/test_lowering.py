@@ -2,6 +2,7 @@
 
 import copy
 import random
+import threading
 import warnings
 from contextvars import ContextVar
 
@@ -323,6 +324,61 @@ def reseeds():
     return model
 
 
+def other_memory(put):
+    def make():
+        mean = torch.zeros(1)
+
+        def model(x):
+            loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+            put(mean, 0.9 * mean + x.mean().reshape(1))
+            observed(loc + mean, x)
+
+        return model
+
+    return make
+
+
+def grows_in_place():
+    seen = torch.zeros(0)
+
+    def model(x):
+        seen.resize_(len(seen) + 1)[-1] = len(seen)
+        observed(pyro.sample("loc", dist.Normal(0.0, 1.0)) + seen.mean(), x)
+
+    return model
+
+
+def pads(learns):
+    """Without gradients, PyTorch sets what a transformer makes of padding to 0."""
+
+    def make():
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(2, 2, 4, dropout=0.0, batch_first=True)
+        encoder = nn.TransformerEncoder(layer, 1).eval().requires_grad_(learns)
+        padding = torch.tensor([[False, False, True]])
+
+        def model(x):
+            code = encoder(x.reshape(1, 3, 1).expand(1, 3, 2), src_key_padding_mask=padding)
+            observed(pyro.sample("loc", dist.Normal(0.0, 1.0)) + code.sum(), x)
+
+        return model
+
+    return make
+
+
+def in_a_thread():
+    scale = nn.Parameter(torch.ones(()))
+
+    def model(x):
+        done = []
+        thread = threading.Thread(target=lambda: done.append(scale * x.mean()))
+        thread.start()
+        thread.join()
+        observed(pyro.sample("loc", dist.Normal(0.0, 1.0)) + done[0], x)
+
+    return model
+
+
 BAD = {
     "float(z)": (asks, "asks the host for a value (test_lowering.py, line"),
     "a sampled branch": (branches, "asks the host for a value (test_lowering.py, line"),
@@ -335,6 +391,11 @@ BAD = {
     "a counter": (counts, "calls changes in every call"),
     "state kept in Python": (Remembers, "Remembers.mean is replaced in every call"),
     "an argument written to": (overwrites, "it writes to an argument"),
+    "memory put into a tensor": (other_memory(lambda a, b: setattr(a, "data", b)), "other memory"),
+    "a tensor set to another": (other_memory(lambda a, b: a.set_(b)), "other memory"),
+    "a tensor that grows": (grows_in_place, "other memory"),
+    "padding left out": (pads(False), "leaves padded positions out of a TransformerEncoder"),
+    "another thread": (in_a_thread, "computed before, or in another thread"),
     "a seed set inside": (reseeds, "gives other numbers"),
 }
 

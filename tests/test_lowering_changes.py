@@ -20,6 +20,7 @@ from pyro.infer import Trace_ELBO, TraceGraph_ELBO
 from pyro_zoo import by_hand, discrete
 from torch import nn
 from torch.distributions import constraints
+from torch.nn.modules.module import register_module_forward_hook
 
 from probgen.lowering import SVI, LoweringWarning, lowered
 
@@ -364,6 +365,78 @@ def test_parameters_frozen_and_hooked_between_steps(change):
         for each in change:
             each(pair)
             losses += [svi.step(X) for _ in range(3)]
+        return losses
+
+    compared(run)
+
+
+def double(given):
+    return lambda *values: values[-1] * given["by"]
+
+
+def halved(parameter):
+    parameter.grad.div_(2.0)
+
+
+BY = {"by": 2.0}
+HOOKED = {
+    "another hook of a module": (
+        lambda halves: halves.decoder.register_forward_hook(double({"by": 2.0})),
+        lambda halves, hook: (
+            hook.remove() or halves.decoder.register_forward_hook(double({"by": 3.0}))
+        ),
+    ),
+    "another hook of a parameter": (
+        lambda halves: halves.decoder.weight.register_hook(double({"by": 2.0})),
+        lambda halves, hook: (
+            hook.remove() or halves.decoder.weight.register_hook(double({"by": 3.0}))
+        ),
+    ),
+    "a hook of all modules, removed": (
+        lambda halves: register_module_forward_hook(double({"by": 2.0})),
+        lambda halves, hook: hook.remove(),
+    ),
+    "what a module's hook reads": (
+        lambda halves: halves.decoder.register_forward_hook(double(BY)),
+        lambda halves, hook: BY.update(by=5.0),
+    ),
+    "what a parameter's hook reads": (
+        lambda halves: halves.decoder.weight.register_hook(double(BY)),
+        lambda halves, hook: BY.update(by=5.0),
+    ),
+    "a hook after gradients": (
+        lambda halves: None,
+        lambda halves, hook: halves.decoder.weight.register_post_accumulate_grad_hook(halved),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOOKED)
+def test_hooks_that_change_are_seen(name):
+    before, after = HOOKED[name]
+
+    def run(kind):
+        torch.manual_seed(0)
+        BY["by"] = 2.0
+        halves = Halves()
+        svi = kind(halves.model, halves.guide, pyro.optim.SGD({"lr": 0.001}), Trace_ELBO())
+        hook = before(halves)
+        losses = [svi.step(X) for _ in range(4)]
+        after(halves, hook)
+        return losses + [svi.step(X) for _ in range(4)]
+
+    compared(run)
+
+
+def test_another_precision_of_autocast_is_another_recording():
+    def run(kind):
+        torch.manual_seed(0)
+        halves = Halves()
+        svi = kind(halves.model, halves.guide, adam(), Trace_ELBO())
+        losses = []
+        for precision in (torch.bfloat16,) * 3 + (torch.float16,) * 3:
+            with torch.autocast("cpu", dtype=precision):
+                losses.append(svi.step(X))
         return losses
 
     compared(run)

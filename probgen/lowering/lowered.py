@@ -118,7 +118,7 @@ class Lowered:
     def prepare(self, *args: Any, **kwargs: Any) -> None:
         """Record these arguments' kind now, without any effect."""
         self.started = True
-        if self.how != "eager":
+        if self.how != "eager" and not _PYRO_STACK:
             self._new(_Call.of(args, kwargs))
 
     def forget(self) -> None:
@@ -295,6 +295,8 @@ def _surroundings() -> tuple[Any, ...]:
         torch.get_default_dtype(),
         torch.is_autocast_enabled("cpu"),
         torch.is_autocast_enabled("cuda"),
+        torch.get_autocast_dtype("cpu"),
+        torch.get_autocast_dtype("cuda"),
         torch.is_grad_enabled(),
     )
 
@@ -400,8 +402,9 @@ class _Replay:
 
 def _kind(parameter: Tensor) -> tuple[Any, ...]:
     """What may change of a parameter in place beside its values: frozen, hooked, cast, resized."""
-    hooks = parameter._backward_hooks
-    return parameter.requires_grad, len(hooks) if hooks else 0, parameter.dtype, parameter.shape
+    hooks: Any = parameter._backward_hooks, parameter._post_accumulate_grad_hooks
+    hooked = [tuple(one) for one in hooks if one]
+    return parameter.requires_grad, hooked, parameter.dtype, parameter.shape
 
 
 def _recorded(lowered: Lowered, call: _Call) -> _Replay:

@@ -23,7 +23,7 @@ from pyro.infer.reparam.stable import _safe_shift
 from pyro.infer.util import Dice
 from pyro.ops.provenance import detach_provenance
 from pyro.util import warn_if_inf, warn_if_nan
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -82,6 +82,9 @@ _FILLS = {
         "index_fill", "scatter", "masked_fill", "masked_scatter",
     )
 }  # fmt: skip
+_SET_DATA = Tensor.data.__set__  # type: ignore[attr-defined]
+_MOVES = ("aten::set_", "aten::resize_", "aten::resize_as_")
+"""Operations after which a tensor has other memory."""
 _JUMPS = {*dis.hasjrel, *dis.hasjabs}
 _VALUE_TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
@@ -154,6 +157,7 @@ def record(
         raise (recorder.refusal or error) from None  # PyTorch may have made another of it
     finally:
         recorder.undo()
+        torch.clear_autocast_cache()  # where the casts of this run would be met again
 
 
 class _Recorder(TorchDispatchMode):
@@ -190,6 +194,8 @@ class _Recorder(TorchDispatchMode):
             self.look_at(_looked_at(func, args, tensors))
             if not _gives_tensors(func):
                 return func(*args, **kwargs)
+        if func._schema.name in _MOVES and self._is_held(args[0]):
+            self.refuse_other_memory()
         if func is aten.lift_fresh.default:
             func = aten.clone.default  # of a literal, which the program may write to
         if any(isinstance(leaf, torch.Generator) for leaf in leaves):
@@ -222,6 +228,12 @@ class _Recorder(TorchDispatchMode):
             else:
                 self.pinned |= {i: self.inputs[i].detach() for i in origin}
 
+    def refuse_other_memory(self) -> NoReturn:
+        """Refuse what cannot be undone."""
+        self._refuse(
+            f"it puts other memory in a tensor{_where()}: write to it in place, as x.copy_(y)"
+        )
+
     def _checked(self, tensor: Tensor) -> Any:
         """A value that is to be as true in every replay."""
         node = self.graph.call_function(aten.clone.default, (self._node(tensor),))
@@ -231,6 +243,8 @@ class _Recorder(TorchDispatchMode):
     def undo(self) -> None:
         """Give every input the values that it had before."""
         for storage, before in self.before.values():
+            if storage.nbytes() != before.nbytes():  # by an output that did not fit
+                storage.resize_(before.nbytes())
             storage.copy_(before)
 
     def finish(self, outputs: list[Tensor]) -> Recording:
@@ -267,6 +281,8 @@ class _Recorder(TorchDispatchMode):
         return [i for i in range(len(nodes)) if i not in unused]
 
     def _add_input(self, tensor: Tensor) -> fx.Node:
+        if tensor.grad_fn is not None and not tensor._is_view():
+            self._refuse(f"it uses what was computed before, or in another thread{_where()}")
         key = _storage(tensor)
         alone = frozenset([len(self.inputs)])
         earlier: _Origin = self.origins[key] if key in self.held else frozenset()
@@ -280,6 +296,10 @@ class _Recorder(TorchDispatchMode):
     def _node(self, tensor: Tensor) -> fx.Node:
         self._check_layout(tensor)
         return self.nodes.get(tensor) or self._add_input(tensor)
+
+    def _is_held(self, tensor: Tensor) -> bool:
+        """Whether it was there before."""
+        return tensor not in self.nodes or _storage(tensor) in self.held
 
     def _check_layout(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:
@@ -365,6 +385,13 @@ class _PythonReads(TorchFunctionMode):
             return args[0]
         if func is Tensor.__setitem__ and _has_mask(args, args[0].dim() if of_spline else 0):
             return args[0].copy_(torch.where(args[1], args[2], args[0]))
+        if func == _SET_DATA:
+            self.recorder.refuse_other_memory()
+        if func is torch._nested_tensor_from_mask_left_aligned and _leaves_padding_out(caller):
+            self.recorder._refuse(
+                f"PyTorch leaves padded positions out of a TransformerEncoder{_where()}: make it "
+                "with enable_nested_tensor=False"
+            )
         if func is one_hot and args:
             return _one_hot(*args, **(kwargs or {}))
         if func is Tensor.__deepcopy__ and args[0].is_leaf:
@@ -384,6 +411,15 @@ def _read_unseen(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> l
         lists = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, list | tuple)]
         return [leaf for leaf in _leaves(lists) if isinstance(leaf, Tensor)]
     return []
+
+
+def _leaves_padding_out(caller: FrameType) -> bool:
+    """Whether a transformer without gradients is about to put 0 where its input is padded."""
+    module, source = caller.f_locals.get("self"), caller.f_locals.get("src")
+    if not (isinstance(module, nn.TransformerEncoder) and isinstance(source, Tensor)):
+        return False
+    learns = any(one.requires_grad for one in (source, *module.parameters()))
+    return not (torch.is_grad_enabled() and learns)
 
 
 def _has_mask(args: Sequence[Any], dim: int) -> bool:

@@ -5,6 +5,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property, partial
+from itertools import chain
 from pathlib import Path
 from types import (
     BuiltinFunctionType,
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
+from torch.nn.modules import module
 from torch.utils.hooks import RemovableHandle
 
 from probgen.lowering.recording import Unrecordable
@@ -135,6 +137,8 @@ class Watch:
                 )
 
     def _walk(self, value: Any) -> Iterator[_Entry]:
+        for hooks in _hooks_of(value):
+            yield from self._walk(hooks)
         if isinstance(value, _LEAVES) or id(value) in self._seen:
             return
         self._seen[id(value)] = value
@@ -154,6 +158,14 @@ def is_watched(value: Any) -> bool:
     kind = type(value)
     holds_attributes = hasattr(value, "__dict__") and kind.__module__ in ("argparse", "types")
     return isinstance(value, kinds) or holds_attributes or _is_own(kind.__module__)
+
+
+def _hooks_of(value: Any) -> list[Any]:
+    """What is called when a module is, or when a tensor gets a gradient."""
+    if isinstance(value, Tensor):
+        return [h for h in (value._backward_hooks, value._post_accumulate_grad_hooks) if h]
+    own = vars(value) if isinstance(value, nn.Module) else {}
+    return [hooks for key in _HOOKS if (hooks := own.get(key))]
 
 
 def _is_hidden(value: Any) -> bool:
@@ -314,8 +326,10 @@ def _slots(kind: type) -> list[str]:
     return [name for names in given for name in ([names] if isinstance(names, str) else names)]
 
 
-def _hooks(modules: Iterable[nn.Module]) -> list[int]:
-    return [len(hooks) for module in modules for key in _HOOKS if (hooks := vars(module).get(key))]
+def _hooks(modules: Iterable[nn.Module]) -> list[list[int]]:
+    """The numbers of all hooks; no two ever have the same."""
+    of_all = [hooks for key, hooks in vars(module).items() if key.endswith("_hooks") and hooks]
+    return [[*hooks] for hooks in [*of_all, *chain.from_iterable(map(_hooks_of, modules))]]
 
 
 def _is_library(module: str) -> bool:
