@@ -148,6 +148,18 @@ def test_another_learning_rate_is_another_graph(stand_in):
     assert len(stand_in) == 2
 
 
+def test_a_learning_rate_kept_as_a_tensor_is_followed_on_the_host():
+    rate = torch.tensor(1e-3)
+    betas = (torch.tensor(0.9), torch.tensor(0.999))
+    optimizer = torch.optim.Adam([torch.zeros(1)], lr=rate, betas=betas, capturable=True)
+    before = captured._settings([optimizer])
+    assert before == captured._settings([optimizer])
+    rate.mul_(0.5)
+    assert before != (after := captured._settings([optimizer]))
+    betas[0].fill_(0.5)
+    assert after != captured._settings([optimizer])
+
+
 def test_a_changed_attribute_is_seen_before_a_replay(stand_in):
     x = DIGITS.batch(slice(50))[0]
 

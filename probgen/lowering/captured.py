@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from probgen.lowering.lowered import KINDS, Lowered
 from probgen.lowering.recording import Recording
@@ -258,8 +259,13 @@ def _counts_on_host(optimizers: Sequence[torch.optim.Optimizer]) -> str:
 def _settings(optimizers: Sequence[torch.optim.Optimizer]) -> tuple[Any, ...]:
     """The numbers that a capture holds fast: a learning rate, say."""
     groups = (group for optimizer in optimizers for group in optimizer.param_groups)
-    values = (v for group in groups for k, v in group.items() if k != "params")
-    return tuple(id(value) if isinstance(value, Tensor) else value for value in values)
+    values = tree_leaves([v for group in groups for k, v in group.items() if k != "params"])
+    return tuple(_setting(value) if isinstance(value, Tensor) else value for value in values)
+
+
+def _setting(value: Tensor) -> Any:
+    """A number on the device is read there in every replay; one on the host was read once."""
+    return repr(value) if value.device.type == "cpu" else id(value)
 
 
 def _addresses(tensors: Sequence[Tensor], device: torch.device) -> tuple[Any, ...]:
