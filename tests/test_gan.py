@@ -658,3 +658,24 @@ def test_lowered_duels_are_the_eager_ones(name, tmp_path):
     assert same(values, expected)
     assert graph.series("d_loss") == eager.series("d_loss")
     assert graph.series("g_loss") == eager.series("g_loss")
+
+
+@pytest.mark.parametrize("lower", ["eager", "graph"])
+def test_what_is_frozen_stays_frozen(lower):
+    duel = dense_gan()
+    frozen = next(duel.discriminator.parameters()).requires_grad_(False)
+    training.fit_adversarial(duel, Hinge(), DIGITS, steps=4, batch_size=100, lower=lower)
+    assert not frozen.requires_grad
+    assert frozen.grad is None
+    assert all(p.requires_grad for p in duel.discriminator.parameters() if p is not frozen)
+
+
+def test_an_error_in_the_generators_turn_leaves_the_discriminator_learning():
+    class Fails(Hinge):
+        def of_generator(self, *args):
+            raise ZeroDivisionError
+
+    duel = dense_gan()
+    with pytest.raises(ZeroDivisionError):
+        training.fit_adversarial(duel, Fails(), DIGITS, steps=4, batch_size=100, lower="eager")
+    assert all(p.requires_grad for p in duel.discriminator.parameters())

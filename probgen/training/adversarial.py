@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -310,11 +311,9 @@ class _Duel(Loop):
         return _descended("d_loss", parts, self.loss.estimates(parts))
 
     def _of_generator(self, n: int) -> Measured:
-        self.gan.discriminator.requires_grad_(False)
-        parts = self.loss.of_generator(self.gan.discriminator, self.gan.draw(n))
-        found = _descended("g_loss", parts, {})
-        self.gan.discriminator.requires_grad_(True)
-        return found
+        with _frozen(self.gan.discriminator):
+            parts = self.loss.of_generator(self.gan.discriminator, self.gan.draw(n))
+            return _descended("g_loss", parts, {})
 
     def _judged(self) -> Record:
         epoch, rest = divmod(self.step, self.epoch_steps)
@@ -405,6 +404,19 @@ def _descended(name: str, parts: Parts, estimates: Parts) -> Measured:
     total.backward()
     named = {name: total, **parts, **estimates}
     return Measured([*named], {}, torch.stack([value.detach() for value in named.values()]))
+
+
+@contextmanager
+def _frozen(player: nn.Module) -> Iterator[None]:
+    """Without gradients for its parameters; afterwards those learn that did before."""
+    learning = [parameter for parameter in player.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def _trained(player: nn.Module, name: str) -> list[nn.Parameter]:
