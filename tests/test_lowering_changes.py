@@ -217,7 +217,25 @@ def module_in_a_list():
     return lambda x: scaled(float(len(layers)), x), lambda: layers.append(nn.Identity())
 
 
+def prior():
+    loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+    with pyro.plate("data", len(X)):
+        pyro.sample("x", dist.Normal(loc, 1.0))
+
+
+def condition():
+    given = {"x": X}
+    model = poutine.condition(prior, data=given)
+    return lambda x: model(), lambda: given.update(x=2 * X)
+
+
+def handler():
+    scale = poutine.scale(scale=2.0)
+    return scale(of_three), lambda: setattr(scale, "scale", 3.0)
+
+
 COMING = (
+    condition, handler,
     own_attribute, new_attribute, new_key, member_of_a_set, other_member_of_a_set, sign_of_zero,
     default_number, keyword, code_that_is_reloaded, cached_function, module_in_a_list,
 )  # fmt: skip

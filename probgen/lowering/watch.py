@@ -19,6 +19,11 @@ from types import (
 from typing import Any, NamedTuple
 
 import numpy as np
+from pyro.poutine.condition_messenger import ConditionMessenger
+from pyro.poutine.do_messenger import DoMessenger
+from pyro.poutine.mask_messenger import MaskMessenger
+from pyro.poutine.scale_messenger import ScaleMessenger
+from pyro.poutine.substitute_messenger import SubstituteMessenger
 from torch import Tensor, nn
 from torch.nn.modules import module
 from torch.utils.hooks import RemovableHandle
@@ -33,6 +38,9 @@ _INTERNAL = vars(nn.Module()).keys() - _PARTS
 _HOOKS = [key for key in vars(nn.Module()) if key.endswith("_hooks")]
 _CODE = (FunctionType, staticmethod, classmethod, property, cached_property)
 _CACHED = type(cache(len))
+_HANDLERS = (
+    ConditionMessenger, DoMessenger, MaskMessenger, ScaleMessenger, SubstituteMessenger
+)  # fmt: skip
 _LARGEST = 100
 
 
@@ -61,8 +69,9 @@ class Watch:
 
     A recording is valid as long as they are what they were, and no attribute or key is added; so
     are the hooks of modules. Not seen: the contents of arrays, lists, sets and dicts longer than
-    100, the attributes of modules and classes that are installed, and of distributions and
-    handlers. Where iterators stand cannot be seen either: a program that keeps one is refused.
+    100, the attributes of modules and classes that are installed, of distributions, and of
+    handlers that keep what they meet. Where iterators stand cannot be seen either: a program
+    that keeps one is refused.
 
     Args:
         roots: functions, methods, modules, objects.
@@ -315,9 +324,10 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _is_users(value: Any) -> bool:
-    """Whether it is an object of a class that a library does not bring, or one of its losses."""
+    """Whether it is of a class that no library brings, a loss, or a handler that keeps nothing."""
     module = type(value).__module__ or ""
-    brought = _is_library(module) and not module.startswith("pyro.infer")
+    known = module.startswith("pyro.infer") or isinstance(value, _HANDLERS)
+    brought = _is_library(module) and not known
     return (hasattr(value, "__dict__") or bool(_slots(type(value)))) and not brought
 
 
