@@ -446,6 +446,33 @@ def test_hooks_that_change_are_seen(name):
     compared(run)
 
 
+@pytest.mark.parametrize("optim", ["Adam", "ClippedAdam", "SGD"])
+def test_parameters_that_get_another_layout(optim):
+    """Fused kernels go through memory in its order."""
+
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 4))
+
+        def forward(self, x):
+            pyro.module("wide", self)
+            loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
+            loc = loc + (self.weight * torch.arange(4.0)).sin().sum(0).repeat(3)
+            with pyro.plate("data", len(x)):
+                pyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+
+    def run(kind):
+        torch.manual_seed(0)
+        model = Wide()
+        svi = kind(model, by_hand, OPTIMS[optim](), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(4)]
+        model.weight.data = model.weight.data.t().contiguous().t()
+        return losses + [svi.step(X) for _ in range(5)]
+
+    compared(run)
+
+
 def test_another_precision_of_autocast_is_another_recording():
     def run(kind):
         torch.manual_seed(0)

@@ -20,6 +20,7 @@ from probgen.lowering.trial import (
     agree,
     generators,
     python_noise,
+    same_layout,
     set_generators,
     storages,
     trial,
@@ -397,14 +398,17 @@ class _Replay:
         gradients = found[last - len(self.result.parameters) : last]
         if len(storages(gradients) - storages(inputs)) < len(gradients):
             raise inductor.CompileError("compiled, its gradients share memory")
+        if not all(map(same_layout, found, expected)):
+            raise inductor.CompileError("compiled, its results have another layout")
         self.run, self.compiled = compiled, True
 
 
 def _kind(parameter: Tensor) -> tuple[Any, ...]:
-    """What may change of a parameter in place beside its values: frozen, hooked, cast, resized."""
+    """What may change of a parameter in place beside its values: it is frozen, cast, laid out."""
     hooks: Any = parameter._backward_hooks, parameter._post_accumulate_grad_hooks
     hooked = [tuple(one) for one in hooks if one]
-    return parameter.requires_grad, hooked, parameter.dtype, parameter.shape
+    layout = parameter.dtype, parameter.shape, parameter.stride()
+    return parameter.requires_grad, hooked, layout
 
 
 def _recorded(lowered: Lowered, call: _Call) -> _Replay:

@@ -29,6 +29,14 @@ def storages(tensors: Sequence[Tensor]) -> set[int]:
     return {tensor.untyped_storage()._cdata for tensor in tensors}
 
 
+def same_layout(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape lie in memory in one order."""
+    if a.stride() == b.stride():
+        return True
+    strides = zip(a.shape, a.stride(), b.stride(), strict=True)
+    return all(one == other for size, one, other in strides if size > 1)
+
+
 def agree(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
     """Whether tensors are equal up to rounding."""
     return all(_close(a, b) for a, b in zip(found, expected, strict=True))

@@ -9,6 +9,8 @@ from pyro.optim import PyroOptim
 from pyro.optim.clipped_adam import ClippedAdam
 from torch import Tensor
 
+from probgen.lowering.trial import same_layout
+
 _SPECIAL = ("amsgrad", "maximize", "differentiable")
 _SETTINGS = (
     *_SPECIAL, "lr", "betas", "eps", "weight_decay", "decoupled_weight_decay",
@@ -36,9 +38,13 @@ class _Owned(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it has taken a step, and none of the special kinds."""
+        """Whether it has taken a step, none of the special kinds, and all is laid out alike."""
         special = any(self.settings[: len(_SPECIAL)]) or self.parameter.is_complex()
-        return "exp_avg_sq" in self.state and not special
+        return "exp_avg_sq" in self.state and not special and self._is_aligned()
+
+    def _is_aligned(self) -> bool:
+        kept = self.parameter.grad, self.state["exp_avg"], self.state["exp_avg_sq"]
+        return all(one is not None and same_layout(one, self.parameter) for one in kept)
 
 
 def optimizer_of(optim: PyroOptim, parameter: Tensor) -> torch.optim.Optimizer | None:
