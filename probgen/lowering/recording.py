@@ -49,7 +49,7 @@ _ONLY_COMPLAIN = {
 }
 """Functions whose host reads end in a warning, an error or nothing."""
 _NEAR_HOLE = {_standard_stable.__code__, _safe_shift.__code__}
-_MACHINERY = ("torch", "contextlib", "probgen.lowering")
+_MACHINERY = ("torch", "contextlib", "probgen.lowering", "pyro.ops.provenance")
 _LIBRARIES = ("pyro.", "probgen.")
 _UNSEEN_READS = {
     Tensor.tolist: 0,
@@ -506,13 +506,17 @@ def _module(frame: FrameType) -> str:
     return frame.f_globals.get("__name__", "")
 
 
+def _is_of(frame: FrameType, packages: Iterable[str]) -> bool:
+    return any(f"{_module(frame)}.".startswith(f"{package}.") for package in packages)
+
+
 def _is_only_a_check() -> bool:
     return any(frame.f_code in _ONLY_COMPLAIN for frame in _frames())
 
 
 def _decides_only_on_an_error() -> bool:
     """Whether the value asked for is that of an ``assert``, or of an ``if`` that only raises."""
-    asking = (frame for frame in _frames() if not _module(frame).startswith(_MACHINERY))
+    asking = (frame for frame in _frames() if not _is_of(frame, _MACHINERY))
     frame = next(asking, None)
     return frame is not None and _only_raises(frame.f_code, frame.f_lasti)
 
@@ -551,7 +555,7 @@ def _ways_on(listed: Sequence[dis.Instruction], at: int) -> list[int]:
 def _where() -> str:
     """The line that is being run: the program's, or the library's where there is none."""
     run = takewhile(lambda frame: frame.f_code is not record.__code__, _frames())
-    frames = [frame for frame in run if not _module(frame).startswith(_MACHINERY)]
+    frames = [frame for frame in run if not _is_of(frame, _MACHINERY)]
     written = [frame for frame in frames if not _module(frame).startswith(_LIBRARIES)]
     for frame in [*written, *frames][:1]:
         return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})"
