@@ -11,7 +11,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import Trace_ELBO
+from pyro.infer import Trace_ELBO, TraceGraph_ELBO
 from pyro_zoo import ZOO, arguments, by_hand
 from torch import nn
 from torch._inductor import config as inductor_config
@@ -223,6 +223,16 @@ def asks():
     return model
 
 
+def asks_in_a_file_named_after_torch():
+    source = """def model(x):
+        loc = sample("loc", Normal(0.0, 1.0))
+        observed(float(loc), x)"""
+    scope = {"sample": pyro.sample, "Normal": dist.Normal, "observed": observed}
+    scope["__name__"] = "torch_models"
+    exec(compile(source, "torch_models.py", "exec"), scope)
+    return scope["model"]
+
+
 def branches():
     def model(x):
         loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
@@ -381,6 +391,10 @@ def in_a_thread():
 
 BAD = {
     "float(z)": (asks, "asks the host for a value (test_lowering.py, line"),
+    "a file named after torch": (
+        asks_in_a_file_named_after_torch,
+        "asks the host for a value (torch_models.py, line 3)",
+    ),
     "a sampled branch": (branches, "asks the host for a value (test_lowering.py, line"),
     "tolist": (lists, "asks the host for a value (test_lowering.py, line"),
     "a site that comes and goes": (comes_and_goes, "draws from Python's or NumPy's"),
@@ -721,12 +735,13 @@ def checked(x):
     observed(loc, x)
 
 
-def test_errors_that_a_program_raises_by_a_value_are_raised_as_in_pyro():
+@pytest.mark.parametrize("loss", [Trace_ELBO, TraceGraph_ELBO])
+def test_errors_that_a_program_raises_by_a_value_are_raised_as_in_pyro(loss):
     def run(kind):
         losses, errors = [], []
         pyro.clear_param_store()
         pyro.set_rng_seed(2)
-        svi = kind(checked, by_hand, adam(), Trace_ELBO())
+        svi = kind(checked, by_hand, adam(), loss())
         for _ in range(100):
             try:
                 losses.append(svi.step(torch.ones(3)))

@@ -8,7 +8,7 @@ import random
 import sys
 import warnings
 from collections import deque
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import numpy as np
 import pyro
@@ -234,7 +234,28 @@ def handler():
     return scale(of_three), lambda: setattr(scale, "scale", 3.0)
 
 
+def view_of_a_dict():
+    given = {"weight": 2.0}
+    view = MappingProxyType(given)
+    return lambda x: scaled(view["weight"], x), lambda: given.update(weight=3.0)
+
+
+def key_of_a_dict():
+    key = OfClass()
+    key.weight = 2.0
+    given = {key: None}
+    return lambda x: scaled(max(k.weight for k in given), x), lambda: setattr(key, "weight", 3.0)
+
+
+def object_in_a_set():
+    one = OfClass()
+    one.weight = 2.0
+    given = {one}
+    return lambda x: scaled(max(k.weight for k in given), x), lambda: setattr(one, "weight", 3.0)
+
+
 COMING = (
+    view_of_a_dict, key_of_a_dict, object_in_a_set,
     condition, handler,
     own_attribute, new_attribute, new_key, member_of_a_set, other_member_of_a_set, sign_of_zero,
     default_number, keyword, code_that_is_reloaded, cached_function, module_in_a_list,
@@ -285,6 +306,29 @@ def test_schedules_kept_as_iterators_run_eagerly_and_lose_no_value(name):
         return [svi.step(X) for _ in range(6)]
 
     compared(run, said=f"it keeps a {name}")
+
+
+class Nameless:
+    def __repr__(self):
+        raise RuntimeError
+
+
+class Fickle(dict):
+    def __getitem__(self, key):
+        if self.get("closed"):
+            raise RuntimeError
+        return super().__getitem__(key)
+
+
+def test_objects_that_raise_errors_when_looked_at():
+    def run(kind):
+        given = Fickle({Nameless(): 1.0, "weight": 2.0})
+        svi = kind(lambda x: scaled(given.get("weight"), x), by_hand, adam(), Trace_ELBO())
+        losses = [svi.step(X) for _ in range(3)]
+        given.update(closed=True)
+        return losses + [svi.step(X) for _ in range(3)]
+
+    compared(run, said="recording it failed: RuntimeError")
 
 
 NOISE = {

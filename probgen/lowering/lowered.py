@@ -146,11 +146,9 @@ class Lowered:
         return None
 
     def _new(self, call: "_Call") -> "_Replay | None":
-        if not self._worth_it(call):
-            return None
-        if not self._makes_room():
-            return None
         try:
+            if not (self._worth_it(call) and self._makes_room()):
+                return None
             replay = _recorded(self, call)
         except Unrecordable as refusal:
             self.stay_eager(str(refusal))

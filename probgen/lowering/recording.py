@@ -59,7 +59,7 @@ _NEAR_HOLE = {
     _code("pyro.infer.reparam.stable._safe_shift"),
 }
 _SPLINE = _code("pyro.distributions.transforms.spline._monotonic_rational_spline")
-_MACHINERY = ("torch", "contextlib", "probgen.lowering")
+_MACHINERY = ("torch", "contextlib", "probgen.lowering", "pyro.ops.provenance")
 _LIBRARIES = ("pyro.", "probgen.")
 _UNSEEN_READS = {
     Tensor.tolist: 0,
@@ -516,13 +516,17 @@ def _module(frame: FrameType) -> str:
     return frame.f_globals.get("__name__", "")
 
 
+def _is_of(frame: FrameType, packages: Iterable[str]) -> bool:
+    return any(f"{_module(frame)}.".startswith(f"{package}.") for package in packages)
+
+
 def _is_only_a_check() -> bool:
     return any(frame.f_code in _ONLY_COMPLAIN for frame in _frames())
 
 
 def _decides_only_on_an_error() -> bool:
     """Whether the value asked for is that of an ``assert``, or of an ``if`` that only raises."""
-    asking = (frame for frame in _frames() if not _module(frame).startswith(_MACHINERY))
+    asking = (frame for frame in _frames() if not _is_of(frame, _MACHINERY))
     frame = next(asking, None)
     return frame is not None and _only_raises(frame.f_code, frame.f_lasti)
 
@@ -561,7 +565,7 @@ def _ways_on(listed: Sequence[dis.Instruction], at: int) -> list[int]:
 def _where() -> str:
     """The line that is being run: the program's, or the library's where there is none."""
     run = takewhile(lambda frame: frame.f_code is not record.__code__, _frames())
-    frames = [frame for frame in run if not _module(frame).startswith(_MACHINERY)]
+    frames = [frame for frame in run if not _is_of(frame, _MACHINERY)]
     written = [frame for frame in frames if not _module(frame).startswith(_LIBRARIES)]
     for frame in [*written, *frames][:1]:
         return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})"

@@ -56,7 +56,7 @@ class _Entry(NamedTuple):
         """Whether the value is what it was."""
         try:
             now = self.get(self.key)
-        except (KeyError, IndexError, AttributeError, ValueError):
+        except Exception:  # whatever a class of the user's raises
             return False
         if now is self.value:
             return True
@@ -100,7 +100,7 @@ class Watch:
             get, _, key, value, _, _ = entry
             try:
                 same = get(key) is value
-            except (KeyError, IndexError, AttributeError, ValueError):
+            except Exception:  # whatever a class of the user's raises
                 return False
             if not same and not entry.holds():
                 return False
@@ -215,6 +215,8 @@ def _entries(value: Any) -> Iterator[_Entry]:
         yield from _of_container(value, "dict")
     elif isinstance(value, set):
         yield from _of_set(value)
+    elif isinstance(value, frozenset) and len(value) <= _LARGEST:
+        yield from _members(value)
     elif isinstance(value, tuple):
         yield from _of_container(list(value), "tuple")
     elif isinstance(value, nn.Module) or _is_users(value):
@@ -266,7 +268,18 @@ def _state(read: Callable[[], Any], write: Callable[[Any], None]) -> _Entry:
 
 def _size(value: Any, name: str) -> _Entry:
     """How much there is, which a program may add to: what it made in one call it has in others."""
-    return _Entry(len, lambda *_: None, value, len(value), f"what {name} holds", free=True)
+    return _Entry(len, _kept, value, len(value), f"what {name} holds", free=True)
+
+
+def _kept(*_: Any) -> None:
+    """Undo nothing."""
+
+
+def _members(values: Iterable[Any]) -> Iterator[_Entry]:
+    """Objects in a set, or keys of a dict, for what may change within them."""
+    for one in values:
+        if not isinstance(one, _LEAVES):
+            yield _Entry({None: one}.__getitem__, _kept, None, one, "a member")
 
 
 def _of_set(value: set[Any]) -> Iterator[_Entry]:
@@ -276,7 +289,8 @@ def _of_set(value: set[Any]) -> Iterator[_Entry]:
     yield _size(value, "a set")
     if len(value) <= _LARGEST:
         for one in value:
-            yield _Entry(value.__contains__, put, one, True, f"whether a set holds {one!r}")
+            yield _Entry(value.__contains__, put, one, True, f"whether a set holds {_word(one)}")
+        yield from _members(value)
 
 
 def _truncate(value: list[Any] | deque[Any], length: int) -> None:
@@ -290,9 +304,15 @@ def _refill(value: np.ndarray, _: None, content: bytes) -> None:
 
 def _of_container(value: Any, name: str) -> Iterator[_Entry]:
     if len(value) <= _LARGEST:
-        keys = list(value) if isinstance(value, dict) else range(len(value))
+        keyed = isinstance(value, dict | MappingProxyType)
+        keys = list(value) if keyed else range(len(value))
+        yield from _members(value if keyed else ())
         for key in keys:
-            yield _item(value, key, f"{name}[{key!r}]")
+            yield _item(value, key, f"{name}[{_word(key)}]")
+
+
+def _word(key: Any) -> str:
+    return repr(key) if isinstance(key, _SCALARS) else f"a {type(key).__name__}"
 
 
 def _of_object(value: Any) -> Iterator[_Entry]:
@@ -313,7 +333,8 @@ def _attributes(value: Any, *names: str) -> Iterator[_Entry]:
 
 
 def _item(container: Any, key: Any, name: str) -> _Entry:
-    return _Entry(container.__getitem__, container.__setitem__, key, container[key], name)
+    put = getattr(container, "__setitem__", _kept)  # a view of a dict has none
+    return _Entry(container.__getitem__, put, key, container[key], name)
 
 
 def _names(code: CodeType) -> Iterator[str]:
