@@ -435,10 +435,9 @@ class _Replay:
 
 def _kind(parameter: Tensor) -> tuple[Any, ...]:
     """What may change of a parameter in place beside its values: it is frozen, cast, laid out."""
-    hooks: Any = parameter._backward_hooks, parameter._post_accumulate_grad_hooks
-    hooked = [tuple(one) for one in hooks if one]
-    layout = parameter.dtype, parameter.shape, parameter.stride()
-    return parameter.requires_grad, hooked, layout
+    one, other = parameter._backward_hooks, parameter._post_accumulate_grad_hooks
+    hooked: Any = one is not other and (tuple(one or ()), tuple(other or ()))
+    return parameter.requires_grad, hooked, parameter.dtype, parameter.shape, parameter.stride()
 
 
 def _recorded(lowered: Lowered, call: _Call) -> _Replay:

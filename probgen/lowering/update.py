@@ -43,8 +43,13 @@ class _Owned(NamedTuple):
         return "exp_avg_sq" in self.state and not special and self._is_aligned()
 
     def _is_aligned(self) -> bool:
-        kept = self.parameter.grad, self.state["exp_avg"], self.state["exp_avg_sq"]
-        return all(one is not None and same_layout(one, self.parameter) for one in kept)
+        parameter, grad, state = self.parameter, self.parameter.grad, self.state
+        if grad is None:
+            return False
+        kept, strides = (grad, state["exp_avg"], state["exp_avg_sq"]), parameter.stride()
+        if kept[0].stride() == kept[1].stride() == kept[2].stride() == strides:
+            return True  # in every step, so without a call
+        return all(same_layout(one, parameter) for one in kept)
 
 
 def optimizer_of(optim: PyroOptim, parameter: Tensor) -> torch.optim.Optimizer | None:

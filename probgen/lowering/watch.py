@@ -91,13 +91,13 @@ class Watch:
         self.modules: list[nn.Module] = []
         self.hidden: list[str] = []
         self.entries = [entry for root in roots for entry in self._walk(root)]
+        self.quick = [(entry.get, entry.key, entry.value, entry) for entry in self.entries]
         self.replaced: list[_Entry] = []
         self.handles, self.hooks = RemovableHandle.next_id, _hooks(self.modules)
 
     def holds(self) -> bool:
         """Whether nothing has changed."""
-        for entry in self.entries:  # in every step, so identity comes before any call
-            get, _, key, value, _, _ = entry
+        for get, key, value, entry in self.quick:  # in every step, so identity before any call
             try:
                 same = get(key) is value
             except Exception:  # whatever a class of the user's raises
@@ -131,6 +131,7 @@ class Watch:
         for entry in changed:
             entry.put(entry.key, entry.value)
         self.entries = [entry for entry in self.entries if entry not in found]
+        self.quick = [one for one in self.quick if one[-1] not in found]
         self.replaced = [entry for entry in changed if isinstance(entry.value, Tensor)]
         numbers = [entry.name for entry in changed if isinstance(entry.value, _SCALARS)]
         if numbers:
