@@ -21,11 +21,10 @@ from torch import Tensor
 from probgen import recipe, study
 from probgen.data import Set
 from probgen.evaluation import EvaluationError, fid, memorization, time_steps
-from probgen.evaluation.features import Extractor, extract, identity
-from probgen.evaluation.pairs import at_rest, device_of
+from probgen.evaluation.features import Extractor, extract, extractor, identity
 from probgen.models import noise, samplers
+from probgen.models.pairs import device_of, evaluation_mode
 from probgen.report import Run, figures, pictures
-from probgen.scoring import extractor
 
 NAME = "cifar_diffusion"
 CHUNK = 500
@@ -62,7 +61,7 @@ def recipes(epochs: int, quick: bool, full: bool) -> dict[str, recipe.Recipe]:
 def sampled(run: Run, labels: Tensor, **settings: Any) -> tuple[Tensor, float]:
     """Samples of the labels, in [0, 1], and the seconds they took."""
     start = time.perf_counter()
-    with at_rest(run.pair, seed=0):
+    with evaluation_mode(run.pair, seed=0):
         chunks = [
             run.pair.sample(len(y), y, **settings).clamp(0, 1).cpu() for y in labels.split(CHUNK)
         ]

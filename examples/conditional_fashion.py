@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 
 from probgen import evaluation, recipe, study
 from probgen.evaluation import Score, fid
-from probgen.evaluation.features import identity
-from probgen.evaluation.pairs import at_rest, batches, device_of
+from probgen.evaluation.features import extractor, identity
+from probgen.evaluation.scoring import Inputs
+from probgen.models.pairs import batches, device_of, evaluation_mode
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Inputs, extractor
 
 NAME = "conditional_fashion"
 PLAIN: recipe.Recipe = {"likelihood": "gaussian", "sigma": math.sqrt(0.5)}
@@ -79,7 +79,7 @@ def row(run: Run, seen: Inputs) -> study.Row:
 
 def rebuilt(run: Run, judge: Any) -> np.ndarray:
     """Share of each class's test images whose reconstruction the classifier puts there."""
-    with at_rest(run.pair, seed=0):
+    with evaluation_mode(run.pair, seed=0):
         right = [
             judge(run.pair.reconstruct(x, y).to(device_of(judge))).argmax(1).cpu() == y.cpu()
             for x, y in batches(run.pair, run.data, 500)

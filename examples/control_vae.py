@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 
 from probgen import recipe, study
 from probgen.evaluation import fid
-from probgen.evaluation.features import identity
-from probgen.history import History
+from probgen.evaluation.features import extractor, identity
+from probgen.evaluation.scoring import Inputs
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Inputs, extractor
+from probgen.run.history import History
 
 NAME = "control_vae"
 TARGETS = (8.0, 14.0)

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from probgen import evaluation, recipe, study
 from probgen.evaluation.features import identity
+from probgen.evaluation.scoring import Inputs
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Inputs
 
 NAME = "families"
 EXPLICIT: recipe.Recipe = {"likelihood": "discretized-logistic"}

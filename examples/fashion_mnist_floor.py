@@ -19,8 +19,8 @@ from torch import Tensor
 from probgen import recipe, study
 from probgen.evaluation import fid, kid, memorization, prdc
 from probgen.evaluation.features import Features, extract
+from probgen.evaluation.scoring import Inputs
 from probgen.report import figures
-from probgen.scoring import Inputs
 
 NAME = "fashion_mnist_floor"
 DENSE = {"net": "dense", "latent": 10, "hidden": 256}

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 
 from probgen import evaluation, recipe, report, study
 from probgen.evaluation.features import Inception, identity
+from probgen.evaluation.scoring import Inputs
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Inputs
 
 NAME = "gan_mnist"
 CHANGES = {

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from probgen import evaluation, recipe, study
 from probgen.evaluation import images
-from probgen.evaluation.pairs import at_rest, device_of
+from probgen.evaluation.features import extractor
+from probgen.evaluation.scoring import Inputs
+from probgen.models.pairs import device_of, evaluation_mode
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Inputs, extractor
 
 NAME = "mnist_manifold"
 CHANGES = {"dense": {"net": "dense"}, "conv": {"net": "conv", "hidden": 256}}
@@ -57,7 +58,7 @@ def row(run: Run, seen: Inputs) -> study.Row:
 def manifold(run: Run) -> dict[str, Tensor]:
     """Means of p(x | z) at equal steps of the probability of each dimension of N(0, I)."""
     quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(SIDE) + 0.5) / SIDE)
-    with at_rest(run.pair, seed=0):
+    with evaluation_mode(run.pair, seed=0):
         grid = torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1).to(device_of(run.pair))
         rows = run.pair.decode(grid).mean.unflatten(0, (SIDE, SIDE))
     return {f"{z:+.2f}": row for z, row in zip(quantiles.flip(0).tolist(), rows, strict=True)}

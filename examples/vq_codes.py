@@ -19,10 +19,10 @@ from torch.nn.functional import conv2d
 from probgen import recipe, study
 from probgen.evaluation import fid
 from probgen.evaluation.features.classifier import shipped
-from probgen.evaluation.pairs import at_rest, batches
+from probgen.evaluation.scoring import Inputs
+from probgen.models.pairs import batches, evaluation_mode
 from probgen.models.vq import perplexity
 from probgen.report import Run, figures, pictures
-from probgen.scoring import Inputs
 
 NAME = "vq_codes"
 DATA = ("mnist", "fashion-mnist", "cifar10")
@@ -84,7 +84,7 @@ def used(run: Run) -> Tensor | None:
     """How often the test set uses each code of a VQ-VAE."""
     if run.facts["recipe"]["model"] != "vq":
         return None
-    with at_rest(run.pair, seed=0):
+    with evaluation_mode(run.pair, seed=0):
         codes = [run.pair.codes(x).flatten().cpu() for x, _ in batches(run.pair, run.data, 500)]
     return torch.cat(codes).bincount(minlength=run.pair.codebook.size).float()
 

@@ -1,15 +1,45 @@
-"""data -> nets, models -> objectives -> training -> evaluation -> report; graphs beside them."""
+"""data -> nets, models -> objectives -> training -> evaluation -> report; reasoning beside it."""
 
 from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["checkpoint", "control", "data", "denoisers", "dsep", "evaluation", "exact", "graph"]
-__all__ += ["history", "lowering", "markov", "models", "nets", "objectives", "players", "program"]
-__all__ += ["recipe", "report", "run", "scoring", "study", "training"]
+
+_PLACES = {
+    "data": "data",
+    "evaluation": "evaluation",
+    "exact": "exact",
+    "lowering": "lowering",
+    "models": "models",
+    "nets": "nets",
+    "objectives": "objectives",
+    "program": "program",
+    "reasoning": "reasoning",
+    "recipe": "recipe",
+    "report": "report",
+    "run": "run",
+    "training": "training",
+    "checkpoint": "run.checkpoint",
+    "control": "objectives.control",
+    "denoisers": "nets.denoisers",
+    "dsep": "reasoning.dsep",
+    "graph": "reasoning.graph",
+    "history": "run.history",
+    "markov": "reasoning.markov",
+    "players": "nets.players",
+    "scoring": "evaluation.scoring",
+    "study": "report.study",
+}
+"""Where a public name lives: ``from probgen import dsep`` is ``probgen.reasoning.dsep``."""
+
+__all__ = ["ProbgenError", *sorted(_PLACES)]
+
+
+class ProbgenError(Exception):
+    """What is wrong with an input, a file or a run: expected, got, and what to do."""
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name not in __all__:
+    if name not in _PLACES:
         raise AttributeError(f"module 'probgen' has no attribute {name!r}")
-    return import_module(f"probgen.{name}")
+    return import_module(f"probgen.{_PLACES[name]}")

@@ -1,5 +1,5 @@
 """``python -m probgen`` is the command ``probgen``."""
 
-from probgen.cli import main
+from probgen.cli.learning import main
 
 main()

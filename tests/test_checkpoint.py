@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from probgen import checkpoint
-from probgen.checkpoint import CheckpointError, Spec
+from probgen.run.checkpoint import CheckpointError, Spec
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(7)}
 EXPECTED = {name: Spec.of(tensor) for name, tensor in TENSORS.items()}

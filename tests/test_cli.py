@@ -15,7 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from probgen import building, checkpoint, cli, recipe, report, scoring
+from probgen import checkpoint, recipe, report, scoring
+from probgen.cli import learning
+from probgen.recipe import building
 
 QUICK = ("train", "vae", "--latent", 3, "--hidden", 16)
 
@@ -97,7 +99,7 @@ def test_resume_trains_for_more_epochs_as_if_in_one_go(probgen, run, tmp_path):
 def test_a_run_has_a_hundred_records_or_more_or_one_per_step(probgen, tmp_path):
     for epochs, every in ((1, 1), (17, 2), (417, 50), (1000, 50)):  # of 12 steps each
         steps = 12 * epochs
-        assert recipe._interval(recipe.DEFAULTS | {"epochs": epochs}, 1500) == every
+        assert recipe.training._interval(recipe.DEFAULTS | {"epochs": epochs}, 1500) == every
         assert steps // every >= min(steps, 100)
     parts, whole = tmp_path / "parts", tmp_path / "whole"
     assert probgen(*QUICK, "--epochs", 17, "--out", whole)[0] == 0
@@ -277,7 +279,7 @@ def test_help_teaches_and_loads_no_torch():
 
 
 def test_the_words_of_the_command_line_are_those_that_are_built():
-    words = inspect.signature(cli.train).parameters
+    words = inspect.signature(learning.train).parameters
     chosen = {
         "model": building.MODELS,
         "net": building.NETS,
@@ -290,7 +292,7 @@ def test_the_words_of_the_command_line_are_those_that_are_built():
         assert get_args(get_args(words[word].annotation)[0]) == tuple(table), word
     given = {n: p.default for n, p in words.items() if n in recipe.DEFAULTS and n != "model"}
     assert {"model": "vae", **given} == recipe.DEFAULTS
-    assert cli.METRICS == tuple(scoring.METRICS)
+    assert learning.METRICS == tuple(scoring.METRICS)
 
 
 def test_the_module_is_the_command():

@@ -13,6 +13,7 @@ from torch import nn
 
 from probgen import data, models, nets
 from probgen.evaluation import EvaluationError, controllability, images, latents
+from probgen.models.pairs import PairError
 from probgen.report import pictures
 
 
@@ -322,7 +323,6 @@ def test_a_model_that_does_not_listen_is_at_chance():
     [
         (Painter(), Judge(), {"n": 7}, "expected n >= 2 for each of 4 classes"),
         (Painter(), Judge(), {"batch_size": 0}, "batch_size >= 1; got 5000 and 0"),
-        (Painter(), Judge(), {"seed": -1}, "expected seed"),
         (Painter(), Judge(), {"interval": 0.0}, "expected interval"),
         (Painter(), lambda x: x.flatten(1).sum(1), {}, r"expected class scores \(1, at least 2\)"),
         (Painter(), lambda x: x.flatten(1) * math.nan, {}, "with nan"),
@@ -339,3 +339,8 @@ def test_a_model_that_does_not_listen_is_at_chance():
 def test_bad_conditions(pair, classifier, settings, message):
     with pytest.raises(EvaluationError, match=message):
         controllability.score(pair, classifier, **settings)
+
+
+def test_samples_of_a_seed_that_no_generator_takes_are_refused():
+    with pytest.raises(PairError, match="expected seed"):
+        controllability.score(Painter(), Judge(), seed=-1)

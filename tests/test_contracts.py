@@ -1,6 +1,5 @@
 """Who may import whom, what the documents promise, and that the examples run."""
 
-import ast
 import importlib.util
 import json
 import re
@@ -15,47 +14,7 @@ from probgen import checkpoint
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "probgen"
-REASONING = ("graph", "dsep", "markov", "reasoning")
 HEAVY = {"torch", "pyro", "pgmpy", "matplotlib"}
-
-FORBIDDEN = {
-    **{name: {"torch", "pyro", "matplotlib"} for name in REASONING},
-    "exact": {"pyro", "pgmpy", "matplotlib"},
-    "data": {"pyro", "probgen"},
-    "nets": {"pyro", "probgen"},
-    "denoisers": {"pyro", "probgen.models", "probgen.objectives", "probgen.data"},
-    "players": {"pyro", "probgen.models", "probgen.training", "probgen.data"},
-    "control": {"pyro", "probgen"},
-    "objectives": {"probgen.models", "probgen.training", "probgen.evaluation", "probgen.data"},
-    "models": {"probgen.objectives", "probgen.training", "probgen.evaluation", "probgen.data"},
-    "evaluation": {"probgen.training", "probgen.report", "probgen.cli"},
-    "training": {"probgen.recipe", "probgen.report", "probgen.scoring", "probgen.cli"},
-    "checkpoint": {"pyro", "probgen"},
-    "lowering": {"probgen.models", "probgen.training", "probgen.data", "probgen.run"},
-}
-
-
-def files_of(name):
-    return [*PACKAGE.glob(f"{name}.py"), *(PACKAGE / name).glob("**/*.py")]
-
-
-def imports_of(path, top_level=False):
-    tree = ast.parse(path.read_text())
-    for node in tree.body if top_level else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-@pytest.mark.parametrize("name", [n for n in FORBIDDEN if files_of(n)])
-def test_modules_import_only_what_their_contract_allows(name):
-    for path in files_of(name):
-        for imported in imports_of(path, top_level=name in REASONING):
-            own = imported == "probgen" or imported.startswith(f"probgen.{name}")
-            banned = [b for b in FORBIDDEN[name] if f"{imported}.".startswith(f"{b}.")]
-            assert own or not banned, f"{path.name} imports {imported}"
 
 
 def loaded_by(code):
@@ -83,8 +42,8 @@ def test_submodules_load_on_first_use():
 
 
 @pytest.mark.parametrize("name", probgen.__all__)
-def test_every_named_submodule_exists(name):
-    assert importlib.util.find_spec(f"probgen.{name}")
+def test_every_public_name_is_found(name):
+    assert getattr(probgen, name)
 
 
 def blocks(page):
@@ -239,13 +198,6 @@ def test_the_classifiers_can_be_trained_again(tmp_path):
     assert [row["run"] for row in rows] == ["digits"]
     known = checkpoint.read_json(tmp_path / "digits.json")
     assert {"accuracy", "recipe", "sha256", "environment"} <= known.keys()
-
-
-def test_only_features_of_the_evaluators_touch_files():
-    touching = ("pathlib", "probgen.checkpoint", "probgen.progress", "io", "os", "urllib")
-    for path in files_of("evaluation"):
-        if path.parent.name != "features":
-            assert not {*imports_of(path)} & {*touching}, path.name
 
 
 def test_no_machine_path_is_committed():

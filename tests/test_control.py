@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from probgen.control import PI, ControlError, Controlled, Cyclic, ends
+from probgen.objectives.control import PI, ControlError, Controlled, Cyclic, ends
 
 TARGETS = (8.0, 14.0, 16.0, 18.0, 25.0, 180.0)
 

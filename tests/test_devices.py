@@ -11,9 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from probgen import control, denoisers, models, nets, objectives, players
-from probgen.history import measured
 from probgen.models import noise
 from probgen.objectives.adversarial import GradientPenalty, Hinge, NonSaturating, Wasserstein
+from probgen.training.variational import measured
 
 MORE = {
     "convolutional": lambda: models.VAE(nets.conv_encoder(SHAPE, 3), nets.conv_decoder(3, SHAPE)),

@@ -11,10 +11,10 @@ from torch import nn
 
 from probgen import data, denoisers, evaluation, models, nets, objectives, training
 from probgen.evaluation import likelihood, time_steps
-from probgen.history import NonFiniteError
 from probgen.models import noise, samplers
-from probgen.models.likelihood import DiscretizedNormal
+from probgen.models.likelihoods import DiscretizedNormal
 from probgen.run import Folder
+from probgen.run.history import NonFiniteError
 
 RING = ((1800, 5e-3), (900, 7e-4), (500, 1e-4))
 MEAN, SCALE = torch.tensor([1.0, -2.0]), torch.tensor([2.0, 3.0])

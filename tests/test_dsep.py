@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from random_graphs import dags, dependence, graphs, open_trails, queries, random_joint
 
 from probgen import dsep, graph, markov
-from probgen.graph import GraphError, UnknownNode
+from probgen.reasoning.graph import GraphError, UnknownNode
 
 PHARMACY = "M -> I <- S; I -> T <- F; I -> D <- T"
 common = settings(deadline=None, max_examples=150)

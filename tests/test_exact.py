@@ -17,7 +17,7 @@ from shared_data import bif_files
 
 from probgen import exact, graph
 from probgen.exact import ExactError, ImpossibleEvidence, TooCostly, plan, propagation, queries
-from probgen.graph import GraphError, UnknownNode
+from probgen.reasoning.graph import GraphError, UnknownNode
 
 common = settings(deadline=None, max_examples=60)
 

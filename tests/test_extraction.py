@@ -12,8 +12,7 @@ from torch import nn
 from probgen import checkpoint, data, training
 from probgen.data import DataError, files
 from probgen.evaluation import EvaluationError, ProtocolError, features, fid
-from probgen.evaluation.features import inception
-from probgen.scoring import extractor
+from probgen.evaluation.features import extractor, inception
 from probgen.training import ClassificationError
 
 RAW = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -240,7 +239,7 @@ def test_what_no_classifier_is_made_of_is_named():
         training.fit_classifier(train, epochs=0)
     with pytest.raises(ClassificationError, match="lr > 0"):
         training.fit_classifier(train, lr=-1.0)
-    with pytest.raises(EvaluationError, match="one data.Set.*got Tensor"):
+    with pytest.raises(ClassificationError, match="one data.Set.*got Tensor"):
         training.fit_classifier(RAW)
     with pytest.raises(EvaluationError, match="has none"):
         features.accuracy(features.Classifier.load("digits"), data.arrays(RAW))

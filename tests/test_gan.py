@@ -21,7 +21,6 @@ from probgen import (
     training,
 )
 from probgen.evaluation.features import Classifier
-from probgen.history import NonFiniteError
 from probgen.objectives import ObjectiveError
 from probgen.objectives.adversarial import (
     GradientPenalty,
@@ -32,6 +31,7 @@ from probgen.objectives.adversarial import (
     rotations,
 )
 from probgen.run import Folder
+from probgen.run.history import NonFiniteError
 
 DIGITS, TEST = data.digits()
 SHAPE = DIGITS.shape

@@ -13,7 +13,7 @@ from random_graphs import dags, graphs
 from shared_data import bif_files
 
 from probgen import dsep, graph
-from probgen.graph import GraphError
+from probgen.reasoning.graph import GraphError
 
 EDGES = {("M", "I"), ("S", "I"), ("I", "T"), ("F", "T"), ("I", "D"), ("T", "D")}
 REPOSITORY = Path(__file__).parents[1]
@@ -124,7 +124,7 @@ def test_networkx_passes_through():
         ([[0, float("nan")], [0, 0]], "matrix of 0 and 1"),
         ([[0, 1, 1], [1, 0, 0], [0, 0, 0]], "orient every edge or none"),
         ([[1]], "self-loop"),
-        (graph, "the module probgen.graph"),
+        (graph, "the module probgen.reasoning.graph"),
         (Path("x.txt"), "expected a file ending"),
     ],
 )

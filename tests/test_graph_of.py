@@ -19,8 +19,8 @@ from test_program_of import ENUMERABLE
 from torch import nn
 
 from probgen import dsep, program
-from probgen.graph import UnknownNode, load, plot
 from probgen.reasoning import drawing
+from probgen.reasoning.graph import UnknownNode, load, plot
 
 UNIT = dist.Normal(0.0, 1.0)
 

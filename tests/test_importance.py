@@ -13,6 +13,7 @@ from torch import nn
 
 from probgen import data, evaluation, models, nets
 from probgen.evaluation import EvaluationError, latents, likelihood
+from probgen.models.pairs import PairError
 from probgen.objectives import ObjectiveError
 
 
@@ -199,8 +200,6 @@ def test_a_pair_without_a_plate_is_refused():
         ({"batch_size": 0}, "expected batch_size >= 1; got 0"),
         ({"levels": 1}, "expected levels >= 2; got 1"),
         ({"levels": 256}, "expected values on a grid of 256 levels from 0 to 1; got"),
-        ({"seed": -1}, "expected seed from 0"),
-        ({"seed": 2**48}, "expected seed from 0"),
         ({"interval": 2.0}, "expected interval in"),
     ],
 )
@@ -208,6 +207,13 @@ def test_bad_settings(settings, message):
     pair, items = ppca(n=5)
     with pytest.raises(EvaluationError, match=message):
         likelihood.nll(pair, items, **({"k": 2} | settings))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**48])
+def test_a_seed_that_no_generator_takes_is_refused(seed):
+    pair, items = ppca(n=5)
+    with pytest.raises(PairError, match="expected seed from 0"):
+        likelihood.nll(pair, items, 2, seed=seed)
 
 
 def test_data_of_another_shape_are_refused():
@@ -223,7 +229,7 @@ def test_weights_that_are_no_numbers_are_refused():
         next(vae.decoder.parameters())[0, 0] = math.nan
     scores = (likelihood.nll, likelihood.terms, likelihood.scores, likelihood.decompose)
     for score in (*scores, latents.posterior):
-        with pytest.raises(EvaluationError, match="finite weights; got NaN .* in decoder.*of VAE"):
+        with pytest.raises(PairError, match="finite weights; got NaN .* in decoder.*of VAE"):
             score(vae, few)
 
 

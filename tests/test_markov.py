@@ -9,7 +9,7 @@ from random_graphs import dags, graphs
 from shared_data import bif_files
 
 from probgen import dsep, graph, markov
-from probgen.graph import GraphError, UnknownNode
+from probgen.reasoning.graph import GraphError, UnknownNode
 
 common = settings(deadline=None, max_examples=100)
 DRAWN = "O - S; O - T; A - T; S - B; A - M; B - M; T - M; O - A; T - B; C"

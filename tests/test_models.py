@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from probgen import data, models, nets, objectives, training
-from probgen.models.prior import GaussianMixture
+from probgen.models.priors import GaussianMixture
 from probgen.run import Folder
 
 SHAPES = [(1, 8, 8), (3, 9, 15), (1, 28, 28), (2, 64, 33)]

@@ -16,8 +16,8 @@ from matplotlib.colors import to_hex
 
 from probgen import checkpoint, cli, data, models, nets, objectives, recipe, report, training
 from probgen.evaluation import Score, likelihood
-from probgen.history import History, HistoryError
 from probgen.report import exploration, figures, page, pictures
+from probgen.run.history import History, HistoryError
 
 HOSTILE = (
     "<script>alert(1)</script>",

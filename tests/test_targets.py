@@ -12,8 +12,8 @@ from test_control import NoHost
 from torch import nn
 
 from probgen import checkpoint, control, data, models, nets, objectives, training
-from probgen.history import NonFiniteError
 from probgen.objectives import ELBO, GECO, BetaELBO, CapacityELBO, ControlledELBO, FreeBitsELBO
+from probgen.run.history import NonFiniteError
 
 DIGITS, TEST = data.digits()
 X = DIGITS.batch(slice(0, 20))[0]

@@ -117,7 +117,7 @@ def test_the_estimates_are_those_of_their_definition(estimator):
 def test_a_batch_of_all_data_is_the_whole_set():
     pair, everything = toy.Planes(), toy.indices().take(torch.arange(0, 2000, 25))
     found = likelihood.decompose(pair, everything, seed=3)
-    with pairs.at_rest(pair, 3):
+    with pairs.evaluation_mode(pair, 3):
         torch.randperm(len(everything))
         given = pairs.arguments(pair, everything, slice(None))
         terms = Split(data_size=len(everything)).terms(pair.model, pair.guide, *given)

@@ -25,15 +25,15 @@ from probgen import (
     nets,
     objectives,
     players,
-    progress,
     recipe,
     run,
     training,
 )
 from probgen.evaluation import likelihood
-from probgen.history import NonFiniteError, tensorboard
 from probgen.lowering import LoweringWarning
-from probgen.run import Folder
+from probgen.models import pairs
+from probgen.run import Folder, progress
+from probgen.run.history import NonFiniteError, tensorboard
 
 DIGITS, TEST = data.digits()
 ELBO = objectives.ELBO
@@ -488,7 +488,7 @@ def test_programs_that_take_no_labels_are_named():
 
     bare = data.arrays(DIGITS.x[:64])
     training.fit(Unlabelled(), ELBO(), bare, steps=1, batch_size=32)
-    with pytest.raises(likelihood.EvaluationError, match=r"model\(x, y=None\).*got model\(x\)"):
+    with pytest.raises(training.TrainingError, match=r"model\(x, y=None\).*got model\(x\)"):
         training.fit(Unlabelled(), ELBO(), DIGITS, steps=1)
 
 
@@ -505,14 +505,14 @@ def test_a_finished_run_gives_its_weights_to_a_pair_of_the_same_make(tmp_path):
 
 
 def test_arrays_are_no_set():
-    with pytest.raises(likelihood.EvaluationError, match="one data.Set, such as test; got Tensor"):
+    with pytest.raises(training.TrainingError, match="one data.Set, such as test; got Tensor"):
         training.fit(vae(), ELBO(), DIGITS, steps=1, validation=TEST.x)
-    with pytest.raises(likelihood.EvaluationError, match="one data.Set.*got tuple"):
+    with pytest.raises(pairs.PairError, match="one data.Set.*got tuple"):
         likelihood.scores(vae(), (DIGITS, TEST))
 
 
 def test_a_seed_that_no_generator_takes_is_named():
-    with pytest.raises(likelihood.EvaluationError, match="seed from 0"):
+    with pytest.raises(training.TrainingError, match="seed from 0"):
         training.fit(vae(), ELBO(), DIGITS, steps=1, seed=-1)
 
 

@@ -5,7 +5,6 @@ import hashlib
 import http.client
 import os
 import secrets
-import urllib.error
 import urllib.request
 import zipfile
 import zlib
@@ -17,6 +16,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
+from probgen import ProbgenError
 from probgen.data.set import DataError
 
 TIMEOUT = 30.0
@@ -24,7 +24,7 @@ BLOCK = 2**18
 UNUSABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError, KeyError, MemoryError)
 
 
-class Mismatch(OSError):
+class Mismatch(ProbgenError, OSError):
     """A file whose content is not the expected one."""
 
 

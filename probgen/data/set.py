@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from probgen import ProbgenError
+
 CHUNK = 2**22
 MOST_CLASSES = 2**16
 
 
-class DataError(ValueError):
+class DataError(ProbgenError, ValueError):
     """A data set that is missing, damaged or not what was asked for."""
 
 

@@ -12,12 +12,12 @@ from probgen.evaluation import (
     latents,
     likelihood,
     memorization,
-    pairs,
     prdc,
     sparsity,
     time_steps,
 )
 from probgen.evaluation.score import BETTER, EvaluationError, ProtocolError, Score
+from probgen.models import pairs
 
 __all__ = ["BETTER", "EvaluationError", "ProtocolError", "Score", "classes", "controllability"]
 __all__ += ["disentanglement"]

@@ -11,8 +11,8 @@ from torch import Tensor
 from probgen.data import Set
 from probgen.evaluation.features import identity
 from probgen.evaluation.interval import SHARE, normal_interval
-from probgen.evaluation.pairs import at_rest, device_of
 from probgen.evaluation.score import EvaluationError, Score
+from probgen.models.pairs import device_of, evaluation_mode
 
 Classifier = Callable[[Tensor], Tensor]
 
@@ -66,7 +66,7 @@ def score(
     with ExitStack() as stack:
         modules: list[Any] = [m for m in (classifier, pair) if isinstance(m, torch.nn.Module)]
         for module in modules:
-            stack.enter_context(at_rest(module, seed))
+            stack.enter_context(evaluation_mode(module, seed))
         classes = _scores_of(classifier, _drawn(pair, 0, 1)).shape[1]
         if n < 2 * classes or batch_size < 1:
             raise EvaluationError(

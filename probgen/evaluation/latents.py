@@ -10,8 +10,8 @@ from torch import Tensor
 
 from probgen.data import Set
 from probgen.evaluation.interval import SHARE, normal_interval
-from probgen.evaluation.pairs import at_rest, batches, check_seed, check_weights, given
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import EvaluationError, Score, check_seed
+from probgen.models.pairs import batches, check_weights, evaluation_mode, given
 
 Labelled = tuple[Any, Any]
 
@@ -40,7 +40,7 @@ def posterior(pair: Any, data: Set, *, batch_size: int = 500) -> Posterior:
         batch_size: rows at a time.
 
     Raises:
-        EvaluationError: batch_size below 1, or weights that are not finite.
+        PairError: batch_size below 1, or weights that are not finite.
 
     >>> from probgen import data, models, nets
     >>> train, test = data.digits()
@@ -49,7 +49,7 @@ def posterior(pair: Any, data: Set, *, batch_size: int = 500) -> Posterior:
     torch.Size([297, 4])
     """
     check_weights(pair)
-    with at_rest(pair, seed=0):
+    with evaluation_mode(pair, seed=0):
         found = [pair.encode(x, *given(pair, y)) for x, y in batches(pair, data, batch_size)]
     loc, scale = (torch.cat([getattr(q, of) for q in found]).cpu() for of in ("mean", "stddev"))
     return Posterior(loc, scale.log())

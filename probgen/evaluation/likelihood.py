@@ -10,22 +10,22 @@ from pyro.distributions import ImproperUniform
 from torch import Tensor, distributions
 
 from probgen.data import Set
-from probgen.evaluation.decomposition import Decomposition, Draw, split
+from probgen.evaluation.elbo_surgery import Decomposition, Draw, split
 from probgen.evaluation.interval import normal_interval
-from probgen.evaluation.pairs import (
+from probgen.evaluation.score import EvaluationError, Score
+from probgen.models.pairs import (
     arguments,
-    at_rest,
     batches,
     check,
     check_pair,
     check_set,
     check_weights,
     device_of,
+    evaluation_mode,
     given,
     has_density,
     reconstructed,
 )
-from probgen.evaluation.score import EvaluationError, Score
 from probgen.objectives import ELBO, ImportanceWeightedELBO, Pair, Terms, TotalCorrelationELBO
 from probgen.objectives.decomposition import samples
 
@@ -57,7 +57,8 @@ def terms(
             ELBO's if there is none.
 
     Raises:
-        EvaluationError: the pair has no plate over the data, or weights that are not finite.
+        EvaluationError: the pair has no plate over the data.
+        PairError: not a pair, weights that are not finite, or a seed that no generator takes.
         DataError: the data are not of the pair's shape or outside its support.
 
     >>> from probgen import data, models, nets
@@ -73,7 +74,7 @@ def terms(
     check(pair, data)
     objective = (objective or ELBO(num_particles=num_particles)).over(len(data))
     data = data.to(device_of(pair))
-    with at_rest(pair, seed):
+    with evaluation_mode(pair, seed):
         chunks = [
             objective.terms(pair.model, pair.guide, *arguments(pair, data, rows))
             for rows in _even(len(data), batch_size)
@@ -162,7 +163,7 @@ def nll(
     check(pair, data)
     data = data.to(device_of(pair))
     found, relaxed = [], False
-    with at_rest(pair, seed):
+    with evaluation_mode(pair, seed):
         with pyro.validation_enabled():
             samplers = _samplers(k, chunk, _nesting(pair, data))
         for start in range(0, len(data), batch_size):
@@ -302,7 +303,7 @@ def decompose(
     check(pair, data)
     objective = TotalCorrelationELBO(num_particles=num_particles, data_size=len(data))
     data, batches = data.to(device_of(pair)), []
-    with at_rest(pair, seed):
+    with evaluation_mode(pair, seed):
         chosen = torch.zeros(len(data), dtype=torch.bool)
         chosen[torch.randperm(len(data))[:points]] = True
         for start in range(0, len(data), batch_size):
@@ -396,7 +397,7 @@ def _dequantised(x: Tensor, levels: int, start: int) -> Tensor:
 
 
 def _squares(pair: Pair, data: Set, seed: int) -> Tensor:
-    with at_rest(pair, seed):
+    with evaluation_mode(pair, seed):
         errors = [
             (x - reconstructed(pair, x, y)).square().flatten(1).sum(1).cpu()
             for x, y in batches(pair, data, BATCH_SIZE)

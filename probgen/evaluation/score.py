@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, fields
 from functools import total_ordering
 from typing import Any
 
+from probgen import ProbgenError
+from probgen.models import pairs
+
 BETTER: Mapping[str, str] = {
     **dict.fromkeys(("FID", "FID infinity", "KID", "NLL", "MSE"), "lower"),
     **dict.fromkeys(("bits per dimension", "sum of squares"), "lower"),
@@ -17,12 +20,20 @@ BETTER: Mapping[str, str] = {
 """Which way the scores of these names improve; those with no such way, as the KL, are not here."""
 
 
-class EvaluationError(ValueError):
+class EvaluationError(ProbgenError, ValueError):
     """What cannot be evaluated, or only to a wrong number."""
 
 
 class ProtocolError(EvaluationError):
     """Two scores that were not got in the same way and cannot be compared."""
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless every generator takes the seed."""
+    try:
+        pairs.check_seed(seed)
+    except pairs.PairError as error:
+        raise EvaluationError(str(error)) from None
 
 
 @total_ordering

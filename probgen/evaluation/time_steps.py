@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
-from probgen.evaluation.pairs import arguments, at_rest, check, check_weights, device_of
 from probgen.evaluation.score import EvaluationError
+from probgen.models.pairs import arguments, check, check_weights, device_of, evaluation_mode
 from probgen.objectives import ELBO, Pair
 from probgen.objectives.decomposition import of_traces, samples
 
@@ -77,7 +77,7 @@ def decompose(
     check(pair, data)
     data = data.to(device_of(pair))
     draws = []
-    with at_rest(pair, seed):
+    with evaluation_mode(pair, seed):
         for start in list(range(0, len(data), batch_size)) * passes:
             given = arguments(pair, data, slice(start, start + batch_size))
             draws += [_Draw.of(*both) for both in ELBO().traces(pair.model, pair.guide, *given)]

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import networkx as nx
 import numpy as np
 
-from probgen import graph as graphs
 from probgen.exact.network import Array, ExactError, Network, network_of
 from probgen.exact.plan import LIMIT, Plan, piece, planned, renewed
 from probgen.exact.propagation import LINEAR, Algebra, Evidence, sweeps, tables
 from probgen.exact.queries import calibrated, parts_of, question
 from probgen.exact.rows import Rows, evidence_of, rows_of
-from probgen.graph import Node, shown
+from probgen.reasoning import loading
+from probgen.reasoning.names import Node, shown
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,7 @@ def fit(
     """
     if method not in ("em", "gradient"):
         raise ExactError(f"expected method 'em' or 'gradient'; got {method!r}")
-    graph = _started(graphs.load(network), rows, seed)
+    graph = _started(loading.load(network), rows, seed)
     known = _bayesian(graph)
     data = _weighted(known, rows)
     if not data.weights.size:

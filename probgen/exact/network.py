@@ -2,17 +2,14 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from copy import copy, deepcopy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import networkx as nx
 import numpy as np
 
-from probgen import graph as graphs
-from probgen.graph import GraphError, Node, UnknownNode, listed, shown, suggestion
-
-if TYPE_CHECKING:
-    from probgen.exact.plan import Plan
+from probgen.reasoning import loading
+from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
 
 Array = np.ndarray[Any, np.dtype[Any]]
 State = Hashable
@@ -63,7 +60,7 @@ class Network:
         self.cards = [len(states) for states in self.states]
         self.families = [self._family(graph, v) for v in self.nodes] if self.directed else []
         self.factors = self._tables(graph) if self.directed else self._potentials(graph)
-        self.plans: dict[Hashable, Plan] = {}
+        self.plans: dict[Hashable, Any] = {}
 
     def with_factors(self, factors: list[Factor], directed: bool | None = None) -> "Network":
         """The same nodes and states with other factors, and no plans."""
@@ -194,10 +191,10 @@ def network_of(source: Any) -> Network:
     if isinstance(source, Network):
         return source
     if type(source) not in (nx.DiGraph, nx.Graph):
-        return Network(graphs.load(source))
+        return Network(loading.load(source))
     stamp = _stamp(source)
     if source not in _known or _known[source][0] != stamp:
-        _known[source] = stamp, Network(graphs.load(source))
+        _known[source] = stamp, Network(loading.load(source))
     return _known[source][1]
 
 

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import networkx as nx
 import numpy as np
 
-from probgen import graph as graphs
 from probgen.exact.network import Array, ExactError, Factor, Network, State, network_of
 from probgen.exact.plan import LIMIT, Question, planned
 from probgen.exact.propagation import beliefs
 from probgen.exact.rows import evidence_of
-from probgen.graph import Node, listed, shown
+from probgen.reasoning import loading
+from probgen.reasoning.names import Node, listed, shown
 
 
 class Sameness(NamedTuple):
@@ -200,7 +200,7 @@ def _product(network: Network, factors: list[Factor]) -> Factor:
 
 def _without_directed(network: Network, v: int, source: Any) -> nx.DiGraph:
     factors, families = dict(enumerate(network.factors)), dict(enumerate(network.families))
-    rank = {network.index[u]: k for k, u in enumerate(nx.topological_sort(graphs.load(source)))}
+    rank = {network.index[u]: k for k, u in enumerate(nx.topological_sort(loading.load(source)))}
     children = [u for u, family in families.items() if v in family[:-1]]
     for child in sorted(children, key=rank.__getitem__):
         _turn(network, factors, families, v, child)

@@ -7,26 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from probgen.exact.network import (
-    Array,
-    ExactError,
-    ImpossibleEvidence,
-    Network,
-    State,
-    network_of,
-)
+from probgen.exact.network import Array, ExactError, ImpossibleEvidence, Network, State, network_of
 from probgen.exact.plan import LIMIT, Cost, Plan, Question, planned
-from probgen.exact.propagation import (
-    CHUNK,
-    GREATEST,
-    Beliefs,
-    Evidence,
-    beliefs,
-    sweeps,
-    tables,
-)
+from probgen.exact.propagation import CHUNK, GREATEST, Beliefs, Evidence, beliefs, sweeps, tables
 from probgen.exact.rows import evidence_of
-from probgen.graph import Node, listed, shown
+from probgen.reasoning.names import Node, listed, shown
 
 ZERO = "expected potentials with a product above 0 somewhere; got Z = 0"
 TIE = 1e-9

@@ -8,7 +8,7 @@ import numpy as np
 
 from probgen.exact.network import Array, ExactError, Network, State
 from probgen.exact.propagation import Evidence
-from probgen.graph import Node, listed, shown
+from probgen.reasoning.names import Node, listed, shown
 
 MISSING = -1
 

@@ -10,7 +10,7 @@ from probgen.exact.network import Array, ExactError, Network, State, network_of
 from probgen.exact.plan import LIMIT, planned
 from probgen.exact.queries import Do, calibrated, question
 from probgen.exact.rows import Rows, evidence_of
-from probgen.graph import Node
+from probgen.reasoning.names import Node
 
 
 def sample(

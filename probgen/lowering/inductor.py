@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from probgen import ProbgenError
 from probgen.lowering.recording import WRITES
 
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # no GPU is no news
@@ -26,7 +27,7 @@ from 125 operations (an MLP VAE) to 13,369 (a hidden Markov model); see docs/low
 """
 
 
-class CompileError(ValueError):
+class CompileError(ProbgenError, ValueError):
     """A program that inductor does not compile here."""
 
 

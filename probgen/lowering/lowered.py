@@ -2,31 +2,29 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from types import MethodType
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import pyro
 import torch
 from pyro.poutine.runtime import _PYRO_STACK
-from torch import Tensor, nn
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten
 
+from probgen import ProbgenError
 from probgen.lowering import inductor
+from probgen.lowering.call import _TENSOR, _Call
 from probgen.lowering.recording import Recording, Unrecordable, record
+from probgen.lowering.replay import Deviation, _Replay, _Result
 from probgen.lowering.trial import (
     agree,
     generators,
     python_noise,
-    same_layout,
     set_generators,
-    storages,
     trial,
     undisturbed,
 )
-from probgen.lowering.watch import Watch, is_watched
+from probgen.lowering.watch import Watch
 
 How = Literal["auto", "graph", "inductor", "eager"]
 HOW = ("auto", "graph", "inductor", "eager")
@@ -35,21 +33,14 @@ FRESH = 3
 KINDS = 16
 PAID = 10
 REMEMBERED = 10_000
-_PLAIN = (
-    bool, int, float, complex, str, bytes, type(None), range, np.generic, torch.dtype, torch.device
-)  # fmt: skip
 
 
-class LoweringError(ValueError):
+class LoweringError(ProbgenError, ValueError):
     """A request that lowering cannot serve."""
 
 
 class LoweringWarning(UserWarning):
     """A program, or a part of it, that stays slower than asked, and why."""
-
-
-class Deviation(Exception):  # noqa: N818
-    """A replay, undone, in which the program would have raised an error."""
 
 
 class Lowered:
@@ -236,79 +227,6 @@ class Lowered:
         warnings.warn(message, LoweringWarning, stacklevel=_level_outside())
 
 
-class _Call(NamedTuple):
-    """Arguments as tensors and the kind of call they make."""
-
-    tensors: list[Tensor]
-    others: tuple[Any, ...]
-    spec: TreeSpec
-    kind: Any
-
-    @classmethod
-    def of(cls, args: Any, kwargs: Any, moving: Mapping[TreeSpec, frozenset[int]]) -> "_Call":
-        """A call, with the numbers at ``moving`` positions as tensors."""
-        if not kwargs and all(isinstance(arg, Tensor) for arg in args):
-            leaves, spec = list(args), _flat(len(args))  # the common call, without a walk
-        else:
-            leaves, spec = tree_flatten((args, kwargs))
-            for i in moving.get(spec, ()):
-                if type(leaves[i]) is float:
-                    leaves[i] = torch.tensor(leaves[i], device="cpu")
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        kinds = tuple((type(o), _identity(o)) for o in others)
-        shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
-        return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
-
-    @property
-    def objects(self) -> list[Any]:
-        """Arguments that are told apart by identity, and watched."""
-        return [o for o in self.others if not (isinstance(o, _PLAIN) or o is _TENSOR)]
-
-    def moved_since(self, kind: Any) -> frozenset[int]:
-        """Positions of the numbers in which alone it differs from a call of that kind."""
-        (kinds, *mine), (before, *theirs) = self.kind, kind
-        if mine != theirs:
-            return frozenset()
-        changed = [i for i, (a, b) in enumerate(zip(kinds, before, strict=True)) if a != b]
-        numbers = all(kinds[i][0] is before[i][0] is float for i in changed)
-        return frozenset(changed) if numbers else frozenset()
-
-    def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
-        """The arguments with other tensors."""
-        remaining = iter(tensors)
-        leaves = [next(remaining) if other is _TENSOR else other for other in self.others]
-        return tree_unflatten(leaves, self.spec)
-
-    def check(self) -> None:
-        """Raise unless a recording can hold for other calls of the kind."""
-        for value in self.objects:
-            if not is_watched(value):
-                raise Unrecordable(
-                    "expected arguments of tensors, numbers, strings, functions, modules and "
-                    f"objects of your own; got {type(value)}"
-                )
-        if others := [t.layout for t in self.tensors if t.layout is not torch.strided]:
-            raise Unrecordable(f"expected dense arguments; got one of layout {others[0]}")
-        if any(tensor.requires_grad for tensor in self.tensors):
-            raise Unrecordable("an argument requires gradients: make it a parameter")
-
-
-_TENSOR = object()
-
-
-def _identity(value: Any) -> Any:
-    """What tells an object from others; a bound method is another object at every use."""
-    if isinstance(value, _PLAIN):
-        return repr(value)  # of 0.0 another than of -0.0
-    return (id(value.__self__), id(value.__func__)) if isinstance(value, MethodType) else id(value)
-
-
-@cache
-def _flat(n: int) -> TreeSpec:
-    return tree_flatten(((0,) * n, {}))[1]
-
-
 def _level_outside() -> int:
     """Of the first caller that is not the library's."""
     level, frame = 1, sys._getframe(1)
@@ -319,17 +237,6 @@ def _level_outside() -> int:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "")
-
-
-def _surroundings() -> tuple[Any, ...]:
-    return (
-        torch.get_default_dtype(),
-        torch.is_autocast_enabled("cpu"),
-        torch.is_autocast_enabled("cuda"),
-        torch.get_autocast_dtype("cpu"),
-        torch.get_autocast_dtype("cuda"),
-        torch.is_grad_enabled(),
-    )
 
 
 class _Glimpse(NamedTuple):
@@ -349,95 +256,6 @@ class _Glimpse(NamedTuple):
         """Whether another call is the same."""
         same = self.kind == call.kind and self.watch.holds()
         return same and all(torch.equal(call.tensors[i], v) for i, v in self.values.items())
-
-
-class _Result(NamedTuple):
-    """How a flat list of tensors makes the program's result and gradients."""
-
-    spec: TreeSpec
-    others: tuple[Any, ...]
-    parameters: list[Tensor]
-
-    def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
-        """The result; gradients are set."""
-        remaining = iter(tensors)
-        leaves = [next(remaining) if other is _TENSOR else other for other in self.others]
-        for parameter, gradient in zip(self.parameters, remaining, strict=True):
-            parameter.grad = gradient
-        return tree_unflatten(leaves, self.spec)
-
-    def same(self, other: "_Result") -> bool:
-        """Whether two calls gave results of one make."""
-        ours, theirs = map(id, self.parameters), map(id, other.parameters)
-        return self[:2] == other[:2] and list(ours) == list(theirs)
-
-
-class _Replay:
-    """A recording that stands for its kind of call."""
-
-    def __init__(
-        self, recording: Recording, result: _Result, watch: Watch, objects: Sequence[Any]
-    ) -> None:
-        self.recording, self.result, self.watch = recording, result, watch
-        self.objects = objects  # kept alive, being told by identity
-        self.module = recording.module()
-        self.run: Callable[..., Sequence[Tensor]] = self.module.forward
-        self.break_even = inductor.break_even(self.module, recording.externals)
-        self.calls, self.deviations, self.compiled = 0, 0, False
-        parameters = {id(p) for p in result.parameters}
-        self.trained = [
-            t for t in recording.externals if id(t) in parameters or isinstance(t, nn.Parameter)
-        ]
-        self.kinds = [*map(_kind, self.trained)]
-
-    def __call__(self, tensors: Sequence[Tensor]) -> Any:
-        self.calls += 1
-        inputs, checks = [*tensors, *self.recording.externals], len(self.recording.expected)
-        with torch.no_grad():
-            if not checks:
-                return self.result.rebuilt(self.run(*inputs))
-            before = generators(), [tensor.clone() for tensor in self.recording.written]
-            outputs = [*self.run(*inputs)]
-            if [bool(value) for value in outputs[-checks:]] != self.recording.expected:
-                self._undo(*before)
-                self.deviations += 1
-                raise Deviation
-            return self.result.rebuilt(outputs[:-checks])
-
-    def _undo(self, states: tuple[Any, ...], written: Sequence[Tensor]) -> None:
-        set_generators(states)
-        for tensor, value in zip(self.recording.written, written, strict=True):
-            tensor.copy_(value)
-
-    def holds(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether all that was decided by a value would be decided so again."""
-        inputs = [*tensors, *self.recording.externals] if self.recording.pinned else []
-        pinned = self.recording.pinned.items()
-        same = self.watch.holds() and [*map(_kind, self.trained)] == self.kinds
-        return same and all(torch.equal(inputs[i], value) for i, value in pinned)
-
-    def compile(self, tensors: Sequence[Tensor]) -> None:
-        """Replace PyTorch's kernels by inductor's, if they give the same numbers."""
-        inputs = [*tensors, *self.recording.externals]
-        compiled = inductor.compiled(self.module, inputs)
-        expected = trial(self.run, inputs, self.recording.written)
-        found = trial(compiled, inputs, self.recording.written)
-        if not agree(found, expected):
-            raise inductor.CompileError("compiled, it gives other numbers")
-        last = len(found) - len(self.recording.written) - len(self.recording.expected)
-        gradients = found[last - len(self.result.parameters) : last]
-        if len(storages(gradients) - storages(inputs)) < len(gradients):
-            raise inductor.CompileError("compiled, its gradients share memory")
-        if not all(map(same_layout, found, expected)):
-            raise inductor.CompileError("compiled, its results have another layout")
-        self.run, self.compiled = compiled, True
-
-
-def _kind(parameter: Tensor) -> tuple[Any, ...]:
-    """What may change of a parameter in place beside its values: it is frozen, cast, laid out."""
-    one, other = parameter._backward_hooks, parameter._post_accumulate_grad_hooks
-    hooked: Any = one is not other and (tuple(one or ()), tuple(other or ()))
-    return parameter.requires_grad, hooked, parameter.dtype, parameter.shape, parameter.stride()
 
 
 def _recorded(lowered: Lowered, call: _Call) -> _Replay:

@@ -6,26 +6,17 @@ argument, or an *external* one (parameter, buffer, data, constant), which the pr
 using in place. Nothing is baked in but Python numbers.
 """
 
-import dis
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from importlib import import_module
-from itertools import takewhile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import getitem
-from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import torch
-from pyro.infer.util import Dice
-from pyro.ops.provenance import detach_provenance
-from pyro.util import warn_if_inf, warn_if_nan
-from torch import Tensor, fx, nn
-from torch.nn.functional import one_hot
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from probgen.lowering.frames import _decides_only_on_an_error, _is_only_a_check, _leaves, _where
+from probgen.lowering.python_reads import _PythonReads
 
 aten = torch.ops.aten
 WRITES = "bytes"
@@ -36,47 +27,6 @@ _WRITTEN_UNSAID = {
     aten.miopen_batch_norm.default: (3, 4),
 }
 """Positions of arguments that an operation writes although its schema does not say so."""
-_ONLY_COMPLAIN = {
-    function.__code__
-    for function in (
-        warn_if_nan,
-        warn_if_inf,
-        torch.distributions.Distribution.__init__,
-        torch.distributions.Distribution._validate_sample,
-    )
-}
-"""Functions whose host reads end in a warning, an error or nothing."""
-
-
-def _code(path: str) -> CodeType | None:
-    """Of a private function of Pyro, where it has one of that name."""
-    module, _, name = path.rpartition(".")
-    return getattr(getattr(import_module(module), name, None), "__code__", None)
-
-
-_NEAR_HOLE = {
-    _code("pyro.distributions.stable._standard_stable"),
-    _code("pyro.infer.reparam.stable._safe_shift"),
-}
-_SPLINE = _code("pyro.distributions.transforms.spline._monotonic_rational_spline")
-_MACHINERY = ("torch", "contextlib", "probgen.lowering", "pyro.ops.provenance")
-_LIBRARIES = ("pyro.", "probgen.")
-_UNSEEN_READS = {
-    Tensor.tolist: 0,
-    Tensor.numpy: 0,
-    Tensor.__array__: 0,
-    Tensor.__dlpack__: 0,
-    Tensor.data_ptr: 0,
-    Tensor.__float__: 0,
-    Tensor.__int__: 0,
-    Tensor.__index__: 0,
-    torch._VF._pad_packed_sequence: 1,
-    torch.tensor_split: 1,
-    Tensor.tensor_split: 1,
-}
-"""Functions that read an argument on the host, unseen by the dispatcher, and its position."""
-_FROM_LISTS = (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor, Tensor.new)
-"""Functions that read the elements of lists."""
 _UNFILLED = {
     aten.empty.memory_format,
     aten.empty_like.default,
@@ -92,10 +42,8 @@ _FILLS = {
         "index_fill", "scatter", "masked_fill", "masked_scatter",
     )
 }  # fmt: skip
-_SET_DATA = Tensor.data.__set__  # type: ignore[attr-defined]
 _MOVES = ("aten::set_", "aten::resize_", "aten::resize_as_")
 """Operations after which a tensor has other memory."""
-_JUMPS = {*dis.hasjrel, *dis.hasjabs}
 _VALUE_TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -363,93 +311,6 @@ class _Recorder(TorchDispatchMode):
         raise self.refusal
 
 
-class _PythonReads(TorchFunctionMode):
-    """Reads that the dispatcher does not see, and those of Pyro's losses that tensors can serve.
-
-    Losses sum up floats from ``.item()``: here they stay tensors. The enumerated loss leaves out
-    factors of probability 0: here their terms are set to 0. Splines select what is outside of
-    their interval, to put it in the same place: here nothing is selected, and that is put. Stable
-    distributions interpolate around a stability of 1 where any is near: here, always, which
-    elsewhere is the mean of two equal values. A mask without dimensions is not read.
-    """
-
-    def __init__(self, recorder: _Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        caller = sys._getframe(1)
-        if func is Tensor.item and _module(caller).startswith("pyro.infer."):
-            return detach_provenance(args[0]).detach()
-        if caller.f_code is Dice.compute_expectation.__code__:
-            if func is Tensor.all:
-                return False
-            if func is Tensor.masked_select:
-                return torch.where(args[1], args[0], 0)
-        if caller.f_code in _NEAR_HOLE and func is Tensor.any:
-            return True
-        of_spline = caller.f_code is _SPLINE
-        if func is Tensor.__getitem__ and of_spline and _has_mask(args, args[0].dim()):
-            return args[0]
-        if func is Tensor.__setitem__ and _has_mask(args, args[0].dim() if of_spline else 0):
-            return args[0].copy_(torch.where(args[1], args[2], args[0]))
-        if func == _SET_DATA:
-            self.recorder.refuse_other_memory()
-        if func is torch._nested_tensor_from_mask_left_aligned and _leaves_padding_out(caller):
-            self.recorder._refuse(
-                f"PyTorch leaves padded positions out of a TransformerEncoder{_where()}: make it "
-                "with enable_nested_tensor=False"
-            )
-        if func is one_hot and args:
-            return _one_hot(*args, **(kwargs or {}))
-        if func is Tensor.__deepcopy__ and args[0].is_leaf:
-            return args[1].setdefault(id(args[0]), _copy(args[0]))
-        read = _read_unseen(func, args, kwargs or {})
-        if read and not _is_only_a_check():
-            self.recorder.look_at(read)
-        return func(*args, **(kwargs or {}))
-
-
-def _read_unseen(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """The tensors whose values a function takes without asking the dispatcher."""
-    position = _UNSEEN_READS.get(func)
-    if position is not None:
-        return [leaf for leaf in args[position : position + 1] if isinstance(leaf, Tensor)]
-    if func in _FROM_LISTS:
-        lists = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, list | tuple)]
-        return [leaf for leaf in _leaves(lists) if isinstance(leaf, Tensor)]
-    return []
-
-
-def _leaves_padding_out(caller: FrameType) -> bool:
-    """Whether a transformer without gradients is about to put 0 where its input is padded."""
-    module, source = caller.f_locals.get("self"), caller.f_locals.get("src")
-    if not (isinstance(module, nn.TransformerEncoder) and isinstance(source, Tensor)):
-        return False
-    learns = any(one.requires_grad for one in (source, *module.parameters()))
-    return not (torch.is_grad_enabled() and learns)
-
-
-def _has_mask(args: Sequence[Any], dim: int) -> bool:
-    """Whether a tensor is indexed by one mask of so many dimensions."""
-    mask = args[1]
-    return isinstance(mask, Tensor) and mask.dtype is torch.bool and mask.dim() == dim
-
-
-def _one_hot(indices: Tensor, num_classes: int = -1) -> Tensor:
-    """Without PyTorch's look at the indices, where the number of classes is given."""
-    if num_classes < 0:
-        return one_hot(indices)
-    zeros = torch.zeros(*indices.shape, num_classes, dtype=indices.dtype, device=indices.device)
-    return zeros.scatter_(-1, indices.unsqueeze(-1), 1)
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
-
-
 _Origin: TypeAlias = frozenset[int] | None
 """The inputs that decide a value; None if noise, parameters or earlier steps do."""
 
@@ -495,81 +356,6 @@ def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[
         if argument.alias_info is not None and argument.alias_info.is_write:
             written.append(args[i] if i < len(args) else kwargs.get(argument.name))
     return [leaf for leaf in _leaves(written) if isinstance(leaf, Tensor)]
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from _leaves(part)
-    else:
-        yield value
-
-
-def _frames() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _module(frame: FrameType) -> str:
-    return frame.f_globals.get("__name__", "")
-
-
-def _is_of(frame: FrameType, packages: Iterable[str]) -> bool:
-    return any(f"{_module(frame)}.".startswith(f"{package}.") for package in packages)
-
-
-def _is_only_a_check() -> bool:
-    return any(frame.f_code in _ONLY_COMPLAIN for frame in _frames())
-
-
-def _decides_only_on_an_error() -> bool:
-    """Whether the value asked for is that of an ``assert``, or of an ``if`` that only raises."""
-    asking = (frame for frame in _frames() if not _is_of(frame, _MACHINERY))
-    frame = next(asking, None)
-    return frame is not None and _only_raises(frame.f_code, frame.f_lasti)
-
-
-@cache
-def _only_raises(code: CodeType, position: int) -> bool:
-    """Whether one of the two ways on from the branch there can but end in an error."""
-    listed = [*dis.get_instructions(code)]
-    later = [i for i, one in enumerate(listed) if one.offset >= position][:2]
-    branch = next((i for i in later if listed[i].opname.startswith("POP_JUMP")), None)
-    return branch is not None and any(_fails(listed, way) for way in _ways_on(listed, branch))
-
-
-def _fails(listed: Sequence[dis.Instruction], start: int) -> bool:
-    """Whether every way on from an instruction ends in an error."""
-    seen, ways = set[int](), [start]
-    while ways:
-        at = ways.pop()
-        if listed[at].opname.startswith(("RETURN", "YIELD")):
-            return False
-        if at not in seen and listed[at].opname not in ("RAISE_VARARGS", "RERAISE"):
-            ways += _ways_on(listed, at)
-        seen.add(at)
-    return True
-
-
-def _ways_on(listed: Sequence[dis.Instruction], at: int) -> list[int]:
-    one = listed[at]
-    jump = [i for i, other in enumerate(listed) if other.offset == one.argval]
-    if one.opcode not in _JUMPS:
-        return [at + 1]
-    certain = one.opname.startswith("JUMP") and "IF" not in one.opname
-    return jump if certain else [*jump, at + 1]
-
-
-def _where() -> str:
-    """The line that is being run: the program's, or the library's where there is none."""
-    run = takewhile(lambda frame: frame.f_code is not record.__code__, _frames())
-    frames = [frame for frame in run if not _is_of(frame, _MACHINERY)]
-    written = [frame for frame in frames if not _module(frame).startswith(_LIBRARIES)]
-    for frame in [*written, *frames][:1]:
-        return f" ({Path(frame.f_code.co_filename).name}, line {frame.f_lineno})"
-    return ""
 
 
 def _skip_detach(graph: fx.Graph) -> None:

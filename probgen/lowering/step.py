@@ -1,14 +1,16 @@
 """A pair's whole update as one call."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
 import torch
 from torch import Tensor, nn
 
-from probgen.evaluation import likelihood
 from probgen.lowering.captured import Captured
 from probgen.lowering.lowered import How, Lowered, LoweringError
+from probgen.lowering.trial import undisturbed
 from probgen.objectives import ELBO, Pair
 
 
@@ -96,10 +98,11 @@ class Step:
 def _check_parameters(
     objective: ELBO, pair: Any, parameters: list[nn.Parameter], example: tuple[Tensor, ...]
 ) -> None:
-    """One evaluation at rest, with validation on."""
-    with likelihood.at_rest(pair, seed=0), pyro.validation_enabled(True):
-        objective.terms(pair.model, pair.guide, *example)
-        registered = dict(pyro.get_param_store().named_parameters())
+    """One evaluation in evaluation mode, with validation on."""
+    with torch.no_grad(), undisturbed(), _evaluation_mode(pair), pyro.validation_enabled(True):
+        with pyro.get_param_store().scope():
+            objective.terms(pair.model, pair.guide, *example)
+            registered = dict(pyro.get_param_store().named_parameters())
     owned = {id(parameter) for parameter in pair.parameters()}
     foreign = [name for name, parameter in registered.items() if id(parameter) not in owned]
     if foreign or not parameters:
@@ -107,3 +110,15 @@ def _check_parameters(
             f"expected all parameters in {type(pair).__name__}; "
             f"got {', '.join(foreign) or 'none'} outside"
         )
+
+
+@contextmanager
+def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Leave every part of the module in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

@@ -14,7 +14,7 @@ from pyro.util import warn_if_nan
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from probgen.lowering import update
+from probgen.lowering import optimisers as update
 from probgen.lowering.captured import Captured
 from probgen.lowering.lowered import How, Lowered, put
 from probgen.lowering.renyi import Renyi

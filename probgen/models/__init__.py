@@ -6,14 +6,14 @@ from probgen.models.base import ModelError
 from probgen.models.conditional import ConditionalVAE
 from probgen.models.diffusion import Diffusion
 from probgen.models.gan import GAN
-from probgen.models.likelihood import (
+from probgen.models.likelihoods import (
     Bernoulli,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Gaussian,
     OptimalGaussian,
 )
-from probgen.models.prior import FlowPrior, MixturePrior, PriorError, StandardNormal
+from probgen.models.priors import FlowPrior, MixturePrior, PriorError, StandardNormal
 from probgen.models.sparse import SparseVAE, UnrolledISTA
 from probgen.models.vae import VAE
 from probgen.models.vampprior import VampPriorVAE

@@ -10,13 +10,14 @@ import torch
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
-from probgen.nets import in_words
+from probgen import ProbgenError
+from probgen.nets.coders import in_words
 
 _names: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 _numbers = count()
 
 
-class ModelError(ValueError):
+class ModelError(ProbgenError, ValueError):
     """Networks that do not fit together, or data of another shape than the model's."""
 
 

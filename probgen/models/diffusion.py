@@ -23,15 +23,10 @@ from probgen.models.base import (
     checked_labels,
     stated,
 )
-from probgen.models.likelihood import DiscretizedNormal
+from probgen.models.likelihoods import DiscretizedNormal
 from probgen.models.noise import cosine
-from probgen.models.samplers import (
-    Sampler,
-    dpm_solver,
-    even_in_time,
-    guided,
-)
-from probgen.nets import dry_run
+from probgen.models.samplers import Sampler, dpm_solver, even_in_time, guided
+from probgen.nets.coders import dry_run
 
 Predicts = Literal["epsilon", "v", "x0"]
 PREDICTS = ("epsilon", "v", "x0")

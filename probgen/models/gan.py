@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from probgen.models.base import ModelError, check_count, check_unlabelled, stated
-from probgen.nets import dry_run, in_words
+from probgen.nets.coders import dry_run, in_words
 
 
 class GAN(nn.Module):

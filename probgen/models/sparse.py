@@ -10,7 +10,7 @@ from torch.nn.functional import normalize, softplus
 
 from probgen.models.base import ModelError
 from probgen.models.vae import VAE
-from probgen.nets import dry_run
+from probgen.nets.coders import dry_run
 
 
 class LaplacePrior(nn.Module):

@@ -17,9 +17,9 @@ from probgen.models.base import (
     check_unlabelled,
     stated,
 )
-from probgen.models.likelihood import Bernoulli, ContinuousBernoulli
-from probgen.models.prior import StandardNormal
-from probgen.nets import dry_run, in_words
+from probgen.models.likelihoods import Bernoulli, ContinuousBernoulli
+from probgen.models.priors import StandardNormal
+from probgen.nets.coders import dry_run, in_words
 
 
 class VAE(Registered, nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
 from probgen.models.base import ModelError, check_data
-from probgen.models.prior import GaussianMixture
+from probgen.models.priors import GaussianMixture
 from probgen.models.vae import VAE
 
 LOG_SCALE = (-3.0, 1.0)

@@ -19,8 +19,8 @@ from probgen.models.base import (
     penalise,
     stated,
 )
-from probgen.models.likelihood import Gaussian
-from probgen.nets import dry_run, in_words
+from probgen.models.likelihoods import Gaussian
+from probgen.nets.coders import dry_run, in_words
 
 COLLAPSED = 0.01
 

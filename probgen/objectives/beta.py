@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probgen.control import Schedule, ends
+from probgen.objectives.control import Schedule, ends
 from probgen.objectives.decomposition import ObjectiveError, Terms
 from probgen.objectives.elbo import ELBO, number
 
@@ -15,7 +15,7 @@ class BetaELBO(ELBO):
     """Weighted ELBO: -loss = E_q log p(x | z) - beta KL(q(z | x) || p(z)).
 
     Args:
-        beta: a number >= 0, or a schedule from ``probgen.control`` of the steps that this object
+        beta: a number >= 0, or a schedule of ``control`` of the steps that this object
             has taken; a second training goes on where the first stopped unless it has its own.
         num_particles: as for ``ELBO``.
         vectorize_particles: as for ``ELBO``.

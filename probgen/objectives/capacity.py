@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from probgen.control import Schedule, ends
+from probgen.objectives.control import Schedule, ends
 from probgen.objectives.decomposition import ObjectiveError, Terms
 from probgen.objectives.elbo import ELBO, number
 
@@ -28,7 +28,7 @@ class CapacityELBO(ELBO):
 
     Source: Burgess et al. 2018, Understanding disentangling in beta-VAE, equation 8.
 
-    >>> from probgen.control import Linear
+    >>> from probgen.objectives.control import Linear
     >>> CapacityELBO(100.0, Linear(0.0, 25.0, steps=100_000)).weights()
     {'target_kl': tensor(0.)}
     """

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probgen.control import PI, Controlled, Schedule, ends
+from probgen.objectives.control import PI, Controlled, Schedule, ends
 from probgen.objectives.decomposition import ObjectiveError, Terms
 from probgen.objectives.elbo import ELBO
 

@@ -12,12 +12,14 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from probgen import ProbgenError
+
 Program = Callable[..., Any]
 Site = Mapping[str, Any]
 PARTICLES = "num_particles_vectorized"
 
 
-class ObjectiveError(ValueError):
+class ObjectiveError(ProbgenError, ValueError):
     """A model/guide pair or a setting that the objective cannot give a right number for."""
 
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
-from probgen import dsep
 from probgen.program.reading import given, graph_of
 from probgen.program.running import Invocation, Program, ProgramError, innermost
+from probgen.reasoning import dsep
 
 
 class Missing(NamedTuple):

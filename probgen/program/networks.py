@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from probgen.exact.network import ExactError, Network, network_of
 from probgen.exact.rows import MISSING, rows_of
-from probgen.graph import listed
+from probgen.reasoning.names import listed
 
 PLATE = "_rows"
 _numbers = count(1)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from probgen.graph import listed
 from probgen.program.running import (
     Held,
     Invocation,
@@ -24,6 +23,7 @@ from probgen.program.running import (
     quiet,
     unwrapped,
 )
+from probgen.reasoning.names import listed
 
 TRIES = 5
 """Runs that a dependence is looked for in."""

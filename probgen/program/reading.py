@@ -10,7 +10,6 @@ from pyro.infer.inspect import TrackProvenance
 from pyro.ops.provenance import get_provenance, track_provenance
 from torch.utils._pytree import tree_leaves
 
-from probgen.graph import UnknownNode, listed, shown, suggestion
 from probgen.program.probing import TRIES, Probe
 from probgen.program.running import (
     Held,
@@ -30,6 +29,7 @@ from probgen.program.running import (
     unwrapped,
 )
 from probgen.reasoning import drawing
+from probgen.reasoning.names import UnknownNode, listed, shown, suggestion
 
 
 class ProgramGraph(nx.DiGraph):

@@ -18,7 +18,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from probgen.graph import GraphError, listed
+from probgen.reasoning.names import GraphError, listed
 
 Program = Callable[..., Any]
 Site = Mapping[str, Any]

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
-from probgen import dsep, markov
-from probgen import graph as graphs
-from probgen.graph import GraphError, Node, listed, shown, suggestion
+from probgen.reasoning import loading, markov
+from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
+from probgen.reasoning.verdict import check
 
 _BAR = r"(?:\||\\mid|\\vert|∣)"
 _PERP = re.compile(
@@ -78,7 +78,7 @@ def grade(
     graph: Any, claims: str | Iterable[str | tuple[str, bool]] | Mapping[str, bool]
 ) -> Grades:
     """The grades of the claims, as `dsep.grade` documents them."""
-    loaded = graphs.load(graph)
+    loaded = loading.load(graph)
     pairs: Iterable[Any] = claims.items() if isinstance(claims, Mapping) else claims
     if isinstance(pairs, str):
         pairs = [pairs]
@@ -128,7 +128,7 @@ def _nodes(graph: nx.Graph, text: str) -> list[Node]:
     for word in filter(None, words):
         if word not in by_text:
             hint = suggestion(word, graph)
-            raise graphs.UnknownNode(f"expected nodes of the graph; got {shown(word)!r}{hint}")
+            raise UnknownNode(f"expected nodes of the graph; got {shown(word)!r}{hint}")
     return [by_text[w] for w in words if w]
 
 
@@ -152,7 +152,7 @@ def _independence(graph: nx.Graph, claim: str, sign: re.Match[str]) -> tuple[boo
 def _separated(
     graph: nx.Graph, x: Iterable[Node], y: Iterable[Node], given: Iterable[Node]
 ) -> tuple[bool, str]:
-    verdict = dsep.check(graph, x, y, given)
+    verdict = check(graph, x, y, given)
     return bool(verdict), verdict.why
 
 
@@ -211,7 +211,7 @@ def _differences(what: str, missing: list[str], extra: list[str]) -> str:
 
 def _drawn(graph: nx.Graph, kind: str, drawing: str) -> tuple[bool, str]:
     """A graph drawn for this one: its moral graph, an I-map, a perfect map."""
-    drawn = graphs.load(drawing if ";" in drawing else drawing + ";")
+    drawn = loading.load(drawing if ";" in drawing else drawing + ";")
     if drawn.is_directed() and not drawn.edges:
         drawn = nx.Graph(drawn)
     drawn = nx.relabel_nodes(drawn, {t: v for t, v in _by_text(graph).items() if t in drawn})

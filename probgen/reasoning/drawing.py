@@ -4,17 +4,14 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from itertools import pairwise
 from math import hypot
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import networkx as nx
 
-from probgen.graph import GraphError, Node, shown
 from probgen.reasoning.layout import LAYER, Layout, Point, layout
+from probgen.reasoning.names import GraphError, Node, shown
 from probgen.reasoning.separation import Index
 from probgen.reasoning.trails import Trail
-
-if TYPE_CHECKING:
-    from probgen.dsep import Verdict
 
 DASHES = ' stroke-dasharray="5 4"'
 OPEN, BLOCKED, SHADE, LINE = "#0072b2", "#d55e00", "#c9ccd1", "#5b6068"
@@ -300,23 +297,8 @@ def _svg_shape(drawn: Picture, node: Node, kind: str | None) -> str:
     )
 
 
-def verdict_html(verdict: "Verdict", graph: nx.Graph) -> str:
-    """The answer, the graph with its open trails and blocks in colour, and the trails."""
-    colours = {pair: OPEN for t in verdict.trails if t.active for pair in _pairs(t.nodes)}
-    rims = {step.node: BLOCKED for step in verdict.certificate}
-    rims |= dict.fromkeys(verdict.x | verdict.y, OPEN)
-    rows = "".join(
-        f'<li style="color:{OPEN if t.active else BLOCKED}">{escape(str(t))}</li>'
-        for t in verdict.trails
-    )
-    shown_graph = svg(picture(graph, verdict.given, colours, rims)) if len(graph) <= 200 else ""
-    return (
-        f"<div><p><b>{escape(str(verdict))}</b></p>{shown_graph}"
-        f"<p>{escape(verdict.trails.heading)}</p><ol>{rows}</ol></div>"
-    )
-
-
-def _pairs(nodes: Iterable[Node]) -> list[frozenset[Node]]:
+def node_pairs(nodes: Iterable[Node]) -> list[frozenset[Node]]:
+    """Neighbours on a trail, as the keys that colour their edges."""
     return [frozenset(pair) for pair in pairwise(nodes)]
 
 
@@ -325,7 +307,7 @@ def plot(graph: nx.Graph, given: Any, path: Any, ax: Any) -> Any:
     known = Index(nx.empty_graph(graph), copy=False)
     observed = None if given is None else known.nodes(given, "given")
     nodes = _path(graph, known, path)
-    drawn = picture(graph, observed, dict.fromkeys(_pairs(nodes), OPEN))
+    drawn = picture(graph, observed, dict.fromkeys(node_pairs(nodes), OPEN))
     return _draw(drawn, ax)
 
 

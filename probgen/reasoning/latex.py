@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from probgen.graph import shown
+from probgen.reasoning.names import shown
 
 _ESCAPES = str.maketrans(
     {c: "\\" + c for c in "&%$#_{}"}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from probgen.graph import Node
+from probgen.reasoning.names import Node
 
 Point = tuple[float, float]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import networkx as nx
 
-from probgen import graph as graphs
-from probgen.graph import GraphError, Node, UnknownNode, listed, shown, suggestion
+from probgen.reasoning import loading
+from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
 
 Nodes = frozenset[Node]
 
@@ -30,7 +30,7 @@ class Index:
     """
 
     def __init__(self, graph: Any, compiled: bool | None = False, *, copy: bool = True) -> None:
-        source = graphs.load(graph)
+        source = loading.load(graph)
         self.directed: bool = source.is_directed()
         below = source._succ if self.directed else source._adj
         above = source._pred if self.directed else {}

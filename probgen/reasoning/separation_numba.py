@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numba import njit
 
-from probgen.graph import Node
+from probgen.reasoning.names import Node
 
 Rows: TypeAlias = Mapping[Node, Collection[Node]]
 Set: TypeAlias = frozenset[Node]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
-from probgen.graph import GraphError, Node, listed
+from probgen.reasoning.names import GraphError, Node, listed
 from probgen.reasoning.separation import Index, Nodes
 
 
@@ -121,7 +121,7 @@ class Independencies:
         xs, ys, _ = self._index.query(x, y)
         graph = self._index.graph
         if self._index.directed:
-            from probgen.markov import moral
+            from probgen.reasoning.moral import moral
 
             graph = moral(graph.subgraph(self._index.ancestors(xs | ys)))
         a, b = next(iter(xs)), next(iter(ys))

@@ -7,7 +7,7 @@ from typing import NamedTuple, overload
 
 import networkx as nx
 
-from probgen.graph import Node, shown
+from probgen.reasoning.names import Node, shown
 from probgen.reasoning.separation import Index, Nodes
 
 

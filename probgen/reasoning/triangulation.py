@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
-from probgen import graph as graphs
-from probgen.graph import GraphError, Node, listed, shown
+from probgen.reasoning import loading
+from probgen.reasoning.moral import undirected
+from probgen.reasoning.names import GraphError, Node, listed, shown
 
 
 class Chordality(NamedTuple):
@@ -29,16 +30,6 @@ class Chordality(NamedTuple):
 
     def __repr__(self) -> str:
         return str(self)
-
-
-def undirected(graph: Any, use: str) -> nx.Graph:
-    """The graph, which has to be undirected for this use."""
-    loaded = graphs.load(graph)
-    if loaded.is_directed():
-        raise GraphError(
-            f"expected an undirected graph for {use}; got a directed one: take markov.moral(graph)"
-        )
-    return loaded
 
 
 def chordal(graph: Any) -> Chordality:
@@ -109,9 +100,9 @@ def triangulate(graph: Any) -> nx.Graph:
     >>> [e for e in square.edges(data="reason") if e[2] != "given"], square.graph["width"]
     ([('B', 'D', 'joined when A was eliminated')], 2)
     """
-    base = graphs.load(graph)
+    base = loading.load(graph)
     if base.is_directed():
-        from probgen.markov import moral
+        from probgen.reasoning.moral import moral
 
         base = moral(base)
     chordal_graph = nx.Graph()

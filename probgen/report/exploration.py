@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
-from probgen.grids import is_image
 from probgen.report import figures, page, pictures
 from probgen.report.page import Card, Page, ReportError, Section, Table
+from probgen.run.grids import is_image
 
 MOST = 60_000
 MOST_SHEETS = 20

@@ -18,8 +18,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from probgen.grids import tiled
-from probgen.history import History
+from probgen.run.grids import tiled
+from probgen.run.history import History
 
 INK = "#333334"
 COLOURS = (

@@ -8,11 +8,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from matplotlib.figure import Figure
 
-from probgen import checkpoint
+from probgen import ProbgenError
 from probgen.report import figures
+from probgen.run import checkpoint
 
 
-class ReportError(ValueError):
+class ReportError(ProbgenError, ValueError):
     """What cannot be shown."""
 
 

@@ -10,8 +10,8 @@ from torch.nn.functional import pad
 
 from probgen.data import Set
 from probgen.evaluation.latents import posterior
-from probgen.evaluation.pairs import at_rest, batch, device_of, given, reconstructed
 from probgen.models import Diffusion, samplers
+from probgen.models.pairs import batch, device_of, evaluation_mode, given, reconstructed
 
 Rows = dict[str, Tensor]
 CODES = 5_000
@@ -45,7 +45,7 @@ class Items(NamedTuple):
 
 def items(pair: Any, data: Set, n: int = 8) -> Items:
     """``n`` items spread over a set, on the pair's device, binarised alike each time."""
-    with at_rest(pair, seed=0):
+    with evaluation_mode(pair, seed=0):
         return Items(*batch(pair, spread(data, n).to(device_of(pair)), slice(0, n)))
 
 
@@ -53,7 +53,7 @@ def reconstruction(pair: Any, items: Items) -> Tensor:
     """Mean of p(x | z) at the mean of q(z | x), shape as their x, on the pair's device."""
     device = device_of(pair)
     y = None if items.y is None else items.y.to(device)
-    with at_rest(pair, seed=0):
+    with evaluation_mode(pair, seed=0):
         return reconstructed(pair, items.x.to(device), y)
 
 
@@ -61,7 +61,7 @@ def samples(
     pair: Any, n: int, seed: int = 0, y: Tensor | int | None = None, **settings: Any
 ) -> Tensor:
     """``pair.sample(n)``, seeded, of labels ``y`` where they are given, with its own settings."""
-    with at_rest(pair, seed):
+    with evaluation_mode(pair, seed):
         return pair.sample(n, **settings) if y is None else pair.sample(n, y, **settings)
 
 
@@ -77,7 +77,7 @@ def denoising(diffusion: Diffusion, n: int = 4, stages: int = 8, seed: int = 0) 
 
         return samplers.dpm_solver(noted, path, x)
 
-    with at_rest(diffusion, seed):
+    with evaluation_mode(diffusion, seed):
         last = diffusion.sample(n, sampler=watched)
     chosen = torch.linspace(0, len(passed), stages).round().long()
     levels = hasattr(diffusion, "levels")  # such data are in [-1, 1] on their way
@@ -95,7 +95,7 @@ def traversal(pair: Any, items: Items, kl: Tensor, rows: int = 8, steps: int = 9
         rows: how many dimensions.
         steps: images in a row.
     """
-    with at_rest(pair, seed=0):
+    with evaluation_mode(pair, seed=0):
         labels = given(pair, items.y)
         code = pair.encode(items.x, *labels).mean
         values = torch.linspace(-3, 3, steps).to(code)
@@ -115,7 +115,7 @@ def interpolation(pair: Any, items: Items, steps: int = 8) -> Tensor:
     Returns:
         Means of p(x | z), (n / 2, steps, *shape).
     """
-    with at_rest(pair, seed=0):
+    with evaluation_mode(pair, seed=0):
         start, end = (pair.encode(x, *given(pair, y)).mean for x, y in items.halves())
         weight = torch.linspace(0, 1, steps).to(start)
         weight = weight.reshape(-1, *[1] * (start.dim() - 1))
@@ -130,7 +130,7 @@ def codes(pair: Any, data: Set) -> Tensor:
 
 def codes_on_a_grid(pair: Any, data: Set) -> bool:
     """Whether a code is a grid of features, whose dimensions one by one tell nothing."""
-    with at_rest(pair, seed=0):
+    with evaluation_mode(pair, seed=0):
         first = items(pair, data, 1)
         return pair.encode(first.x, *given(pair, first.y)).mean.dim() > 2
 

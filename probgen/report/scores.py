@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from probgen import checkpoint
-from probgen.checkpoint import CheckpointError
 from probgen.evaluation import BETTER, ProtocolError, Score, likelihood
 from probgen.report.page import Table
-from probgen.run import Folder, RunError
+from probgen.run import checkpoint
+from probgen.run.checkpoint import CheckpointError
+from probgen.run.folder import Folder, RunError
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 WAYS = "↓ lower is better, ↑ higher"

@@ -11,20 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from probgen import ProbgenError
 from probgen.data import Set
-from probgen.evaluation import classes, features, fid, kid, pairs
+from probgen.evaluation import classes, features, fid, kid
 from probgen.evaluation.features import Extractor
-from probgen.history import History, Measured, NonFiniteError, Record
 from probgen.lowering import How
-from probgen.models import GAN
+from probgen.models import GAN, pairs
 from probgen.objectives.adversarial import Loss, Parts
-from probgen.run import Best, Folder, Snapshot
+from probgen.run.folder import Folder
+from probgen.run.history import History, Measured, NonFiniteError, Record
+from probgen.run.snapshot import Best, Snapshot
 from probgen.training.loop import (
     Loop,
     Optimizer,
     Precision,
     Settings,
     TrainingError,
+    as_training_errors,
     check_positive,
     check_whole,
     driven,
@@ -33,14 +36,14 @@ from probgen.training.loop import (
     place,
     shuffled,
 )
-from probgen.training.update import Update
+from probgen.training.step import Update
 
 ALIVE, DEAD = 0.1, 0.01
 OLD, SEVERAL = 1000, 4
 GRID = 64
 
 
-class CollapseError(ValueError):
+class CollapseError(ProbgenError, ValueError):
     """All samples became the same; the run stopped and kept what was good."""
 
 
@@ -158,7 +161,7 @@ def fit_adversarial(
     duel: Any = gan
     where = pairs.device_of(duel) if device is None else place(device)
     duel.to(where)
-    with pairs.apart(where, seed, tf32=precision == "tf32"):
+    with pairs.isolated(where, seed, tf32=precision == "tf32"):
         run = _Duel(duel, loss, data.to(where), settings, folder, log, recipe)
         run.prepare(generator_optimizer, discriminator_optimizer, validation, judge)
         if resume:
@@ -219,7 +222,8 @@ class _Duel(Loop):
         """Everything that can be wrong before the first step, then the optimisers."""
         for one in (self.data, validation):
             if one is not None:
-                pairs.check(self.gan, one)
+                with as_training_errors():
+                    pairs.check(self.gan, one)
 
         def own(parameters: Any) -> torch.optim.Optimizer:
             return self.loss.optimizer(parameters, self.settings.lr)
@@ -350,11 +354,14 @@ class _Duel(Loop):
     def _draw_grid(self) -> None:
         if self.folder is None:
             return
-        from probgen.grids import is_image, save_grid  # with torchvision, for runs that are kept
+        from probgen.run.grids import (
+            is_image,
+            save_grid,  # with torchvision, for runs that are kept
+        )
 
         if not is_image(self.gan.shape):
             return
-        with pairs.at_rest(self.gan, self.settings.seed):
+        with pairs.evaluation_mode(self.gan, self.settings.seed):
             images = self.gan.sample(GRID)
         save_grid(self.folder.path / "grids" / f"step-{self.step:06d}.png", images)
 

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from probgen import progress
+from probgen import ProbgenError
 from probgen.data import Set
-from probgen.evaluation import pairs
 from probgen.evaluation.features import Classifier
+from probgen.models import pairs
+from probgen.run import progress
 
 
-class ClassificationError(ValueError):
+class ClassificationError(ProbgenError, ValueError):
     """Data or settings that no classifier can be trained with."""
 
 
@@ -106,7 +107,10 @@ def _epoch(
 
 def _steps(data: Set, epochs: int, batch_size: int) -> int:
     """Updates in an epoch."""
-    pairs.check_set(data)
+    if not isinstance(data, Set):
+        raise ClassificationError(
+            f"expected one data.Set, such as train; got {type(data).__name__}"
+        )
     if data.y is None or len(data.y.unique()) < 2:
         raise ClassificationError(f"expected labels of two classes or more in {data.name}")
     if epochs < 1 or not 2 <= batch_size <= len(data):

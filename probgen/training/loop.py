@@ -16,25 +16,37 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from probgen import progress
-from probgen.checkpoint import CheckpointError
+from probgen import ProbgenError
 from probgen.data import Set
-from probgen.evaluation import pairs
-from probgen.history import History, Meter, NonFiniteError, Record
 from probgen.lowering import HOW, How
-from probgen.run import Driven, Folder, Snapshot, environment, tensors_of
+from probgen.models import pairs
+from probgen.run import progress
+from probgen.run.checkpoint import CheckpointError
+from probgen.run.environment import environment
+from probgen.run.folder import Folder
+from probgen.run.history import History, Meter, NonFiniteError, Record
+from probgen.run.snapshot import Driven, Snapshot, tensors_of
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 EPOCH_STRIDE = 1_000_003
 
 
-class TrainingError(ValueError):
+class TrainingError(ProbgenError, ValueError):
     """A run that cannot start as asked."""
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C: the step was finished and saved."""
+
+
+@contextmanager
+def as_training_errors() -> Iterator[None]:
+    """Raise what is wrong with a pair as a ``TrainingError``, which ``fit`` documents."""
+    try:
+        yield
+    except pairs.PairError as error:
+        raise TrainingError(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +72,8 @@ class Settings:
             raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
         names = ("epochs", "steps", "log_every", "batch_size", "validate_every")
         check_whole(**{name: getattr(self, name) for name in names})
-        pairs.check_seed(self.seed)
+        with as_training_errors():
+            pairs.check_seed(self.seed)
         if self.batch_size > len(data):
             raise TrainingError(
                 f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "

@@ -13,18 +13,20 @@ from pyro import infer
 from torch import Tensor, nn
 
 from probgen.data import Set
-from probgen.evaluation import likelihood, pairs
-from probgen.history import History, Measured, NonFiniteError, Record, measured
+from probgen.evaluation import likelihood
 from probgen.lowering import How
-from probgen.models import GAN
+from probgen.models import GAN, pairs
 from probgen.objectives import ELBO, Pair, Terms
-from probgen.run import Best, Folder, Snapshot, load_state
+from probgen.run.folder import Folder
+from probgen.run.history import History, Measured, NonFiniteError, Record
+from probgen.run.snapshot import Best, Snapshot, load_state
 from probgen.training.loop import (
     Loop,
     Optimizer,
     Precision,
     Settings,
     TrainingError,
+    as_training_errors,
     check_positive,
     check_whole,
     driven,
@@ -33,7 +35,24 @@ from probgen.training.loop import (
     place,
     shuffled,
 )
-from probgen.training.update import Update
+from probgen.training.step import Update
+
+
+def measured(loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> Measured:
+    """What a step is recorded by."""
+    named = {"log_likelihood": terms.log_likelihood.mean(), **_means("kl", terms.kl)}
+    named |= _means("penalty", terms.penalty) | dict(weights) | {"loss": loss}
+    several = len(terms.kl) > 1
+    sites = {f"kl.{site}" if several else "kl": site for site in terms.kl}
+    values = [value.detach().to(loss) for value in named.values()]
+    return Measured(list(named), sites, torch.stack(values))
+
+
+def _means(name: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The sum over the sites, and each of them where there are several."""
+    means = {f"{name}.{site}": value.mean() for site, value in values.items()}
+    total = {name: sum(means.values(), torch.zeros(()))} if means else {}
+    return total | means if len(means) > 1 else total
 
 
 def fit(
@@ -123,14 +142,15 @@ def fit(
             "expected a pair; got GAN, two players: training.fit_adversarial(gan, loss, data)"
         )
     settings.check(objective, data, validation)
-    pairs.check_pair(pair)
+    with as_training_errors():
+        pairs.check_pair(pair)
     objective = objective if objective.data_size else objective.over(len(data))
     folder = opened(checkpoint, resume)
     where = pairs.device_of(pair) if device is None else place(device)
     module: Any = pair
     module.to(where)
     objective.to(where)
-    with pairs.apart(where, seed, tf32=precision == "tf32"):
+    with pairs.isolated(where, seed, tf32=precision == "tf32"):
         run = _Run(module, objective, data.to(where), settings, validation, folder, log, recipe)
         run.prepare(optimizer)
         if resume:
@@ -188,7 +208,8 @@ class _Run(Loop):
         """Everything that can be wrong before the first step, then the optimiser."""
         for data in (self.data, self.validation):
             if data is not None:
-                pairs.check(self.module, data)
+                with as_training_errors():
+                    pairs.check(self.module, data)
         self.parameters = self._dry_run()
         self.driven = driven(optimizer or self._adam, self.parameters)
         device = self.data.x.device
@@ -292,7 +313,7 @@ class _Run(Loop):
     def _after_training(self) -> None:
         fit = getattr(self.module, "after_training", None)
         if fit is not None:
-            with pairs.at_rest(self.module, self.settings.seed):
+            with pairs.evaluation_mode(self.module, self.settings.seed):
                 fit(self.data)
 
     def _own_facts(self) -> dict[str, Any]:
@@ -306,7 +327,7 @@ class _Run(Loop):
     def _dry_run(self) -> list[nn.Parameter]:
         """Each size of batch with validation on; what it leaves is the list of parameters."""
         size = self.settings.batch_size
-        with pairs.at_rest(self.module, self.settings.seed), pyro.validation_enabled(True):
+        with pairs.evaluation_mode(self.module, self.settings.seed), pyro.validation_enabled(True):
             terms = self._tried(self.objective, self.data, size)
             registered = dict(pyro.get_param_store().named_parameters())
             if rest := len(self.data) % size:

@@ -16,8 +16,7 @@ from probgen.evaluation.disentanglement.bootstrap import (
 )
 from probgen.evaluation.disentanglement.information import entropy
 from probgen.evaluation.disentanglement.table import Table, read, real
-from probgen.evaluation.pairs import check_seed
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import EvaluationError, Score, check_seed
 
 CELLS = 2**16
 

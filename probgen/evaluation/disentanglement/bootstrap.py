@@ -8,8 +8,7 @@ import numpy as np
 
 from probgen.evaluation.disentanglement.table import Table
 from probgen.evaluation.interval import normal_interval
-from probgen.evaluation.pairs import check_seed
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import EvaluationError, Score, check_seed
 
 Found = tuple[float, Mapping[str, Any]]
 

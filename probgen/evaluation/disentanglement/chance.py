@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from probgen.evaluation.pairs import check_seed
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import EvaluationError, Score, check_seed
 
 LEVEL = 0.95
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from probgen.evaluation.disentanglement.bootstrap import Bootstrap, Found, scored
 from probgen.evaluation.disentanglement.table import Table, read
-from probgen.evaluation.pairs import check_seed
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import EvaluationError, Score, check_seed
 
 BATCHES = 500
 

@@ -12,8 +12,7 @@ from probgen.evaluation.disentanglement.bootstrap import (
     warn_of_one,
 )
 from probgen.evaluation.disentanglement.table import Table, matrix, read, real
-from probgen.evaluation.pairs import check_seed
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import EvaluationError, Score, check_seed
 
 Held = tuple[Any, Any]
 TINY = 1e-11

@@ -11,6 +11,7 @@ from probgen.evaluation.features.extraction import (
     table,
 )
 from probgen.evaluation.features.inception import Inception
+from probgen.evaluation.features.named import extractor
 
 __all__ = ["Classifier", "Extractor", "Features", "Inception", "Table", "accuracy", "extract"]
-__all__ += ["identity", "matched", "table"]
+__all__ += ["extractor", "identity", "matched", "table"]

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from probgen import checkpoint
-from probgen.checkpoint import CheckpointError, Spec
 from probgen.data import Set
 from probgen.evaluation.features.extraction import Features, sha256_of
 from probgen.evaluation.score import EvaluationError, Score
+from probgen.run import checkpoint
+from probgen.run.checkpoint import CheckpointError, Spec
 
 WEIGHTS = Path(__file__).parent / "weights"
 WIDTHS = (32, 64, 64)

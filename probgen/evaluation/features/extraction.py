@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from probgen import checkpoint, progress
-from probgen.checkpoint import CheckpointError, Spec
 from probgen.data import Set, files
-from probgen.evaluation.pairs import at_rest, device_of
 from probgen.evaluation.score import EvaluationError, ProtocolError
+from probgen.models.pairs import device_of, evaluation_mode
+from probgen.run import checkpoint, progress
+from probgen.run.checkpoint import CheckpointError, Spec
 
 Extractor = Callable[[Tensor], Tensor]
 """Images (N, C, H, W), floats in [0, 1], to features (N, d): any module or function.
@@ -176,11 +176,12 @@ def _check_images(images: Set | Tensor) -> None:
 def _one_pass(
     extractor: Extractor, images: Set | Tensor, batch_size: int, show: bool | None
 ) -> Tensor:
-    resting = at_rest(extractor, seed=0) if isinstance(extractor, nn.Module) else nullcontext()
-    device = device_of(extractor) if isinstance(extractor, nn.Module) else None
+    is_module = isinstance(extractor, nn.Module)
+    mode = evaluation_mode(extractor, seed=0) if is_module else nullcontext()
+    device = device_of(extractor) if is_module else None
     embed: Extractor = getattr(extractor, "embed", extractor)
     rows: list[Tensor] = []
-    with resting, torch.no_grad(), progress.bar("features", len(images), show) as advance:
+    with mode, torch.no_grad(), progress.bar("features", len(images), show) as advance:
         for start, x in _batches(images, batch_size):
             found = embed(x if device is None else x.to(device))
             rows.append(_checked(found, len(x), start))

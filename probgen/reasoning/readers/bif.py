@@ -6,7 +6,7 @@ from typing import Any
 
 import networkx as nx
 
-from probgen.graph import GraphError, shown, suggestion
+from probgen.reasoning.names import GraphError, shown, suggestion
 
 LARGEST = 1 << 22
 """Table entries that one file may have."""

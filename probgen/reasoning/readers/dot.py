@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from probgen.graph import GraphError, shown
+from probgen.reasoning.names import GraphError, shown
 
 _GAP = r"(?>\s|//[^\n]*|\#[^\n]*|/\*(?s:.*?)\*/)*+"
 HEADER = re.compile(

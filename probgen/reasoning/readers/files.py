@@ -4,7 +4,7 @@ import gzip
 import zlib
 from pathlib import Path
 
-from probgen.graph import GraphError, shown
+from probgen.reasoning.names import GraphError, shown
 
 LARGEST = 1 << 28
 """Bytes of text that are read at most."""

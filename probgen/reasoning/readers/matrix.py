@@ -5,7 +5,7 @@ from typing import Any
 
 import networkx as nx
 
-from probgen.graph import GraphError, Node, shown
+from probgen.reasoning.names import GraphError, Node, shown
 
 
 def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:

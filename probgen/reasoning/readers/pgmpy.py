@@ -4,7 +4,7 @@ from typing import Any
 
 import networkx as nx
 
-from probgen.graph import GraphError, shown
+from probgen.reasoning.names import GraphError, shown
 
 
 def read(network: Any) -> nx.Graph:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from probgen.graph import GraphError, shown, suggestion
+from probgen.reasoning.names import GraphError, shown, suggestion
 
 _DASH = re.compile("[-–—−]")
 _TOKEN = re.compile(

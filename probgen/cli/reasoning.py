@@ -1,0 +1,149 @@
+"""`probgen dsep`, `infer` and `graph show`: the reasoning half of the command line."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+graph_app = typer.Typer(help="Graphs: what they are and what they factorise into.")
+
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--given", "-g", help="Observed nodes: repeat the option or use commas."),
+]
+
+States = Annotated[
+    list[str] | None,
+    typer.Option("--given", "-g", help="NODE=STATE that is observed: repeat the option."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("dsep")(dsep)
+    app.command("infer")(infer)
+    app.add_typer(graph_app, name="graph")
+
+
+def dsep(
+    graph: Annotated[str, typer.Argument(help="'M -> I <- S', a .dot or .bif file, or a name.")],
+    x: Annotated[str, typer.Argument(help="A node, or several with commas.")],
+    y: Annotated[str, typer.Argument(help="A node, or several with commas.")],
+    given: Names = None,
+    trails: Annotated[bool, typer.Option("--trails", help="List every trail.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the answer with its picture.")] = None,
+) -> None:
+    """Is X independent of Y given Z, and why. Exit status: 0 independent, 1 dependent, 2 error."""
+    from probgen.reasoning import dsep as separation
+
+    index = separation.Index(graph)
+    sets = (_split(index, text) for text in (x, y, "\0".join(given or ())))
+    verdict = separation.check(index, *sets)
+    if html:
+        _write(html, f"<!doctype html><meta charset='utf-8'>{verdict._repr_html_()}")
+    typer.echo(str(verdict))
+    if trails:
+        typer.echo(str(verdict.trails))
+    raise typer.Exit(0 if verdict else 1)
+
+
+def infer(
+    network: Annotated[str, typer.Argument(help="A .bif file, or a name: `probgen graph show`.")],
+    nodes: Annotated[
+        list[str] | None, typer.Argument(help="What to show; default: every node.")
+    ] = None,
+    given: States = None,
+    do: Annotated[
+        list[str] | None, typer.Option("--do", help="NODE=STATE set from outside.")
+    ] = None,
+    limit: Annotated[float, typer.Option(help="GiB that may be taken.")] = 1.0,
+) -> None:
+    """Exact posteriors of a network with tables, given what is observed or set from outside.
+
+    Example: `probgen infer asia lung bronc --given smoke=yes --given xray=yes`
+    """
+    from probgen import exact
+    from probgen.reasoning import graph as graphs
+
+    loaded = graphs.load(network)
+    seen, forced = _states(given), _states(do)
+    found = exact.marginals(loaded, seen, do=forced, limit=int(limit * 2**30))
+    chance = exact.probability(loaded, seen, do=forced, limit=int(limit * 2**30))
+    asked = [_known(found, name) for name in nodes or found]
+    _table({node: found[node] for node in asked})
+    typer.echo(f"probability of what is given: {chance:.6g}")
+
+
+def _states(pairs: list[str] | None) -> dict[Hashable, Hashable]:
+    """`node=state` as a mapping; the state begins after the last equals sign."""
+    from probgen.exact import ExactError
+
+    for pair in pairs or ():
+        if "=" not in pair:
+            raise ExactError(f"expected NODE=STATE; got {pair!r}")
+    return {node: state for node, _, state in (pair.rpartition("=") for pair in pairs or ())}
+
+
+def _known(found: Mapping[Hashable, object], name: Hashable) -> Hashable:
+    from probgen.reasoning.names import UnknownNode, shown, suggestion
+
+    if name not in found:
+        raise UnknownNode(f"expected nodes to show; got {shown(name)!r}{suggestion(name, found)}")
+    return name
+
+
+def _table(posteriors: Mapping[Hashable, Mapping[Hashable, float]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from probgen.reasoning.names import shown
+
+    table = Table("node", "state", "probability", box=None)
+    for node, row in posteriors.items():
+        for state, p in row.items():
+            table.add_row(escape(shown(node)), escape(shown(state)), f"{p:.6f}")
+    Console().print(table)
+
+
+def _split(index: object, text: str) -> list[str]:
+    """Names at commas; a part that is a node as it stands, commas and all, is kept whole."""
+    nodes = getattr(index, "children", {})
+    parts = [p for p in text.split("\0") if p]
+    return [w for p in parts for w in ([p] if p in nodes else map(str.strip, p.split(",")))]
+
+
+def _write(path: Path, text: str) -> None:
+    from probgen.reasoning.names import GraphError
+
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise GraphError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+@graph_app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A graph in arrows, a file, or a name.")] = "",
+    svg: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+) -> None:
+    """Nodes, edges and factorisation of a graph; without a name, the graphs there are."""
+    from probgen.reasoning import graph as graphs
+    from probgen.reasoning import markov
+
+    if not name:
+        typer.echo("\n".join(graphs.names()))
+        return
+    loaded = graphs.load(name)
+    if svg:
+        from probgen.reasoning import drawing
+
+        _write(svg, drawing.svg(drawing.picture(loaded)))
+    typer.echo(graphs.summary(loaded))
+    typer.echo(str(markov.factorisation(loaded)))
+
+
+@graph_app.callback()
+def _graph() -> None:
+    """Keep `show` a subcommand."""

@@ -1,0 +1,50 @@
+"""Nodes, their names as plain text, and what may be wrong with them."""
+
+import difflib
+from collections.abc import Hashable, Iterable
+from typing import TypeAlias
+
+from probgen import ProbgenError
+
+Node: TypeAlias = Hashable
+
+
+class GraphError(ProbgenError, ValueError):
+    """The input is not a graph, or the question cannot be asked of it; says what to do."""
+
+
+class UnknownNode(GraphError, KeyError):
+    """A node that the graph does not have; names its role and the nearest node."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def shown(name: object) -> str:
+    r"""A name as one line of plain text: control and bidirectional characters escaped.
+
+    >>> shown("T"), shown("a\x1b[31m"), shown(3), shown(frozenset("BA"))
+    ('T', 'a\\x1b[31m', '3', '{A, B}')
+    """
+    text = f"{{{listed(name)}}}" if isinstance(name, frozenset) else str(name)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(nodes: Iterable[object]) -> str:
+    """Names joined by commas; those of a set in alphabetical order."""
+    names = map(shown, nodes)
+    return ", ".join(sorted(names) if isinstance(nodes, (set, frozenset)) else names)
+
+
+def suggestion(name: object, known: Iterable[object]) -> str:
+    """`; did you mean X?` for the nearest known name, else the known ones."""
+    by_text = {shown(k): k for k in known}
+    text = shown(name)[:200]
+    close = difflib.get_close_matches(text, by_text, 1, 0.6) if len(by_text) <= 5000 else []
+    close = close or [t for t in by_text if t.casefold() == text.casefold()][:1]
+    if close:
+        same = " (of another type)" if close[0] == text else ""
+        return f"; did you mean {close[0]!r}{same}?"
+    return f"; known: {', '.join([*by_text][:12]) or 'none'}{', ...' if len(by_text) > 12 else ''}"

@@ -1,0 +1,153 @@
+"""The structure of the package, read from its imports: ``python tests/house.py`` prints it.
+
+A *room* is what lies directly in ``probgen/``: a package or a loose module. An *arrow* goes from a
+room to another that it imports, a *circle* is a set of files that import each other, directly or
+through others. Imports inside functions and those for types only count as any other.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import networkx as nx
+
+ROOT = Path(__file__).parents[1]
+DOORS = {"__init__", "__main__"}
+ORDER = ("data", "nets", "objectives", "models", "run", "lowering", "evaluation", "training")
+ORDER += ("recipe", "report", "reasoning", "exact", "program", "cli")
+"""The rooms: each imports only rooms before it."""
+
+
+def modules(root: Path = ROOT) -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted((root / "probgen").rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of the package that a file names in an import, wherever it stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in known else node.module)
+    return found & known.keys()
+
+
+def files(root: Path = ROOT) -> nx.DiGraph:
+    """Which file imports which."""
+    known = modules(root)
+    graph = nx.DiGraph()
+    graph.add_nodes_from(known)
+    for name, path in known.items():
+        graph.add_edges_from((name, other) for other in imported(path, known) if other != name)
+    return graph
+
+
+def room(module: str) -> str:
+    """What a module lies in: the part of its name after ``probgen``."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def rooms(graph: nx.DiGraph) -> nx.DiGraph:
+    """Which room imports which; the package's own two doors are no rooms."""
+    arrows = nx.DiGraph()
+    arrows.add_nodes_from({room(name) for name in graph} - DOORS)
+    for start, end in graph.edges:
+        pair = room(start), room(end)
+        if pair[0] != pair[1] and not DOORS & {*pair}:
+            arrows.add_edge(*pair)
+    return arrows
+
+
+def loose(root: Path = ROOT) -> list[str]:
+    """Modules that lie directly in the package and in no room."""
+    return sorted({path.stem for path in (root / "probgen").glob("*.py")} - DOORS)
+
+
+def circles(graph: nx.DiGraph) -> list[list[str]]:
+    """Sets of nodes that reach each other, the largest first."""
+    found = [sorted(part) for part in nx.strongly_connected_components(graph) if len(part) > 1]
+    return sorted(found, key=len, reverse=True)
+
+
+def reached(module: str, graph: nx.DiGraph) -> set[str]:
+    """All modules that an import of this one may load, its packages' own files among them."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        one = waiting.pop()
+        if one in found:
+            continue
+        found.add(one)
+        waiting += [*graph.successors(one), *_packages(one)]
+    return found
+
+
+def _packages(module: str) -> list[str]:
+    """The packages that hold a module."""
+    parts = module.split(".")[:-1]
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def outside(path: Path) -> set[str]:
+    """The packages of others that a file imports anywhere, by their first name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found - {"probgen"}
+
+
+def undocumented(root: Path = ROOT) -> tuple[list[str], int]:
+    """Public names without a docstring, and how many public names there are."""
+    bare, total = [], 0
+    for module, path in modules(root).items():
+        for name, node in _public(ast.parse(path.read_text("utf-8")), module):
+            total += 1
+            if not ast.get_docstring(node):
+                bare.append(name)
+    return bare, total
+
+
+def _public(tree: ast.Module | ast.ClassDef, inside: str) -> list[tuple[str, ast.AST]]:
+    """Functions, classes and methods whose names begin with a letter."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            found.append((f"{inside}.{node.name}", node))
+            if isinstance(node, ast.ClassDef):
+                found += _public(node, f"{inside}.{node.name}")
+    return found
+
+
+def counts(root: Path = ROOT) -> dict[str, object]:
+    """The numbers that the tests hold the package to."""
+    graph = files(root)
+    arrows = rooms(graph)
+    bare, total = undocumented(root)
+    return {
+        "files": len(graph),
+        "rooms": len(arrows),
+        "loose modules": sum(
+            f"probgen.{name}" in modules(root) and not (root / "probgen" / name).is_dir()
+            for name in arrows
+        ),
+        "arrows between rooms": arrows.number_of_edges(),
+        "circles of files": [len(circle) for circle in circles(graph)],
+        "circles of rooms": [len(circle) for circle in circles(arrows)],
+        "public names documented": f"{1 - len(bare) / total:.1%} of {total}",
+    }
+
+
+if __name__ == "__main__":
+    for what, number in counts(*map(Path, sys.argv[1:])).items():
+        print(f"{what}: {number}")
