@@ -12,13 +12,14 @@ from probgen.exact.propagation import LINEAR, Algebra, Evidence, sweeps, tables
 from probgen.exact.queries import calibrated, parts_of, question
 from probgen.exact.rows import Rows, evidence_of, rows_of
 from probgen.reasoning import loading
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import Node, shown
 
 if TYPE_CHECKING:
     import torch
 
 
-def counts(network: Any, rows: Any, *, limit: int = LIMIT) -> dict[Node, Array]:
+def counts(network: GraphLike, rows: Any, *, limit: int = LIMIT) -> dict[Node, Array]:
     """Expected counts of every table's entries: the sum over rows of p(node, parents | row).
 
     They are theta d log p(rows) / d theta (Darwiche 2003, section 3), the E step of EM; with
@@ -46,7 +47,7 @@ def counts(network: Any, rows: Any, *, limit: int = LIMIT) -> dict[Node, Array]:
 
 
 def log_likelihood(
-    network: Any, rows: Any, tables: Mapping[Node, "torch.Tensor"], *, limit: int = LIMIT
+    network: GraphLike, rows: Any, tables: Mapping[Node, "torch.Tensor"], *, limit: int = LIMIT
 ) -> "torch.Tensor":
     """The log-probability of every row in nats, differentiable with respect to the tables.
 
@@ -87,7 +88,7 @@ class Fit(NamedTuple):
 
 
 def fit(
-    network: Any,
+    network: GraphLike,
     rows: Any,
     *,
     method: Literal["em", "gradient"] = "em",
@@ -144,7 +145,7 @@ class _Data(NamedTuple):
     weights: Array
 
 
-def _bayesian(network: Any) -> Network:
+def _bayesian(network: GraphLike) -> Network:
     known = network_of(network)
     if not known.directed:
         raise ExactError("expected a directed network to learn tables of; got an undirected one")

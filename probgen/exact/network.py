@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 
 from probgen.reasoning import loading
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -180,7 +181,7 @@ class Network:
 _known: WeakKeyDictionary[nx.Graph, tuple[list[Any], Network]] = WeakKeyDictionary()
 
 
-def network_of(source: Any) -> Network:
+def network_of(source: GraphLike) -> Network:
     """The numbered network of anything that `graph.load` accepts.
 
     A networkx graph is read once and again only after its nodes, edges or tables changed.

@@ -10,6 +10,7 @@ from probgen.exact.plan import LIMIT, Question, planned
 from probgen.exact.propagation import beliefs
 from probgen.exact.rows import evidence_of
 from probgen.reasoning import loading
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import Node, listed, shown
 
 
@@ -116,7 +117,7 @@ def _united(base: Network, factors: list[Factor], others: list[Factor]) -> Netwo
     return base.with_factors([*factors, *ones], directed=False)
 
 
-def marginalise(network: Any, node: Node, *, normalised: bool = False) -> nx.Graph:
+def marginalise(network: GraphLike, node: Node, *, normalised: bool = False) -> nx.Graph:
     """The network of the other nodes, with this one summed out.
 
     In a Markov network the potentials of the node become one potential of its neighbours, their

@@ -11,6 +11,7 @@ from probgen.exact.network import Array, ExactError, ImpossibleEvidence, Network
 from probgen.exact.plan import LIMIT, Cost, Plan, Question, planned
 from probgen.exact.propagation import CHUNK, GREATEST, Beliefs, Evidence, beliefs, sweeps, tables
 from probgen.exact.rows import evidence_of
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import Node, listed, shown
 
 ZERO = "expected potentials with a product above 0 somewhere; got Z = 0"
@@ -20,7 +21,9 @@ TIE = 1e-9
 Do = Mapping[Node, State] | None
 
 
-def cost(network: Any, evidence: Any = None, *, do: Do = None, joint: Sequence[Node] = ()) -> Cost:
+def cost(
+    network: GraphLike, evidence: Any = None, *, do: Do = None, joint: Sequence[Node] = ()
+) -> Cost:
     """What a question takes, before it is paid: width, largest table, bytes, operations.
 
     Args:
@@ -39,7 +42,7 @@ def cost(network: Any, evidence: Any = None, *, do: Do = None, joint: Sequence[N
 
 
 def marginals(
-    network: Any, evidence: Any = None, *, do: Do = None, limit: int = LIMIT
+    network: GraphLike, evidence: Any = None, *, do: Do = None, limit: int = LIMIT
 ) -> dict[Node, Any]:
     """The posterior of every node, all of them from two sweeps over one junction tree.
 
@@ -151,7 +154,9 @@ def _stacked(
     return {node: found[v] for v, node in enumerate(network.nodes)}
 
 
-def log_probability(network: Any, evidence: Any, *, do: Do = None, limit: int = LIMIT) -> Any:
+def log_probability(
+    network: GraphLike, evidence: Any, *, do: Do = None, limit: int = LIMIT
+) -> Any:
     """The log-probability of evidence in nats; -inf if impossible; for many rows an array (rows,).
 
     In a Markov network log Z(evidence) - log Z. Neither underflows: 1,000 observed nodes are
@@ -180,7 +185,7 @@ def log_probability(network: Any, evidence: Any, *, do: Do = None, limit: int = 
     return float(values[0]) if found.single else values
 
 
-def probability(network: Any, evidence: Any, *, do: Do = None, limit: int = LIMIT) -> Any:
+def probability(network: GraphLike, evidence: Any, *, do: Do = None, limit: int = LIMIT) -> Any:
     """p(evidence), or p(evidence | do); for many rows an array (rows,).
 
     Arguments and errors are those of `log_probability`.
@@ -192,7 +197,7 @@ def probability(network: Any, evidence: Any, *, do: Do = None, limit: int = LIMI
     return value if value.ndim else float(value)
 
 
-def log_partition(network: Any, *, limit: int = LIMIT) -> float:
+def log_partition(network: GraphLike, *, limit: int = LIMIT) -> float:
     """The logarithm of Z, the sum over all states of the product of all potentials, in nats.
 
     A Bayesian network has Z = 1. Scaling a potential scales Z and changes no probability.
@@ -231,7 +236,7 @@ class Joint:
 
 
 def query(
-    network: Any,
+    network: GraphLike,
     joint: Sequence[Node],
     evidence: Any = None,
     *,
@@ -300,7 +305,7 @@ class Explanation(NamedTuple):
 
 
 def explanation(
-    network: Any,
+    network: GraphLike,
     evidence: Mapping[Node, State] | None = None,
     *,
     do: Do = None,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
-from typing import Any
 
 import numpy as np
 
@@ -10,11 +9,12 @@ from probgen.exact.network import Array, ExactError, Network, State, network_of
 from probgen.exact.plan import LIMIT, planned
 from probgen.exact.queries import Do, calibrated, question
 from probgen.exact.rows import Rows, evidence_of
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import Node
 
 
 def sample(
-    network: Any,
+    network: GraphLike,
     n: int,
     evidence: Mapping[Node, State] | None = None,
     *,

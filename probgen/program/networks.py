@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from probgen.exact.network import ExactError, Network, network_of
 from probgen.exact.rows import MISSING, rows_of
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import listed
 
 PLATE = "_rows"
@@ -110,7 +111,9 @@ def _sites(network: Network) -> list[str]:
     return names
 
 
-def program_of(network: Any, *, learn: bool = False) -> tuple[NetworkModel, Callable[..., None]]:
+def program_of(
+    network: GraphLike, *, learn: bool = False
+) -> tuple[NetworkModel, Callable[..., None]]:
     """A discrete Bayesian network as a Pyro pair (model, guide).
 
     Every unobserved site is enumerated in parallel by `TraceEnum_ELBO`, so that its loss with

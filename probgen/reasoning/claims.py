@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import networkx as nx
 
 from probgen.reasoning import loading, markov
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
 from probgen.reasoning.verdict import check
 
@@ -75,7 +76,7 @@ class Grades(tuple[Grade, ...]):
 
 
 def grade(
-    graph: Any, claims: str | Iterable[str | tuple[str, bool]] | Mapping[str, bool]
+    graph: GraphLike, claims: str | Iterable[str | tuple[str, bool]] | Mapping[str, bool]
 ) -> Grades:
     """The grades of the claims, as `dsep.grade` documents them."""
     loaded = loading.load(graph)

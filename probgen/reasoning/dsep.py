@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, UnknownNode
 from probgen.reasoning.separation import Index
 from probgen.reasoning.statements import Independencies, Statement, independencies
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 
-def index(graph: Any, *, compiled: bool | None = None) -> Index:
+def index(graph: GraphLike, *, compiled: bool | None = None) -> Index:
     """A snapshot of the graph for many queries: `check(index, ...)`, `index.separated(...)`.
 
     Args:
@@ -42,7 +43,7 @@ def index(graph: Any, *, compiled: bool | None = None) -> Index:
     return Index(graph, compiled)
 
 
-def grade(graph: Any, claims: Any) -> "Grades":
+def grade(graph: GraphLike, claims: Any) -> "Grades":
     r"""Judge claims about a graph, written as text, against their claimed truth: for coursework.
 
     A claim is an independence (`"M _||_ T | D, I"`, also with the signs for it or LaTeX's

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from probgen.reasoning.loading import load, names, read
+from probgen.reasoning.loading import GraphLike, load, names, read
 from probgen.reasoning.names import GraphError, UnknownNode, listed, shown
 
 __all__ = [
     "GraphError",
+    "GraphLike",
     "UnknownNode",
     "dot",
     "load",
@@ -18,7 +19,7 @@ __all__ = [
 ]
 
 
-def summary(graph: Any) -> str:
+def summary(graph: GraphLike) -> str:
     """The graph in lines: its size, its nodes with labels and states, its edges.
 
     >>> print(summary("A -> B"))
@@ -39,7 +40,7 @@ def summary(graph: Any) -> str:
     return "\n".join(lines)
 
 
-def dot(graph: Any) -> str:
+def dot(graph: GraphLike) -> str:
     """The graph in DOT, which `load` reads back; names and labels kept.
 
     >>> print(dot("A -> B <- C"))
@@ -56,7 +57,7 @@ def dot(graph: Any) -> str:
     return format_.write(read(graph))
 
 
-def plot(graph: Any, given: Any = None, path: Any = None, ax: Any = None) -> Any:
+def plot(graph: GraphLike, given: Any = None, path: Any = None, ax: Any = None) -> Any:
     """Draw the graph with matplotlib: observed nodes shaded, a trail highlighted.
 
     The graph of a program (`program.graph_of`) has its plates as frames with their sizes,
@@ -78,7 +79,7 @@ def plot(graph: Any, given: Any = None, path: Any = None, ax: Any = None) -> Any
     return drawing.plot(read(graph), given, path, ax)
 
 
-def to_pgmpy(graph: Any) -> Any:
+def to_pgmpy(graph: GraphLike) -> Any:
     """The pgmpy network with the same nodes, edges and tables; what `load` reads back.
 
     Raises:

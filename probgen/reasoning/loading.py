@@ -4,14 +4,20 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import networkx as nx
 
 from probgen.reasoning.names import GraphError, Node, shown, suggestion
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def load(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
+GraphLike: TypeAlias = "str | Path | nx.Graph | ArrayLike"
+"""What describes a graph: a text, a name or a file; networkx's or pgmpy's own; a matrix."""
+
+
+def load(source: GraphLike, names: Sequence[Node] | None = None) -> nx.Graph:
     """Read anything that describes a graph into a `DiGraph` (acyclic) or a `Graph`.
 
     A string is text if it contains an arrow, a spaced dash or a semicolon (`"A -> B <- C; D"`,
@@ -41,7 +47,7 @@ def load(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
     return graph
 
 
-def read(source: Any, names: Sequence[Node] | None = None) -> nx.Graph:
+def read(source: GraphLike, names: Sequence[Node] | None = None) -> nx.Graph:
     """`load` without the checks for loops and cycles."""
     if names is not None and isinstance(source, (str, Path, nx.Graph)):
         raise GraphError(

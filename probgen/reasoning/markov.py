@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import networkx as nx
 
 from probgen.reasoning import loading
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.moral import directed, moral, undirected
 from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown
 from probgen.reasoning.separation import Index
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 
-def blanket(graph: Any, node: Node) -> frozenset[Node]:
+def blanket(graph: GraphLike, node: Node) -> frozenset[Node]:
     """The Markov blanket: parents, children and the children's other parents; or neighbours.
 
     Given its blanket, a node is independent of all the others (Pearl 1988, section 3.3.1).
@@ -64,7 +65,7 @@ def _one(graph: nx.Graph, node: Node) -> frozenset[Node]:
     return found
 
 
-def cliques(graph: Any, limit: int = 100_000) -> list[frozenset[Node]]:
+def cliques(graph: GraphLike, limit: int = 100_000) -> list[frozenset[Node]]:
     """The maximal cliques of an undirected graph, in the order of its nodes.
 
     Raises:
@@ -116,7 +117,7 @@ class Factorisation(NamedTuple):
         return r" \, ".join([*([] if self.directed else [r"\frac{1}{Z}"]), *words])
 
 
-def factorisation(graph: Any) -> Factorisation:
+def factorisation(graph: GraphLike) -> Factorisation:
     """The joint distribution as the graph factorises it.
 
     Directed: the product of p(node | parents), by the chain rule. Undirected: the product of
@@ -292,7 +293,7 @@ def _v_structures(graph: nx.DiGraph) -> Iterator[tuple[Node, Node, Node]]:
                 yield a, c, b
 
 
-def cpdag(graph: Any) -> nx.DiGraph:
+def cpdag(graph: GraphLike) -> nx.DiGraph:
     """The pattern that stands for all equivalent directed graphs (essential graph).
 
     An arrow that every one of them shares is one edge; an edge that can be turned is there in
@@ -359,7 +360,7 @@ def _third_rule(pattern: nx.DiGraph, u: Node, v: Node) -> tuple[Node, Node] | No
     return next((p for p in pairs if not _adjacent(pattern, *p)), None)
 
 
-def ancestral(graph: Any, nodes: Any) -> nx.DiGraph:
+def ancestral(graph: GraphLike, nodes: Any) -> nx.DiGraph:
     """The part of a directed graph that the nodes and their ancestors form.
 
     >>> sorted(ancestral("A -> B -> C; D -> C", "B"))
@@ -370,7 +371,7 @@ def ancestral(graph: Any, nodes: Any) -> nx.DiGraph:
     return loaded.subgraph(index.ancestors(index.nodes(nodes, "nodes"))).copy()
 
 
-def barren(graph: Any, keep: Any) -> dict[Node, str]:
+def barren(graph: GraphLike, keep: Any) -> dict[Node, str]:
     """The nodes that can be dropped without inference, last ones first, and why.
 
     A node without children sums to 1 out of the joint distribution; dropping it may leave its

@@ -1,15 +1,15 @@
 """Moral graphs, and the demands for a directed or an undirected graph."""
 
 from itertools import combinations
-from typing import Any
 
 import networkx as nx
 
 from probgen.reasoning import loading
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, Node, listed, shown
 
 
-def directed(graph: Any, use: str) -> nx.DiGraph:
+def directed(graph: GraphLike, use: str) -> nx.DiGraph:
     """The graph, which has to be directed for this use."""
     loaded = loading.load(graph)
     if not loaded.is_directed():
@@ -17,7 +17,7 @@ def directed(graph: Any, use: str) -> nx.DiGraph:
     return loaded
 
 
-def moral(graph: Any) -> nx.Graph:
+def moral(graph: GraphLike) -> nx.Graph:
     """The undirected graph in which parents of a common child are married.
 
     Every edge has a `reason` and `married`, the common children that led to it (empty for an
@@ -45,7 +45,7 @@ def _marry(made: nx.Graph, a: Node, b: Node, child: Node) -> None:
     made.add_edge(a, b, married=children, reason=reason)
 
 
-def undirected(graph: Any, use: str) -> nx.Graph:
+def undirected(graph: GraphLike, use: str) -> nx.Graph:
     """The graph, which has to be undirected for this use."""
     loaded = loading.load(graph)
     if loaded.is_directed():

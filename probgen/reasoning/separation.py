@@ -8,6 +8,7 @@ from typing import Any
 import networkx as nx
 
 from probgen.reasoning import loading
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
 
 Nodes = frozenset[Node]
@@ -29,7 +30,9 @@ class Index:
     True
     """
 
-    def __init__(self, graph: Any, compiled: bool | None = False, *, copy: bool = True) -> None:
+    def __init__(
+        self, graph: GraphLike, compiled: bool | None = False, *, copy: bool = True
+    ) -> None:
         source = loading.load(graph)
         self.directed: bool = source.is_directed()
         below = source._succ if self.directed else source._adj

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, Node, listed
 from probgen.reasoning.separation import Index, Nodes
 
@@ -155,7 +156,7 @@ def _close_to(graph: nx.Graph, side: set[Node], target: Node) -> Nodes:
     return frozenset(v for v in rim if not beyond.isdisjoint(graph[v]))
 
 
-def independencies(graph: Any) -> Independencies:
+def independencies(graph: GraphLike) -> Independencies:
     """The independences of a graph: `local`, `pairwise()`, minimal and minimum separators.
 
     Args:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import networkx as nx
 
 from probgen.reasoning import loading
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.moral import undirected
 from probgen.reasoning.names import GraphError, Node, listed, shown
 
@@ -32,7 +33,7 @@ class Chordality(NamedTuple):
         return str(self)
 
 
-def chordal(graph: Any) -> Chordality:
+def chordal(graph: GraphLike) -> Chordality:
     """Whether every cycle of four or more nodes has a chord, with the proof.
 
     Maximum cardinality search (Tarjan and Yannakakis 1984) gives an elimination order that adds
@@ -86,7 +87,7 @@ def _chordless(graph: nx.Graph) -> list[Node]:
     raise AssertionError("a graph that is not chordal has a chordless cycle")
 
 
-def triangulate(graph: Any) -> nx.Graph:
+def triangulate(graph: GraphLike) -> nx.Graph:
     """A chordal graph that contains this one, by the min-fill heuristic.
 
     Eliminates next the node whose neighbours lack the fewest edges (Kjaerulff 1990), fewest
@@ -188,7 +189,7 @@ def _eliminate(neighbours: list[int], v: int, fills: list[tuple[int, int, int]])
     return touched & ~(1 << v)
 
 
-def junction_tree(graph: Any) -> nx.Graph:
+def junction_tree(graph: GraphLike) -> nx.Graph:
     """The maximal cliques of a triangulation, joined so that they satisfy running intersection.
 
     Nodes are frozensets; edges carry their `separator`, the intersection. A disconnected graph

@@ -8,6 +8,7 @@ from typing import Any
 import networkx as nx
 
 from probgen.reasoning.drawing import BLOCKED, OPEN, node_pairs, picture, plot, svg
+from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, Node, listed
 from probgen.reasoning.separation import Index, Nodes
 from probgen.reasoning.trails import (
@@ -109,7 +110,7 @@ class Verdict:
         return _html(self, self._index.graph)
 
 
-def check(graph: Any, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> Verdict:
+def check(graph: GraphLike, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> Verdict:
     """Whether x is separated from y given z, with the reason.
 
     A trail is open if every collider on it (-> v <-) is observed or has an observed descendant
