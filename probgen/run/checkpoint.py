@@ -136,7 +136,12 @@ def step_of(generation: Path) -> int:
 
 def pack(tensors: Mapping[str, Tensor]) -> bytes:
     """Tensors as the bytes of a safetensors file."""
-    return safetensors.torch.save({k: t.detach().cpu().clone() for k, t in tensors.items()})
+    row_major = torch.contiguous_format  # the format holds no strides, as of channels_last
+    copies = {
+        name: tensor.detach().cpu().clone(memory_format=row_major)
+        for name, tensor in tensors.items()
+    }
+    return safetensors.torch.save(copies)
 
 
 def read_tensors(
