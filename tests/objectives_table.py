@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import aggregate_toy as toy  # noqa: E402
-import test_objectives as pairs  # noqa: E402
+import toy_pairs as pairs  # noqa: E402
 
 from probgen import objectives  # noqa: E402
 from probgen.evaluation import likelihood  # noqa: E402

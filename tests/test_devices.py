@@ -5,7 +5,7 @@ from functools import partial
 import pyro
 import pytest
 import torch
-from test_pairs import BATCH, PAIRS, SHAPE
+from pair_zoo import BATCH, PAIRS, SHAPE
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
