@@ -189,3 +189,12 @@ def test_a_file_where_the_folder_should_be_is_one_clear_error(tmp_path):
 def test_no_checkpoint_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint in"):
         checkpoint.load(tmp_path / "nowhere", EXPECTED)
+
+
+def test_tensors_of_other_memory_layouts_are_saved_in_order(tmp_path):
+    image = torch.arange(24.0).reshape(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)
+    tensors = {"image": image, "transposed": torch.arange(6.0).reshape(2, 3).T}
+    specs = {name: Spec.of(tensor) for name, tensor in tensors.items()}
+    checkpoint.write(tmp_path / "t.safetensors", checkpoint.pack(tensors))
+    found = checkpoint.read_tensors(tmp_path / "t.safetensors", specs)
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
