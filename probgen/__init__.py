@@ -32,11 +32,50 @@ _PLACES = {
 }
 """Where a public name lives: ``from probgen import dsep`` is ``probgen.reasoning.dsep``."""
 
-__all__ = ["ProbgenError", *sorted(_PLACES)]
+__all__ = ["ProbgenError", "ProbgenWarning", *sorted(_PLACES)]
 
 
 class ProbgenError(Exception):
-    """What is wrong with an input, a file or a run: expected, got, and what to do."""
+    """What is wrong with an input, a file or a run: expected, got, and what to do.
+
+    Each error stands in the room that raises it, and is one of Python's own too::
+
+        ProbgenError
+        ├── data.DataError (ValueError)
+        │   └── data.Mismatch (OSError)
+        ├── nets.NetError (ValueError)
+        ├── objectives.ObjectiveError (ValueError)
+        │   └── objectives.ControlError
+        ├── models.ModelError (ValueError)
+        │   ├── models.LikelihoodError
+        │   ├── models.PairError
+        │   └── models.PriorError
+        ├── run.RunError (ValueError)
+        │   ├── run.CheckpointError
+        │   ├── run.GridError
+        │   ├── run.HistoryError
+        │   ├── run.NonFiniteError
+        │   └── training.TrainingError
+        │       ├── training.ClassificationError
+        │       └── training.CollapseError
+        ├── lowering.LoweringError (ValueError)
+        ├── evaluation.EvaluationError (ValueError)
+        │   └── evaluation.ProtocolError
+        ├── recipe.RecipeError (ValueError)
+        ├── report.ReportError (ValueError)
+        └── reasoning.GraphError (ValueError)
+            ├── reasoning.UnknownNode (KeyError)
+            ├── exact.ExactError
+            │   ├── exact.ImpossibleEvidence
+            │   └── exact.TooCostly
+            └── program.ProgramError
+
+    ``training.fit`` raises ``RunError`` for all that is wrong with the run itself.
+    """
+
+
+class ProbgenWarning(UserWarning):
+    """What works, but not as asked or hoped: ``lowering.LoweringWarning`` and its kin."""
 
 
 def __getattr__(name: str) -> ModuleType:

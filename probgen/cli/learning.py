@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from probgen.data import Set
     from probgen.evaluation import Score
     from probgen.lowering import How
+    from probgen.objectives import Codec
 
 app = typer.Typer(
     help="Probabilistic graphs and deep generative models on Pyro.",
@@ -378,6 +379,7 @@ def sample(
     Example: `probgen sample runs/x --label 3 --steps 50 --guidance 2`
     """
     from probgen import models, report
+    from probgen.models.pairs import takes_labels
 
     pair = recipes.trained(folder, device)
     settings: dict[str, Any] = {}
@@ -386,7 +388,7 @@ def sample(
         settings = {"steps": steps, "sampler": chosen, "guidance": guidance}
     elif (steps, sampler, guidance) != (None, "dpm-solver", 1.0):
         raise recipes.RecipeError("--steps, --sampler and --guidance go with diffusion")
-    if label is not None and not hasattr(pair, "classes"):
+    if label is not None and not takes_labels(pair):
         kind = type(pair).__name__
         raise recipes.RecipeError(f"--label goes with models of classes; this {kind} has none")
     images = report.pictures.samples(pair, n, seed, label, **settings)
@@ -460,6 +462,7 @@ def _train(
 ) -> None:
     from probgen import models, report, training
     from probgen.evaluation import likelihood
+    from probgen.objectives import Codec
     from probgen.run import history
 
     log = history.tensorboard(folder / "tensorboard") if tensorboard else None
@@ -476,12 +479,12 @@ def _train(
         print(f"samples: {report.save_grid(folder / 'samples.png', samples)}")
     except models.ModelError as missing:
         print(f"no samples: {missing}")
-    if hasattr(done.pair, "encode") and hasattr(done.pair, "decode"):
+    if isinstance(done.pair, Codec):
         print(f"reconstructions: {_save_reconstructions(folder, done.pair, done.test)}")
     print(f"report: {report.save(folder, done.history, done.pair, done.test, scores)}")
 
 
-def _save_reconstructions(folder: Path, pair: Any, test: "Set") -> Path:
+def _save_reconstructions(folder: Path, pair: "Codec", test: "Set") -> Path:
     from probgen import report
 
     shown = report.pictures.items(pair, test, 16)

@@ -16,7 +16,6 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from probgen import ProbgenError
 from probgen.data.set import DataError
 
 TIMEOUT = 30.0
@@ -24,7 +23,7 @@ BLOCK = 2**18
 UNUSABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError, KeyError, MemoryError)
 
 
-class Mismatch(ProbgenError, OSError):
+class Mismatch(DataError, OSError):
     """A file whose content is not the expected one."""
 
 

@@ -13,12 +13,14 @@ from probgen.evaluation.features import identity
 from probgen.evaluation.interval import SHARE, normal_interval
 from probgen.evaluation.score import EvaluationError, Score
 from probgen.models.pairs import device_of, evaluation_mode
+from probgen.nets.interfaces import Module
+from probgen.objectives import Generative
 
 Classifier = Callable[[Tensor], Tensor]
 
 
 def score(
-    pair: Any,
+    pair: Generative,
     classifier: Classifier,
     n: int = 5000,
     *,
@@ -158,12 +160,12 @@ def _real(classifier: Classifier, data: Set, classes: int, batch_size: int) -> d
     return _details([_Seen.of(classifier, batches(y), classes) for y in range(classes)])
 
 
-def _samples(pair: Any, y: int, n: int, batch_size: int) -> Iterator[Tensor]:
+def _samples(pair: Generative, y: int, n: int, batch_size: int) -> Iterator[Tensor]:
     for start in range(0, n, batch_size):
         yield _drawn(pair, y, min(batch_size, n - start))
 
 
-def _drawn(pair: Any, y: int, n: int) -> Tensor:
+def _drawn(pair: Generative, y: int, n: int) -> Tensor:
     labels = torch.full((n,), y, device=device_of(pair))
     images = pair.sample(n, labels)
     if len(images) != n or not images.isfinite().all():
@@ -174,7 +176,7 @@ def _drawn(pair: Any, y: int, n: int) -> Tensor:
 
 
 def _scores_of(classifier: Any, images: Tensor, classes: int | None = None) -> Tensor:
-    place = device_of(classifier) if hasattr(classifier, "parameters") else images.device
+    place = device_of(classifier) if isinstance(classifier, Module) else images.device
     found = classifier(images.to(place))
     wide = found.shape[1:] == (classes,) if classes else found.dim() == 2 and found.shape[1] > 1
     if len(found) != len(images) or not wide or found.isnan().any():

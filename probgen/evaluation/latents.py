@@ -11,7 +11,8 @@ from torch import Tensor
 from probgen.data import Set
 from probgen.evaluation.interval import SHARE, normal_interval
 from probgen.evaluation.score import EvaluationError, Score, check_seed
-from probgen.models.pairs import batches, check_weights, evaluation_mode, given
+from probgen.models.pairs import batches, check_weights, evaluation_mode, labels_for
+from probgen.objectives import Encodes
 
 Labelled = tuple[Any, Any]
 
@@ -31,7 +32,7 @@ class Components(NamedTuple):
     explained: np.ndarray
 
 
-def posterior(pair: Any, data: Set, *, batch_size: int = 500) -> Posterior:
+def posterior(pair: Encodes, data: Set, *, batch_size: int = 500) -> Posterior:
     """q(z | x) of every item of a set.
 
     Args:
@@ -50,7 +51,7 @@ def posterior(pair: Any, data: Set, *, batch_size: int = 500) -> Posterior:
     """
     check_weights(pair)
     with evaluation_mode(pair, seed=0):
-        found = [pair.encode(x, *given(pair, y)) for x, y in batches(pair, data, batch_size)]
+        found = [pair.encode(x, *labels_for(pair, y)) for x, y in batches(pair, data, batch_size)]
     loc, scale = (torch.cat([getattr(q, of) for q in found]).cpu() for of in ("mean", "stddev"))
     return Posterior(loc, scale.log())
 

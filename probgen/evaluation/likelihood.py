@@ -16,17 +16,25 @@ from probgen.evaluation.score import EvaluationError, Score
 from probgen.models.pairs import (
     arguments,
     batches,
-    check,
+    check_data,
     check_pair,
     check_set,
     check_weights,
     device_of,
     evaluation_mode,
-    given,
-    has_density,
+    labels_for,
     reconstructed,
+    stated,
 )
-from probgen.objectives import ELBO, ImportanceWeightedELBO, Pair, Terms, TotalCorrelationELBO
+from probgen.objectives import (
+    ELBO,
+    Codec,
+    Generative,
+    ImportanceWeightedELBO,
+    Pair,
+    Terms,
+    TotalCorrelationELBO,
+)
 from probgen.objectives.decomposition import samples
 
 BATCH_SIZE = 500
@@ -71,7 +79,7 @@ def terms(
         raise EvaluationError(f"expected batch_size >= 1; got {batch_size}")
     check_pair(pair)
     check_weights(pair)
-    check(pair, data)
+    check_data(pair, data)
     objective = (objective or ELBO(num_particles=num_particles)).over(len(data))
     data = data.to(device_of(pair))
     with evaluation_mode(pair, seed):
@@ -160,7 +168,7 @@ def nll(
     _check_sizes(k=k, batch_size=batch_size, chunk=chunk, levels=2 if levels is None else levels)
     check_pair(pair)
     check_weights(pair)
-    check(pair, data)
+    check_data(pair, data)
     data = data.to(device_of(pair))
     found, relaxed = [], False
     with evaluation_mode(pair, seed):
@@ -202,7 +210,12 @@ class Scores(NamedTuple):
 
 
 def scores(
-    pair: Pair, data: Set, *, part: str = "test", num_particles: int = 1, seed: int = 0
+    pair: Pair | Generative,
+    data: Set,
+    *,
+    part: str = "test",
+    num_particles: int = 1,
+    seed: int = 0,
 ) -> Scores:
     """ELBO, log-likelihood and KL in nats, and the squared error of reconstructions.
 
@@ -227,21 +240,22 @@ def scores(
         DataError: as for ``terms``.
     """
     check_set(data)
-    if has_density(pair) and hasattr(pair, "steps"):
-        num_particles = max(num_particles, math.ceil(MET * pair.steps / len(data)))
+    said = stated(pair)
+    if isinstance(pair, Pair) and said.steps is not None:
+        num_particles = max(num_particles, math.ceil(MET * said.steps / len(data)))
     source = {"data": data.name, "data_sha256": data.digest()[:12], "part": part, "n": len(data)}
     protocol = source | {"particles": num_particles, "seed": seed, "per": "item"}
-    if not has_density(pair):
+    if not isinstance(pair, Pair):
         return Scores({}, protocol, Terms(torch.zeros(0), {}, {}, {}, 1.0))
     found = terms(pair, data, num_particles=num_particles, seed=seed)
     named = {"ELBO": found.elbo, "log-likelihood": found.log_likelihood, "KL": found.total_kl}
     for name, each in named.items():
         _check_finite(name, each)
     values = {name: {**_mean_and_error(v), "unit": "nats"} for name, v in named.items()}
-    if hasattr(pair, "levels"):
+    if said.levels is not None:
         bits = -found.elbo / (math.prod(data.shape) or 1) / math.log(2)
         values["bits per dimension"] = {**_mean_and_error(bits), "unit": "bits"}
-    if hasattr(pair, "encode") and hasattr(pair, "decode"):
+    if isinstance(pair, Codec):
         squares = _mean_and_error(_squares(pair, data, seed))
         values["sum of squares"] = {**squares, "unit": "squared values"}
     return Scores(values, protocol, found)
@@ -300,7 +314,7 @@ def decompose(
             f"expected 2 to {len(data)} points, all data, and batch_size >= 1; got {points} and "
             f"{batch_size}"
         )
-    check(pair, data)
+    check_data(pair, data)
     objective = TotalCorrelationELBO(num_particles=num_particles, data_size=len(data))
     data, batches = data.to(device_of(pair)), []
     with evaluation_mode(pair, seed):
@@ -371,11 +385,11 @@ def _check_finite(name: str, values: Tensor, start: int = 0) -> None:
         )
 
 
-def _is_relaxed(pair: Any, x: Tensor, y: Tensor | None = None) -> bool:
+def _is_relaxed(pair: Pair, x: Tensor, y: Tensor | None = None) -> bool:
     """Whether p(x | z) is a Bernoulli although values lie between 0 and 1."""
-    if not (hasattr(pair, "encode") and hasattr(pair, "decode")):
+    if not isinstance(pair, Codec):
         return False
-    labels = given(pair, None if y is None else y[:1])
+    labels = labels_for(pair, None if y is None else y[:1])
     each = pair.decode(pair.encode(x[:1], *labels).mean, *labels)
     while isinstance(each, distributions.Independent):
         each = each.base_dist
@@ -396,7 +410,7 @@ def _dequantised(x: Tensor, levels: int, start: int) -> Tensor:
     return (steps.round() + torch.rand_like(x)) / levels
 
 
-def _squares(pair: Pair, data: Set, seed: int) -> Tensor:
+def _squares(pair: Codec, data: Set, seed: int) -> Tensor:
     with evaluation_mode(pair, seed):
         errors = [
             (x - reconstructed(pair, x, y)).square().flatten(1).sum(1).cpu()

@@ -23,6 +23,7 @@ from probgen.evaluation import (
     prdc,
 )
 from probgen.evaluation.features import (
+    Classifies,
     Extractor,
     Features,
     extract,
@@ -38,7 +39,7 @@ from probgen.models.pairs import (
     reconstructed,
     sampled,
 )
-from probgen.objectives import ObjectiveError
+from probgen.objectives import Codec, Encodes, Generative, ObjectiveError, Pair
 
 LARGEST = 10_000
 CHUNK = 500
@@ -65,7 +66,7 @@ class Inputs:
 
     def __init__(
         self,
-        pair: Any,
+        pair: Pair | Generative,
         train: Set,
         test: Set,
         extractor: Extractor | str,
@@ -110,15 +111,15 @@ class Inputs:
     @cached_property
     def probabilities(self) -> Tensor:
         """p(class | image) of each sample."""
-        known: Any = self.extractor
-        if not hasattr(known, "probabilities"):
-            raise EvaluationError(f"{identity(self.extractor)} gives no class probabilities")
+        known = self.extractor
+        if not isinstance(known, Classifies):
+            raise EvaluationError(f"{identity(known)} gives no class probabilities")
         return known.probabilities(self.samples)
 
     @cached_property
     def codes(self) -> Tensor:
         """Means of q(z | x) of the test images."""
-        if not hasattr(self.pair, "encode"):
+        if not isinstance(self.pair, Encodes):
             raise EvaluationError(f"{type(self.pair).__name__} has no encode, and images no codes")
         return latents.posterior(self.pair, self.test_set).loc.flatten(1)
 
@@ -131,11 +132,13 @@ class Inputs:
 
     def sampled(self) -> Tensor:
         """The samples themselves, on the CPU."""
+        if not isinstance(self.pair, Generative):
+            raise EvaluationError(f"{type(self.pair).__name__} has no sample, and gives no images")
         return sampled(self.pair, len(self.test_set), self.seed).clamp(0, 1)
 
     def reconstructed(self) -> Tensor:
         """The reconstructions themselves, on the CPU."""
-        if not (hasattr(self.pair, "encode") and hasattr(self.pair, "decode")):
+        if not isinstance(self.pair, Codec):
             raise EvaluationError(f"{type(self.pair).__name__} reconstructs nothing")
         with evaluation_mode(self.pair, self.seed):
             found = batches(self.pair, self.test_set, CHUNK)
@@ -149,7 +152,8 @@ class Inputs:
 
     def nll(self, interval: float | None = None) -> Score:
         """The likelihood of a few test images, which its data name."""
-        found = likelihood.nll(self.pair, self.few, self.k, interval=interval, seed=self.seed)
+        pair: Any = self.pair  # ``nll`` refuses a GAN
+        found = likelihood.nll(pair, self.few, self.k, interval=interval, seed=self.seed)
         return replace(found, data=_named(self.few))
 
     def floor(self, interval: float | None = None) -> Score:

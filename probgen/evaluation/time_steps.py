@@ -8,7 +8,7 @@ from torch import Tensor
 
 from probgen.data import Set
 from probgen.evaluation.score import EvaluationError
-from probgen.models.pairs import arguments, check, check_weights, device_of, evaluation_mode
+from probgen.models.pairs import arguments, check_data, check_weights, device_of, evaluation_mode
 from probgen.objectives import ELBO, Pair
 from probgen.objectives.decomposition import of_traces, samples
 
@@ -74,7 +74,7 @@ def decompose(
     if passes < 1 or batch_size < 1:
         raise EvaluationError(f"expected passes, batch_size >= 1; got {passes}, {batch_size}")
     check_weights(pair)
-    check(pair, data)
+    check_data(pair, data)
     data = data.to(device_of(pair))
     draws = []
     with evaluation_mode(pair, seed):

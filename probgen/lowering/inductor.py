@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from probgen import ProbgenError
 from probgen.lowering.recording import WRITES
 
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # no GPU is no news
@@ -27,8 +26,8 @@ from 125 operations (an MLP VAE) to 13,369 (a hidden Markov model); see docs/low
 """
 
 
-class CompileError(ProbgenError, ValueError):
-    """A program that inductor does not compile here."""
+class CompileError(Exception):
+    """A program that inductor does not compile here, whose graph is replayed instead."""
 
 
 def compiled(module: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten
 
-from probgen import ProbgenError
+from probgen import ProbgenError, ProbgenWarning
 from probgen.lowering import inductor
 from probgen.lowering.call import _TENSOR, _Call
 from probgen.lowering.recording import Recording, Unrecordable, record
@@ -39,7 +39,7 @@ class LoweringError(ProbgenError, ValueError):
     """A request that lowering cannot serve."""
 
 
-class LoweringWarning(UserWarning):
+class LoweringWarning(ProbgenWarning):
     """A program, or a part of it, that stays slower than asked, and why."""
 
 

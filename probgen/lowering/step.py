@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from probgen.lowering.captured import Captured
 from probgen.lowering.lowered import How, Lowered, LoweringError
 from probgen.lowering.trial import undisturbed
+from probgen.nets.interfaces import Module
 from probgen.objectives import ELBO, Pair
 
 
@@ -59,7 +60,7 @@ class Step:
     def __init__(
         self,
         objective: ELBO,
-        pair: Any,
+        pair: Pair,
         parameters: list[nn.Parameter],
         lr: float,
         clip_norm: float | None,
@@ -96,7 +97,7 @@ class Step:
 
 
 def _check_parameters(
-    objective: ELBO, pair: Any, parameters: list[nn.Parameter], example: tuple[Tensor, ...]
+    objective: ELBO, pair: Pair, parameters: list[nn.Parameter], example: tuple[Tensor, ...]
 ) -> None:
     """One evaluation in evaluation mode, with validation on."""
     with torch.no_grad(), undisturbed(), _evaluation_mode(pair), pyro.validation_enabled(True):
@@ -113,7 +114,7 @@ def _check_parameters(
 
 
 @contextmanager
-def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+def _evaluation_mode(module: Module) -> Iterator[None]:
     """Leave every part of the module in the mode it was in."""
     modes = [(part, part.training) for part in module.modules()]
     try:

@@ -82,7 +82,6 @@ class Diffusion(Registered, nn.Module):
 
     log_snr: Tensor
     updates: Tensor
-    classes: int
 
     def __init__(
         self,
@@ -111,14 +110,12 @@ class Diffusion(Registered, nn.Module):
             raise ModelError(f"expected whole levels >= 2, or None for real data; got {levels}")
         self.net, self.predicts, self.variance = net, predicts, variance
         self.unlabelled, self.decay = unlabelled, decay
-        if levels is not None:
-            self.levels = levels
+        self.levels = levels
         self.shape = tuple(stated("net", net, "shape", shape))
         own = getattr(net, "classes", classes)
         if classes not in (None, own) or (own is not None and own < 1):
             raise ModelError(f"expected classes >= 1, those of the net, {own}; got {classes}")
-        if own is not None:
-            self.classes = own
+        self.classes: int | None = own
         self._check_net()
         alphas = _checked(cosine(1000) if schedule is None else schedule)
         like = next(net.parameters(), torch.zeros(()))
@@ -135,7 +132,7 @@ class Diffusion(Registered, nn.Module):
     @property
     def support(self) -> constraints.Constraint:
         """Values a datum may take."""
-        return constraints.unit_interval if hasattr(self, "levels") else constraints.real
+        return constraints.unit_interval if self.levels is not None else constraints.real
 
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(x_T), p(x_s | x_t) and p(x | x_1), ``x`` observed."""
@@ -180,7 +177,7 @@ class Diffusion(Registered, nn.Module):
         x_0 = self._estimate(x_t, log_snr, y)
         if guidance != 1.0:
             x_0 = guided(x_0, self._estimate(x_t, log_snr, None), guidance)
-        return x_0.clamp(-1, 1) if hasattr(self, "levels") and not self.training else x_0
+        return x_0.clamp(-1, 1) if self.levels is not None and not self.training else x_0
 
     @torch.no_grad()
     def sample(
@@ -217,7 +214,7 @@ class Diffusion(Registered, nn.Module):
         denoise = partial(self._denoised, y=labels, guidance=guidance)
         like = next(self.net.parameters(), self.log_snr)
         x_0 = sampler(denoise, path, torch.randn(n, *self.shape).to(like))
-        return (x_0 + 1) / 2 if hasattr(self, "levels") else x_0
+        return (x_0 + 1) / 2 if self.levels is not None else x_0
 
     def path(self, steps: int, sampler: Sampler | None = None) -> Tensor:
         """Log-SNRs (steps + 1,) from noise to data, the last infinite.
@@ -281,7 +278,7 @@ class Diffusion(Registered, nn.Module):
     def _decoder(self, x_0: Tensor, t: Tensor) -> Any:
         """p(x | x_1)."""
         scale = noise.step_scale(self.log_snr[0], torch.full_like(self.log_snr[0], torch.inf))
-        if not hasattr(self, "levels"):
+        if self.levels is None:
             return self._normal(x_0, scale)
         each = DiscretizedNormal((x_0 + 1) / 2, scale / 2, self.levels)
         return each.to_event(len(self.shape))
@@ -297,13 +294,13 @@ class Diffusion(Registered, nn.Module):
         return value[(..., *[None] * len(self.shape))]
 
     def _scaled(self, x: Tensor) -> Tensor:
-        return 2 * x - 1 if hasattr(self, "levels") else x
+        return 2 * x - 1 if self.levels is not None else x
 
     def _estimate(self, x_t: Tensor, log_snr: Tensor, y: Tensor | None) -> Tensor:
         """x_0 by the network; ``log_snr`` is of the batch's shape."""
         batch = log_snr.shape
         given: tuple[Tensor, ...] = (x_t.reshape(-1, *self.shape), log_snr.reshape(-1))
-        if hasattr(self, "classes"):
+        if self.classes is not None:
             none = torch.full((), self.classes, device=x_t.device)
             given += ((none if y is None else y).expand(batch).reshape(-1),)
         net = self.net if self.training or self.average is None else self.average
@@ -327,20 +324,21 @@ class Diffusion(Registered, nn.Module):
 
     def _hidden(self, y: Tensor | None) -> Tensor | None:
         """The labels, some of them hidden in training."""
-        if y is None or not (self.unlabelled and self.training and torch.is_grad_enabled()):
+        hides = self.unlabelled and self.training and torch.is_grad_enabled()
+        if y is None or self.classes is None or not hides:
             return y
         hidden = torch.rand(y.shape, device=y.device) < self.unlabelled
         return torch.where(hidden, self.classes, y)
 
     def _labels(self, y: Tensor | None, batch: torch.Size) -> Tensor | None:
         """The labels, one per datum."""
-        if not hasattr(self, "classes"):
+        if self.classes is None:
             return None
         return checked_labels(y, batch, self.classes).expand(batch)
 
     def _wanted(self, n: int, y: Tensor | int | None) -> Tensor | None:
         """Labels of samples."""
-        if not hasattr(self, "classes"):
+        if self.classes is None:
             check_unlabelled(y)
             return None
         device = self.log_snr.device
@@ -370,12 +368,12 @@ class Diffusion(Registered, nn.Module):
         like = next(self.net.parameters(), torch.zeros(()))
         x = like.new_zeros(2, *self.shape)
         given: tuple[Tensor, ...] = (x, like.new_zeros(2))
-        if hasattr(self, "classes"):
+        if self.classes is not None:
             given += (torch.full((2,), self.classes, device=like.device),)
         try:
             found = dry_run(self.net, *given)
         except (RuntimeError, TypeError, IndexError) as error:
-            what = "x_t, log-SNRs and labels" if hasattr(self, "classes") else "x_t and log-SNRs"
+            what = "x_t, log-SNRs and labels" if self.classes is not None else "x_t and log-SNRs"
             raise ModelError(f"the net takes no {what} of two data: {error}") from error
         if found.shape != x.shape:
             wanted, got = tuple(x.shape), tuple(found.shape)

@@ -79,7 +79,7 @@ class GAN(nn.Module):
         return self.generator(self.latents(n))
 
     @torch.no_grad()
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+    def sample(self, n: int, y: Tensor | int | None = None) -> Tensor:
         """Samples of the averaged generator, ``(n, *shape)``."""
         check_unlabelled(y)
         return self.average(self.latents(n))

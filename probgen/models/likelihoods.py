@@ -10,10 +10,10 @@ from torch.distributions import constraints
 from torch.nn.functional import logsigmoid, softplus
 from torch.special import log_ndtr
 
-from probgen import ProbgenError
+from probgen.models.base import ModelError
 
 
-class LikelihoodError(ProbgenError, ValueError):
+class LikelihoodError(ModelError):
     """A likelihood that is no distribution."""
 
 

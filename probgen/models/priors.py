@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen import ProbgenError
+from probgen.models.base import ModelError
 
 LARGEST_LOG_SCALE = 3.0
 
 
-class PriorError(ProbgenError, ValueError):
+class PriorError(ModelError):
     """A prior that is no distribution over the latent."""
 
 

@@ -109,7 +109,7 @@ class VAE(Registered, nn.Module):
         return self.decode(self.encode(x, y).mean, y).mean
 
     @torch.no_grad()
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+    def sample(self, n: int, y: Tensor | int | None = None) -> Tensor:
         """Means of p(x | z) for n draws of z from the prior, ``(n, *shape)``.
 
         For draws of the pixels too: ``vae.decode(vae.prior().sample((n,))).sample()``.

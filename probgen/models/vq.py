@@ -354,7 +354,7 @@ class VQVAE(Registered, nn.Module):
         return self.decode(self.encode(x).mean).mean
 
     @torch.no_grad()
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+    def sample(self, n: int, y: Tensor | int | None = None) -> Tensor:
         """Means of p(x | z) for n draws of codes from their learned prior, ``(n, *shape)``."""
         check_count(n)
         check_unlabelled(y)

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from probgen import ProbgenError
+from probgen.objectives.decomposition import ObjectiveError
 
 Schedule: TypeAlias = Callable[[Tensor], Tensor]
 """A weight as a function of the 0-d step count, both on the device."""
@@ -18,7 +18,7 @@ OFFSET = 0.1
 """What ``PI`` adds to a weight below its logarithm; docs/objectives.md has the measurements."""
 
 
-class ControlError(ProbgenError, ValueError):
+class ControlError(ObjectiveError):
     """A schedule that cannot be followed, or a controller that cannot control."""
 
 

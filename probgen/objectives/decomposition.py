@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pyro.distributions as dist
 import torch
@@ -21,16 +21,6 @@ PARTICLES = "num_particles_vectorized"
 
 class ObjectiveError(ProbgenError, ValueError):
     """A model/guide pair or a setting that the objective cannot give a right number for."""
-
-
-class Pair(Protocol):
-    """What is trained: a ``torch.nn.Module`` with a Pyro model and its guide."""
-
-    def model(self, x: Tensor, y: Tensor | None = None) -> Any:
-        """p(x, z), ``x`` observed."""
-
-    def guide(self, x: Tensor, y: Tensor | None = None) -> Any:
-        """q(z | x)."""
 
 
 class Terms(NamedTuple):

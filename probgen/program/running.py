@@ -18,6 +18,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from probgen import ProbgenWarning
 from probgen.reasoning.names import GraphError, listed
 
 Program = Callable[..., Any]
@@ -34,7 +35,7 @@ class ProgramError(GraphError):
     """A program that has no graph: its sites or densities change from run to run."""
 
 
-class ProgramWarning(UserWarning):
+class ProgramWarning(ProbgenWarning):
     """What a graph of a program does not know for sure."""
 
 

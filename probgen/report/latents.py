@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from probgen.data import Set
+from probgen.objectives import Codec, Decodes, Encodes, Generative
 from probgen.report import figures, pictures
 from probgen.report.loaded import Run
 from probgen.report.page import Card, Section
@@ -16,13 +17,13 @@ def _coded(runs: Sequence[Run]) -> list[Run]:
     """Those with codes to show or to miss: all but what samples without any, as a GAN does."""
     return [
         run for run in runs
-        if run.shows("encode") or run.shows("decode") or not run.shows("sample")
+        if run.shows(Encodes) or run.shows(Decodes) or not run.shows(Generative)
     ]  # fmt: skip
 
 
 def _latent(run: Run) -> list[Card]:
     cards = [_kl_card([run]), *_traversals([run])]
-    if run.shows("encode", "decode") and len(run.data) > 1:
+    if run.shows(Codec) and len(run.data) > 1:
         lines = pictures.interpolation(run.pair, pictures.items(run.pair, run.data))
         rows = {" " * i: line for i, line in enumerate(lines)}
         note = "Straight lines between the codes of two test images."
@@ -55,7 +56,7 @@ def _traversals(runs: Sequence[Run]) -> list[Card]:
     cards = []
     for i, run in enumerate(runs):
         title = "Latent traversal" if len(runs) == 1 else f"Latent traversal: {run.name}"
-        if not run.shows("encode", "decode"):
+        if not run.shows(Codec):
             cards.append(Card(title, note=_why_not([run], "encode", "decode")))
             continue
         if pictures.codes_on_a_grid(run.pair, run.data):
@@ -76,7 +77,7 @@ def traversal(run: Run) -> dict[str, Tensor]:
 
 
 def _codes(run: Run) -> list[Card]:
-    if not hasattr(run.pair, "encode"):
+    if not isinstance(run.pair, Encodes):
         return [Card("Codes", note="The pair has no encode(x).")]
     shown = pictures.spread(run.data, pictures.CODES)
     codes = pictures.codes(run.pair, shown)

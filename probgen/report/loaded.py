@@ -24,10 +24,9 @@ class Run(NamedTuple):
     metrics: tuple[Score, ...] = ()
     folder: Path | None = None
 
-    def shows(self, *abilities: str) -> bool:
-        """Whether the data are images and the pair has these methods."""
-        able = all(hasattr(self.pair, ability) for ability in abilities)
-        return able and is_image(self.data.shape)
+    def shows(self, ability: type) -> bool:
+        """Whether the data are images and the pair is a ``models.Codec``, or another of these."""
+        return isinstance(self.pair, ability) and is_image(self.data.shape)
 
 
 def load(folder: str | Path, images: Path | None = None, device: str = "auto") -> Run:

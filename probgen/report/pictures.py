@@ -11,7 +11,9 @@ from torch.nn.functional import pad
 from probgen.data import Set
 from probgen.evaluation.latents import posterior
 from probgen.models import Diffusion, samplers
-from probgen.models.pairs import batch, device_of, evaluation_mode, given, reconstructed
+from probgen.models.pairs import batch, device_of, evaluation_mode, labels_for, reconstructed
+from probgen.nets.interfaces import Module
+from probgen.objectives import Codec, Encodes, Generative
 
 Rows = dict[str, Tensor]
 CODES = 5_000
@@ -43,13 +45,13 @@ class Items(NamedTuple):
         )
 
 
-def items(pair: Any, data: Set, n: int = 8) -> Items:
+def items(pair: Module, data: Set, n: int = 8) -> Items:
     """``n`` items spread over a set, on the pair's device, binarised alike each time."""
     with evaluation_mode(pair, seed=0):
         return Items(*batch(pair, spread(data, n).to(device_of(pair)), slice(0, n)))
 
 
-def reconstruction(pair: Any, items: Items) -> Tensor:
+def reconstruction(pair: Codec, items: Items) -> Tensor:
     """Mean of p(x | z) at the mean of q(z | x), shape as their x, on the pair's device."""
     device = device_of(pair)
     y = None if items.y is None else items.y.to(device)
@@ -58,7 +60,7 @@ def reconstruction(pair: Any, items: Items) -> Tensor:
 
 
 def samples(
-    pair: Any, n: int, seed: int = 0, y: Tensor | int | None = None, **settings: Any
+    pair: Generative, n: int, seed: int = 0, y: Tensor | int | None = None, **settings: Any
 ) -> Tensor:
     """``pair.sample(n)``, seeded, of labels ``y`` where they are given, with its own settings."""
     with evaluation_mode(pair, seed):
@@ -80,12 +82,12 @@ def denoising(diffusion: Diffusion, n: int = 4, stages: int = 8, seed: int = 0) 
     with evaluation_mode(diffusion, seed):
         last = diffusion.sample(n, sampler=watched)
     chosen = torch.linspace(0, len(passed), stages).round().long()
-    levels = hasattr(diffusion, "levels")  # such data are in [-1, 1] on their way
+    levels = diffusion.levels is not None  # such data are in [-1, 1] on their way
     ways = torch.stack([*((x + 1) / 2 if levels else x for x in passed), last], dim=1)
     return ways[:, chosen.to(ways.device)].clamp(0, 1)
 
 
-def traversal(pair: Any, items: Items, kl: Tensor, rows: int = 8, steps: int = 9) -> Rows:
+def traversal(pair: Codec, items: Items, kl: Tensor, rows: int = 8, steps: int = 9) -> Rows:
     """One latent dimension a row, from -3 to 3, the others at the code of one item.
 
     Args:
@@ -96,7 +98,7 @@ def traversal(pair: Any, items: Items, kl: Tensor, rows: int = 8, steps: int = 9
         steps: images in a row.
     """
     with evaluation_mode(pair, seed=0):
-        labels = given(pair, items.y)
+        labels = labels_for(pair, items.y)
         code = pair.encode(items.x, *labels).mean
         values = torch.linspace(-3, 3, steps).to(code)
         found = {}
@@ -107,7 +109,7 @@ def traversal(pair: Any, items: Items, kl: Tensor, rows: int = 8, steps: int = 9
     return found
 
 
-def interpolation(pair: Any, items: Items, steps: int = 8) -> Tensor:
+def interpolation(pair: Codec, items: Items, steps: int = 8) -> Tensor:
     """Straight lines between codes: from each item of the first half to one of the other half.
 
     A conditional pair decodes a whole line with the label of its start.
@@ -116,23 +118,23 @@ def interpolation(pair: Any, items: Items, steps: int = 8) -> Tensor:
         Means of p(x | z), (n / 2, steps, *shape).
     """
     with evaluation_mode(pair, seed=0):
-        start, end = (pair.encode(x, *given(pair, y)).mean for x, y in items.halves())
+        start, end = (pair.encode(x, *labels_for(pair, y)).mean for x, y in items.halves())
         weight = torch.linspace(0, 1, steps).to(start)
         weight = weight.reshape(-1, *[1] * (start.dim() - 1))
-        labels = given(pair, None if items.y is None else items.y[: len(start), None])
+        labels = labels_for(pair, None if items.y is None else items.y[: len(start), None])
         return pair.decode(torch.lerp(start[:, None], end[:, None], weight), *labels).mean
 
 
-def codes(pair: Any, data: Set) -> Tensor:
+def codes(pair: Encodes, data: Set) -> Tensor:
     """Means of q(z | x), (N, latent), a grid of features as one row, on the CPU."""
     return posterior(pair, data).loc.flatten(1)
 
 
-def codes_on_a_grid(pair: Any, data: Set) -> bool:
+def codes_on_a_grid(pair: Encodes, data: Set) -> bool:
     """Whether a code is a grid of features, whose dimensions one by one tell nothing."""
     with evaluation_mode(pair, seed=0):
         first = items(pair, data, 1)
-        return pair.encode(first.x, *given(pair, first.y)).mean.dim() > 2
+        return pair.encode(first.x, *labels_for(pair, first.y)).mean.dim() > 2
 
 
 def principal(codes: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 from probgen.data import Set
 from probgen.evaluation import likelihood
-from probgen.objectives import Pair
+from probgen.objectives import Codec, Generative, Pair
 from probgen.report import figures, page, pictures
 from probgen.report import samples as sampling
 from probgen.report.facts import _differences, _facts
@@ -42,7 +42,7 @@ DASHED, DOTTED = "Dashed: on the validation set.", "Dotted: the target."
 def save(
     folder: str | Path,
     run: History,
-    pair: Pair,
+    pair: Pair | Generative,
     data: Set,
     scores: likelihood.Scores | None = None,
 ) -> Path:
@@ -191,7 +191,7 @@ def _seen(runs: Sequence[Run]) -> Section:
     coded = _coded(runs)
     title = "Reconstructions and samples" if coded else "Samples"
     cards = _reconstructions(coded) if coded else []
-    if all(run.shows("sample") for run in runs):
+    if all(run.shows(Generative) for run in runs):
         cards += [*sampling.samples(runs), *sampling.origins(runs)]
     else:
         cards.append(Card("Samples", note=_why_not(runs, "sample")))
@@ -202,7 +202,7 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
     title = "Reconstructions"
     if len({(run.data.shape, run.data.digest()) for run in runs}) > 1:
         return [Card(title, note="The runs saw different data: there are no common test images.")]
-    if not all(run.shows("encode", "decode") for run in runs):
+    if not all(run.shows(Codec) for run in runs):
         return [Card(title, note=_why_not(runs, "encode", "decode"))]
     rows = {" original": pictures.items(runs[0].pair, runs[0].data).x}  # no run's name
     for run in runs:

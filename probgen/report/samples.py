@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from probgen.models import Diffusion, ModelError
+from probgen.objectives import Decodes, Generative
 from probgen.report import figures, pictures
 from probgen.report.page import Card
 from probgen.report.pictures import Rows
@@ -26,7 +27,7 @@ def samples(runs: "Sequence[Run]") -> list[Card]:
     if missing := [_no_prior(run) for run in runs if _no_prior(run)]:
         return [Card("Samples", note=f"No pictures: {missing[0]}.")]
     note = "Means of p(x | z) for z from the prior, seed 0."
-    if not all(run.shows("decode") for run in runs):
+    if not all(run.shows(Decodes) for run in runs):
         note = "Draws of sample(n), seed 0."
     if len(runs) == 1:
         whole = pictures.samples(runs[0].pair, 32).unflatten(0, (4, 8))
@@ -94,7 +95,7 @@ def _while_training(runs: "Sequence[Run]") -> list[Card]:
 def _from_noise(runs: "Sequence[Run]") -> list[Card]:
     cards = []
     for i, run in enumerate(runs):
-        if isinstance(run.pair, Diffusion) and run.shows("sample"):
+        if isinstance(run.pair, Diffusion) and run.shows(Generative):
             rows = {" " * k: row for k, row in enumerate(pictures.denoising(run.pair))}
             title = "From noise to data" if len(runs) == 1 else f"From noise to data: {run.name}"
             note = "Each row one sample on its way, at stages spread over its 20 steps."

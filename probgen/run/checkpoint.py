@@ -24,7 +24,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from probgen import ProbgenError
+from probgen.run.errors import CheckpointError
 
 KEPT = 2
 HEADER_LIMIT = 8 * 2**20
@@ -36,10 +36,6 @@ _DTYPES = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-
-
-class CheckpointError(ProbgenError, ValueError):
-    """A file of a run that cannot be written, or is not what it should be."""
 
 
 class Spec(NamedTuple):

@@ -7,17 +7,13 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from probgen import ProbgenError
 from probgen.run import checkpoint
-from probgen.run.checkpoint import CheckpointError, Expectation
+from probgen.run.checkpoint import Expectation
+from probgen.run.errors import CheckpointError, RunError
 from probgen.run.snapshot import specs
 
 FORMAT = 1
 M = TypeVar("M", bound=nn.Module)
-
-
-class RunError(ProbgenError, ValueError):
-    """A folder that holds no run, or one that this version cannot read."""
 
 
 def load(module: M, folder: str | Path) -> M:

@@ -12,14 +12,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torchvision.utils import make_grid
 
-from probgen import ProbgenError
 from probgen.run import checkpoint
+from probgen.run.errors import GridError
 
 TILE = 64
-
-
-class GridError(ProbgenError, ValueError):
-    """Images that make no grid."""
 
 
 def save_grid(path: Path, images: Tensor, columns: int | None = None) -> Path:

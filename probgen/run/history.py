@@ -11,25 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from probgen import ProbgenError
+from probgen.run.errors import HistoryError, NonFiniteError
 
 Record = dict[str, float]
-
-
-class HistoryError(ProbgenError, ValueError):
-    """A history that cannot be read or written as asked."""
-
-
-class NonFiniteError(ProbgenError, ValueError):
-    """A term or a weight became NaN or infinite; the run stopped and kept what was good.
-
-    Attributes:
-        step: the first step whose terms were not finite, where one is known.
-    """
-
-    def __init__(self, message: str, step: int | None = None) -> None:
-        super().__init__(message)
-        self.step = step
 
 
 @dataclass

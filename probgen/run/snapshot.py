@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from probgen.run.checkpoint import CheckpointError, Spec
+from probgen.run.checkpoint import Spec
+from probgen.run.errors import CheckpointError
 
 
 class Best:

@@ -1,6 +1,6 @@
 """Training: a pair with an objective, two players by turns, a classifier for features."""
 
-from probgen.run.history import NonFiniteError
+from probgen.run.errors import NonFiniteError
 from probgen.training.adversarial import CollapseError, CollapseWarning, fit_adversarial
 from probgen.training.classification import ClassificationError, fit_classifier
 from probgen.training.loop import Interrupted, TrainingError, place

@@ -11,15 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from probgen import ProbgenError
+from probgen import ProbgenWarning
 from probgen.data import Set
 from probgen.evaluation import classes, features, fid, kid
 from probgen.evaluation.features import Extractor
 from probgen.lowering import How
 from probgen.models import GAN, pairs
 from probgen.objectives.adversarial import Loss, Parts
+from probgen.run.errors import NonFiniteError
 from probgen.run.folder import Folder
-from probgen.run.history import History, Measured, NonFiniteError, Record
+from probgen.run.history import History, Measured, Record
 from probgen.run.snapshot import Best, Snapshot
 from probgen.training.loop import (
     Loop,
@@ -43,11 +44,11 @@ OLD, SEVERAL = 1000, 4
 GRID = 64
 
 
-class CollapseError(ProbgenError, ValueError):
+class CollapseError(TrainingError):
     """All samples became the same; the run stopped and kept what was good."""
 
 
-class CollapseWarning(UserWarning):
+class CollapseWarning(ProbgenWarning):
     """Samples show far fewer classes than they did, or hardly vary."""
 
 
@@ -223,7 +224,7 @@ class _Duel(Loop):
         for one in (self.data, validation):
             if one is not None:
                 with as_training_errors():
-                    pairs.check(self.gan, one)
+                    pairs.check_data(self.gan, one)
 
         def own(parameters: Any) -> torch.optim.Optimizer:
             return self.loss.optimizer(parameters, self.settings.lr)
@@ -346,9 +347,8 @@ class _Duel(Loop):
         found = features.extract(self.judge, samples.clamp(0, 1), cache=False, show=False)
         record |= {"fid": float(fid.score(self.real, found)),
                    "kid": float(kid.score(self.real, found))}  # fmt: skip
-        classifier: Any = self.judge
-        if hasattr(classifier, "probabilities"):
-            record["classes"] = float(classes.score(classifier.probabilities(found)))
+        if isinstance(self.judge, features.Classifies):
+            record["classes"] = float(classes.score(self.judge.probabilities(found)))
         return record
 
     def _draw_grid(self) -> None:

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from probgen import ProbgenError
 from probgen.data import Set
 from probgen.evaluation.features import Classifier
 from probgen.models import pairs
 from probgen.run import progress
+from probgen.training.loop import TrainingError
 
 
-class ClassificationError(ProbgenError, ValueError):
+class ClassificationError(TrainingError):
     """Data or settings that no classifier can be trained with."""
 
 

@@ -16,15 +16,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from probgen import ProbgenError
 from probgen.data import Set
 from probgen.lowering import HOW, How
 from probgen.models import pairs
 from probgen.run import progress
-from probgen.run.checkpoint import CheckpointError
 from probgen.run.environment import environment
+from probgen.run.errors import CheckpointError, NonFiniteError, RunError
 from probgen.run.folder import Folder
-from probgen.run.history import History, Meter, NonFiniteError, Record
+from probgen.run.history import History, Meter, Record
 from probgen.run.snapshot import Driven, Snapshot, tensors_of
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -32,8 +31,8 @@ Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 EPOCH_STRIDE = 1_000_003
 
 
-class TrainingError(ProbgenError, ValueError):
-    """A run that cannot start as asked."""
+class TrainingError(RunError):
+    """A training that cannot start as asked."""
 
 
 class Interrupted(KeyboardInterrupt):

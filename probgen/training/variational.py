@@ -17,8 +17,9 @@ from probgen.evaluation import likelihood
 from probgen.lowering import How
 from probgen.models import GAN, pairs
 from probgen.objectives import ELBO, Pair, Terms
+from probgen.run.errors import NonFiniteError
 from probgen.run.folder import Folder
-from probgen.run.history import History, Measured, NonFiniteError, Record
+from probgen.run.history import History, Measured, Record
 from probgen.run.snapshot import Best, Snapshot, load_state
 from probgen.training.loop import (
     Loop,
@@ -209,7 +210,7 @@ class _Run(Loop):
         for data in (self.data, self.validation):
             if data is not None:
                 with as_training_errors():
-                    pairs.check(self.module, data)
+                    pairs.check_data(self.module, data)
         self.parameters = self._dry_run()
         self.driven = driven(optimizer or self._adam, self.parameters)
         device = self.data.x.device

@@ -2,6 +2,8 @@
 
 from probgen.evaluation.features.classifier import Classifier, accuracy
 from probgen.evaluation.features.extraction import (
+    Classifies,
+    Embeds,
     Extractor,
     Features,
     Table,
@@ -13,5 +15,5 @@ from probgen.evaluation.features.extraction import (
 from probgen.evaluation.features.inception import Inception
 from probgen.evaluation.features.named import extractor
 
-__all__ = ["Classifier", "Extractor", "Features", "Inception", "Table", "accuracy", "extract"]
-__all__ += ["extractor", "identity", "matched", "table"]
+__all__ = ["Classifier", "Classifies", "Embeds", "Extractor", "Features", "Inception", "Table"]
+__all__ += ["accuracy", "extract", "extractor", "identity", "matched", "table"]

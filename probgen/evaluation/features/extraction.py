@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from probgen.data import Set, files
 from probgen.evaluation.score import EvaluationError, ProtocolError
 from probgen.models.pairs import device_of, evaluation_mode
+from probgen.nets.interfaces import Structural
 from probgen.run import checkpoint, progress
 from probgen.run.checkpoint import CheckpointError, Spec
 
@@ -28,6 +29,14 @@ Extractor = Callable[[Tensor], Tensor]
 
 What has a method ``embed``, as ``Classifier`` and ``Inception`` do, is asked for that instead.
 """
+
+
+@runtime_checkable
+class Embeds(Protocol, metaclass=Structural):
+    """What gives features by a method, because calling it gives something else."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features (N, d) of images (N, C, H, W)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +52,14 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.values)
+
+
+@runtime_checkable
+class Classifies(Protocol, metaclass=Structural):
+    """An extractor that can say which class its features show."""
+
+    def probabilities(self, features: Features) -> Tensor:
+        """p(class | image), (N, K)."""
 
 
 Table = Features | Tensor | np.ndarray
@@ -176,10 +193,10 @@ def _check_images(images: Set | Tensor) -> None:
 def _one_pass(
     extractor: Extractor, images: Set | Tensor, batch_size: int, show: bool | None
 ) -> Tensor:
-    is_module = isinstance(extractor, nn.Module)
-    mode = evaluation_mode(extractor, seed=0) if is_module else nullcontext()
-    device = device_of(extractor) if is_module else None
-    embed: Extractor = getattr(extractor, "embed", extractor)
+    module = extractor if isinstance(extractor, nn.Module) else None
+    mode = nullcontext() if module is None else evaluation_mode(module, seed=0)
+    device = None if module is None else device_of(module)
+    embed = extractor.embed if isinstance(extractor, Embeds) else extractor
     rows: list[Tensor] = []
     with mode, torch.no_grad(), progress.bar("features", len(images), show) as advance:
         for start, x in _batches(images, batch_size):
