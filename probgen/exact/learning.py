@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 
 from probgen.exact.network import Array, ExactError, Network, network_of
-from probgen.exact.plan import LIMIT, Plan, piece, planned, renewed
+from probgen.exact.plan import LIMIT, Plan, piece, planned
 from probgen.exact.propagation import LINEAR, Algebra, Evidence, sweeps, tables
 from probgen.exact.queries import calibrated, parts_of, question
 from probgen.exact.rows import Rows, evidence_of, rows_of
@@ -41,7 +41,7 @@ def counts(network: GraphLike, rows: Any, *, limit: int = LIMIT) -> dict[Node, A
     """
     known = _bayesian(network)
     data = _weighted(known, rows)
-    plan = planned(known, question(data.evidence), limit)
+    plan = planned(known, question(data.evidence), limit, len(data.weights))
     found = _counts(known, plan, data)[0]
     return {known.nodes[v]: table for v, table in enumerate(found)}
 
@@ -70,7 +70,7 @@ def log_likelihood(
     """
     known = _bayesian(network)
     found = evidence_of(known, rows_of(known, rows), None)
-    plan = planned(known, question(found), limit)
+    plan = planned(known, question(found), limit, found.rows)
     given = {known.number(v, "nodes with a table"): table for v, table in tables.items()}
     return _log_likelihood(known, plan, found, given)
 
@@ -130,7 +130,7 @@ def fit(
     data = _weighted(known, rows)
     if not data.weights.size:
         raise ExactError("expected at least one row to learn from; got none")
-    plan = planned(known, question(data.evidence), limit)
+    plan = planned(known, question(data.evidence), limit, len(data.weights))
     learn = _em if method == "em" else _gradient
     learned, history = learn(known, plan, data, steps, tolerance)
     for node, table in zip(known.nodes, learned, strict=True):
@@ -231,7 +231,7 @@ def _em(
             break
         found = [_normalised(*pair) for pair in zip(expected, current.tables(), strict=True)]
         current = current.with_factors(list(map(network.factor, network.families, found)))
-        plan = renewed(plan, current)
+        plan = plan.renewed(current)
     return current.tables(), history
 
 
@@ -288,10 +288,10 @@ def _log_likelihood(
     for part in parts_of(plan, evidence):
         if _in_range(plan, part, plain):
             made = tables(plan, part, algebra, pieces)
-            value = sweeps(plan._replace(safe=False), made, algebra, down=False).log_z
+            value = sweeps(plan, made, algebra, down=False, scale=True).log_z
         else:
             made = tables(plan, part, logs, pieces)
-            value = sweeps(plan._replace(safe=True), made, logs, down=False).log_z
+            value = sweeps(plan, made, logs, down=False).log_z
         parts.append(value.expand(part.rows))
     return torch.cat(parts)
 
@@ -315,9 +315,7 @@ def _in_range(plan: Plan, evidence: Evidence, pieces: list[Any]) -> bool:
     """Whether no product leaves the range of the numbers, which the processor reports."""
     try:
         with np.errstate(under="raise", over="raise"):
-            sweeps(
-                plan._replace(safe=False), tables(plan, evidence, LINEAR, pieces), LINEAR, False
-            )
+            sweeps(plan, tables(plan, evidence, LINEAR, pieces), LINEAR, False, scale=True)
     except FloatingPointError:
         return False
     return True

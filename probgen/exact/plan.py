@@ -1,22 +1,25 @@
 """In which order a network is summed out, and what that costs, before it is paid."""
 
-import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from math import inf, log, prod
+from copy import copy
+from functools import cached_property
+from math import inf, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from probgen.exact.network import Array, ExactError, Network
-from probgen.reasoning.triangulation import bits, eliminate, fill
+from probgen.exact.network import Array, ExactError, Factor, Network
+from probgen.exact.ordering import Order, ordered
 
 LIMIT = 1 << 30
 """Bytes that one call may take unless told otherwise."""
 SMALL = 1 << 16
-"""Table entries up to which one plan serves every question."""
-TRIALS = 24
-"""Random-greedy orders that are tried where the greedy ones cost more than that."""
+"""Table entries that take as long as planning eight nodes."""
+OFTEN = 64.0
+"""Sweeps that the plan for all questions is made for."""
+ONCE = 0.5
+"""Sweeps that the search for the plan of one question may take."""
 SAFE = 650.0
 """Below exp(-708) float64 loses digits: products within this many nats of 1 cannot."""
 
@@ -86,7 +89,6 @@ class Clique(NamedTuple):
         above: axes of the parent that this clique does not have.
         down: index that brings the parent's message to the own axes.
         factors: the numbers of the factors that are multiplied in here.
-        pieces: those factors, as few arrays as they can be multiplied together beforehand.
     """
 
     scope: tuple[int, ...]
@@ -96,7 +98,6 @@ class Clique(NamedTuple):
     above: tuple[int, ...]
     down: Index
     factors: tuple[int, ...]
-    pieces: "tuple[Piece, ...]"
 
 
 class Piece(NamedTuple):
@@ -122,20 +123,117 @@ class Home(NamedTuple):
     others: tuple[int, ...]
 
 
-class Plan(NamedTuple):
-    """Cliques, root first, for a network in which some nodes are always observed.
+class Group(NamedTuple):
+    """The factors of a clique: those multiplied together beforehand, and the other ones."""
+
+    together: list[int]
+    alone: list[int]
+
+
+class Plan:
+    """A junction tree, root first, for a network in which some nodes are always observed.
+
+    What only a sweep needs is made at the first sweep.
 
     Attributes:
         hard: the nodes that are observed in every question to this plan.
-        homes: for every other node the smallest clique that has it.
-        safe: no product of table entries can leave the range of float64.
+        order: in which the others are summed out.
+        cost: of one row without other evidence.
     """
 
-    cliques: tuple[Clique, ...]
-    hard: frozenset[int]
-    homes: dict[int, Home]
-    cost: Cost
-    safe: bool
+    def __init__(
+        self, network: Network, tree: "Tree", order: list[int], hard: frozenset[int]
+    ) -> None:
+        self._factors, self._cards, self._tree = network.factors, network.cards, tree
+        self.hard, self.order = hard, order
+        self._sizes = [prod(self._cards[v] for v in scope) for scope in tree.scopes]
+        self._groups = [
+            _grouped(network, scope, held, hard)
+            for scope, held in zip(tree.scopes, tree.held, strict=True)
+        ]
+        self._visits = [len(group.alone) + 5 for group in self._groups]
+        for parent in tree.parents[1:]:
+            self._visits[parent] += 2
+        self._kept = 8 * sum(self._entries(group) for group in self._groups)
+        self.cost = self._cost(self._sizes, list(map(len, tree.scopes)))
+
+    def given(self, observed: Iterable[int]) -> Cost:
+        """The cost where these nodes are observed, as axes of size 1."""
+        sizes, widths = list(self._sizes), list(map(len, self._tree.scopes))
+        for v in observed:
+            for k in self._members.get(v, ()):
+                sizes[k] //= self._cards[v]
+                widths[k] -= 1
+        return self._cost(sizes, widths)
+
+    def renewed(self, network: Network) -> "Plan":
+        """The plan with the tables of a network that differs in nothing else."""
+        made = copy(self)
+        made._factors = network.factors
+        for name in ("pieces", "safe"):
+            made.__dict__.pop(name, None)
+        return made
+
+    @cached_property
+    def cliques(self) -> tuple[Clique, ...]:
+        """The tables of the tree, each after its parent."""
+        return tuple(_clique(self._tree, k) for k in range(len(self._tree.scopes)))
+
+    @cached_property
+    def pieces(self) -> list[list[Piece]]:
+        """What each clique is the product of, as few arrays as possible."""
+        return [
+            _pieces(self._factors, clique.scope, group)
+            for clique, group in zip(self.cliques, self._groups, strict=True)
+        ]
+
+    @cached_property
+    def homes(self) -> dict[int, Home]:
+        """For every node that is not `hard` the smallest clique that has it."""
+        homes: dict[int, Home] = {}
+        for k in sorted(range(len(self._sizes)), key=self._sizes.__getitem__):
+            scope = self._tree.scopes[k]
+            for i, v in enumerate(scope):
+                if v not in homes:
+                    homes[v] = Home(k, (*range(i), *range(i + 1, len(scope))))
+        return homes
+
+    @cached_property
+    def safe(self) -> bool:
+        """Whether no product of table entries can leave the range of float64."""
+        used = [self._factors[f].values.ravel() for held in self._tree.held for f in held]
+        if not used:
+            return True
+        flat = np.concatenate(used)
+        flat[flat == 0] = 1
+        starts = np.cumsum([0, *map(len, used[:-1])])
+        least = -np.log(np.minimum.reduceat(flat, starts)).clip(max=0).sum()
+        most = np.log(np.maximum.reduceat(flat, starts)).clip(min=0).sum()
+        return bool(max(least, most + np.log(self._cards).sum()) < SAFE)
+
+    @cached_property
+    def _members(self) -> dict[int, list[int]]:
+        members: dict[int, list[int]] = {}
+        for k, scope in enumerate(self._tree.scopes):
+            for v in scope:
+                members.setdefault(v, []).append(k)
+        return members
+
+    def _entries(self, group: Group) -> int:
+        union = {v for f in group.together for v in self._factors[f].scope}
+        alone = sum(self._factors[f].values.size for f in group.alone)
+        return prod(self._cards[v] for v in union) + alone
+
+    def _cost(self, sizes: list[int], widths: list[int]) -> Cost:
+        """Both sweeps keep every table, and need room for two more of the largest."""
+        entries, largest = sum(sizes), max(sizes)
+        return Cost(
+            width=max(widths) - 1,
+            largest=largest,
+            entries=entries,
+            memory=8 * (entries + 2 * largest) + self._kept,
+            operations=sum(n * visits for n, visits in zip(sizes, self._visits, strict=True)),
+        )
 
 
 class Question(NamedTuple):
@@ -156,150 +254,119 @@ class Question(NamedTuple):
     pruned: bool = False
 
 
-def planned(network: Network, question: Question, limit: float) -> Plan:
-    """The plan for a question: in a small network one that takes any evidence.
+def planned(network: Network, question: Question, limit: float, rows: int = 1) -> Plan:
+    """The plan for a question: the one that takes any evidence, or one without the known nodes.
 
-    There observed nodes stay in the plan as axes of size 1; elsewhere they leave it.
+    In the first observed nodes stay as axes of size 1; in the second they leave the network.
 
     Raises:
         TooCostly: the cost is above the limit in bytes.
     """
+    whole = _made(network, Question(), OFTEN)
     general = Question(forced=question.forced, joint=question.joint)
-    small = all(_made(network, q).cost.entries <= SMALL for q in (Question(), general))
-    plan = _made(network, general if small else question)
+    few = SMALL // rows if rows else inf
+    if not any(general) and whole.cost.entries > few:
+        few = few * len(_used(network, question)) // 8
+    if _answers(whole, question, few, limit):
+        plan = _made(network, general, OFTEN)
+        if _answers(plan, question, few, limit):
+            return plan
+    plan = _made(network, question, ONCE * rows, whole.order)
+    if plan.cost.memory > limit:
+        plan = _made(network, question, inf, whole.order)
     if plan.cost.memory > limit:
         raise TooCostly(plan.cost, int(limit))
     return plan
 
 
-def _made(network: Network, question: Question) -> Plan:
-    if question not in network.plans:
-        while len(network.plans) >= 64:
-            network.plans.pop(next(iter(network.plans)))
-        network.plans[question] = _plan(network, question)
-    return network.plans[question]
+def _answers(plan: Plan, question: Question, few: float, limit: float) -> bool:
+    """Whether a plan for all questions answers this one with so few table entries."""
+    cost = plan.cost
+    if cost.entries > few or cost.memory > limit:
+        cost = plan.given(question.observed)
+    return cost.entries <= few and cost.memory <= limit
 
 
-def _plan(network: Network, question: Question) -> Plan:
-    used, hard = _used(network, question), question.observed
-    scopes = [_bitset(network.factors[f].scope, hard) for f in used]
-    forced = [_bitset([v], hard) for v in question.forced]
-    joint = _bitset(question.joint, hard)
-    order, cliques = _best_order(network.cards, [*scopes, *forced, joint])
-    tree = _rooted(_tree(order, cliques), joint)
-    held = _held(tree, order, dict(zip(used, scopes, strict=True)))
-    made = tuple(_clique(network, tree, k, held[k], hard) for k in range(len(tree.scopes)))
-    sizes = [prod(network.cards[v] for v in clique.scope) for clique in made]
-    return Plan(made, hard, _homes(made, sizes), _cost(made, sizes), _is_safe(network, used))
+def _made(
+    network: Network, question: Question, uses: float, known: Sequence[int] | None = None
+) -> Plan:
+    """The plan, one of the last 64 if it was searched for as long."""
+    before, plan = network.plans.pop(question, (0.0, None))
+    if plan is None or before < uses:
+        plan = _plan(network, question, uses, known)
+    while len(network.plans) >= 64:
+        network.plans.pop(next(iter(network.plans)))
+    network.plans[question] = max(before, uses), plan
+    return plan
 
 
-def renewed(plan: Plan, network: Network) -> Plan:
-    """The plan with the tables of a network that differs in nothing else."""
-    made = tuple(
-        c._replace(pieces=tuple(pieces(network, c.scope, c.factors, plan.hard)))
-        for c in plan.cliques
-    )
-    used = [f for c in plan.cliques for f in c.factors]
-    return plan._replace(cliques=made, safe=_is_safe(network, used))
+def _plan(network: Network, question: Question, uses: float, known: Sequence[int] | None) -> Plan:
+    hard, joint = question.observed, question.joint - question.observed
+    scopes = {f: _without(network.factors[f].scope, hard) for f in _used(network, question)}
+    forced = [(v,) for v in question.forced - hard]
+    order = ordered(network.cards, [*scopes.values(), *forced, tuple(joint)], uses, known)
+    tree = _filled(_rooted(_tree(order), joint), order.nodes, scopes)
+    return Plan(network, tree, order.nodes, hard)
+
+
+def _without(scope: tuple[int, ...], hard: frozenset[int]) -> tuple[int, ...]:
+    return scope if hard.isdisjoint(scope) else tuple(v for v in scope if v not in hard)
 
 
 def _used(network: Network, question: Question) -> list[int]:
     """The factors that the answer depends on."""
     if not network.directed:
         return list(range(len(network.factors)))
-    kept = frozenset(range(len(network.nodes)))
-    if question.pruned:
-        asked = question.observed | question.joint | question.partly
-        kept = network.ancestors(asked, question.forced)
-    return sorted(kept - question.forced)
+    if not question.pruned:
+        return [f for f in range(len(network.factors)) if f not in question.forced]
+    asked = question.observed | question.joint | question.partly
+    return sorted(network.ancestors(asked, question.forced) - question.forced)
 
 
-def _bitset(nodes: Iterable[int], without: frozenset[int] = frozenset()) -> int:
-    return sum(1 << v for v in nodes if v not in without)
+class Tree(NamedTuple):
+    """Maximal cliques, ascending, each after its parent.
 
+    Attributes:
+        scopes: the nodes of each clique.
+        parents: of each clique.
+        home: for each node the clique at which it is summed out.
+        held: for each clique the numbers of its factors.
+    """
 
-def _best_order(cards: Sequence[int], scopes: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The cheapest of the greedy orders, and of random-greedy ones if those are dear."""
-    neighbours, present = [0] * len(cards), 0
-    for scope in scopes:
-        present |= scope
-        for v in bits(scope):
-            neighbours[v] |= scope & ~(1 << v)
-    best: tuple[list[int], list[int]] = [], []
-    cheapest = inf
-    for trial, rule in enumerate(_rules(cards)):
-        if trial >= 2 and cheapest <= SMALL:
-            break
-        found = _ordered(neighbours, present, rule)
-        entries = sum(prod(cards[v] for v in bits(clique)) for clique in found[1])
-        if entries < cheapest:
-            best, cheapest = found, entries
-    return best
-
-
-Rule = Callable[[list[int], int], tuple[float, ...]]
-
-
-def _rules(cards: Sequence[int]) -> list[Rule]:
-    """Fewest fill edges; smallest table; roughly fewest fill edges (Fishelson and Geiger 2003)."""
-    logs = [log(n) for n in cards]
-
-    def size(neighbours: list[int], v: int) -> tuple[float, ...]:
-        return 1.0 + logs[v] + sum(logs[u] for u in bits(neighbours[v])), v
-
-    def loose(seed: int) -> Rule:
-        draw = random.Random(seed).uniform
-        return lambda around, v: (fill(around, v)[0] * draw(0.6, 1.4), draw(0, 1))
-
-    return [fill, size, *map(loose, range(TRIALS))]
-
-
-def _ordered(neighbours: list[int], present: int, rule: Rule) -> tuple[list[int], list[int]]:
-    """An elimination order of the present nodes, and each one's clique at its elimination."""
-    order, fills, _ = eliminate(list(neighbours), rule)
-    filled = list(neighbours)
-    for _, u, w in fills:
-        filled[u] |= 1 << w
-        filled[w] |= 1 << u
-    order = [v for v in order if present >> v & 1]
-    cliques, later = [], 0
-    for v in reversed(order):
-        cliques.append(filled[v] & later | 1 << v)
-        later |= 1 << v
-    return order, cliques[::-1]
-
-
-class _Tree(NamedTuple):
-    """Maximal cliques as bit sets, each one's parent before it, and where a node was summed."""
-
-    scopes: list[int]
+    scopes: list[tuple[int, ...]]
     parents: list[int]
     home: dict[int, int]
+    held: list[list[int]]
 
 
-def _tree(order: list[int], cliques: list[int]) -> _Tree:
-    place = {v: k for k, v in enumerate(order)}
-    tree = _Tree([], [], {})
-    for v, clique in zip(reversed(order), reversed(cliques), strict=True):
-        around = clique & ~(1 << v)
-        parent = tree.home[min(bits(around), key=place.__getitem__)] if around else 0
-        if around and tree.scopes[parent] == around:
-            tree.scopes[parent] = clique
-            tree.home[v] = parent
+def _tree(order: Order) -> Tree:
+    place = {v: k for k, v in enumerate(order.nodes)}
+    scopes: list[frozenset[int]] = []
+    parents, home = list[int](), dict[int, int]()
+    for v, clique in zip(reversed(order.nodes), reversed(order.cliques), strict=True):
+        around = clique - {v}
+        parent = home[min(around, key=place.__getitem__)] if around else 0
+        if around and scopes[parent] == around:
+            scopes[parent] = clique
+            home[v] = parent
         else:
-            tree.home[v] = len(tree.scopes)
-            tree.parents.append(parent)
-            tree.scopes.append(clique)
-    return tree if order else _Tree([0], [0], {})
+            home[v] = len(scopes)
+            parents.append(parent)
+            scopes.append(clique)
+    if not scopes:
+        return Tree([()], [0], {}, [])
+    return Tree([tuple(sorted(scope)) for scope in scopes], parents, home, [])
 
 
-def _rooted(tree: _Tree, joint: int) -> _Tree:
+def _rooted(tree: Tree, joint: frozenset[int]) -> Tree:
     """The same tree with a clique that holds the joint nodes as its root."""
+    root = next(k for k, scope in enumerate(tree.scopes) if joint.issubset(scope))
+    if not root:
+        return tree
     near: list[list[int]] = [[] for _ in tree.scopes]
     for k, parent in enumerate(tree.parents[1:], 1):
         near[k].append(parent)
         near[parent].append(k)
-    root = next(k for k, scope in enumerate(tree.scopes) if joint & ~scope == 0)
     found, parents = [root], {root: root}
     for k in found:
         for other in near[k]:
@@ -307,65 +374,76 @@ def _rooted(tree: _Tree, joint: int) -> _Tree:
                 parents[other] = k
                 found.append(other)
     place = {k: i for i, k in enumerate(found)}
-    return _Tree(
+    return Tree(
         [tree.scopes[k] for k in found],
         [place[parents[k]] for k in found],
         {v: place[k] for v, k in tree.home.items()},
+        [],
     )
 
 
-def _held(tree: _Tree, order: list[int], scopes: dict[int, int]) -> list[list[int]]:
-    """The factors of each clique: a factor goes where its first node is summed out."""
+def _filled(tree: Tree, order: list[int], scopes: dict[int, tuple[int, ...]]) -> Tree:
+    """The tree with its factors: one goes where its first node is summed out."""
     held: list[list[int]] = [[] for _ in tree.scopes]
     place = {v: k for k, v in enumerate(order)}
     for factor, scope in scopes.items():
-        first = min(bits(scope), key=place.__getitem__) if scope else None
-        held[0 if first is None else tree.home[first]].append(factor)
-    return held
+        home = tree.home[min(scope, key=place.__getitem__)] if scope else 0
+        held[home].append(factor)
+    return tree._replace(held=held)
 
 
-def _clique(
-    network: Network, tree: _Tree, k: int, held: list[int], hard: frozenset[int]
-) -> Clique:
-    scope, parent = tuple(bits(tree.scopes[k])), tree.parents[k]
-    around = tuple(bits(tree.scopes[parent]))
-    both = set(scope).intersection(around)
+def _grouped(
+    network: Network, scope: tuple[int, ...], held: list[int], hard: frozenset[int]
+) -> Group:
+    """Small factors without an observed node are multiplied together."""
+    group, union, size = Group([], []), set[int](), 1
+    for f in held:
+        axes = network.factors[f].scope
+        larger = size * prod(network.cards[v] for v in axes if v not in union)
+        if hard.isdisjoint(axes) and larger <= SMALL:
+            group.together.append(f)
+            union.update(axes)
+            size = larger
+        else:
+            group.alone.append(f)
+    return group
+
+
+def _clique(tree: Tree, k: int) -> Clique:
+    scope, parent = tree.scopes[k], tree.parents[k]
+    around = tree.scopes[parent]
+    both = sorted({*scope, *around})
     return Clique(
         scope,
         parent,
-        tuple(i for i, v in enumerate(scope) if v not in both),
-        _between(scope, around),
-        tuple(i for i, v in enumerate(around) if v not in both),
-        _between(around, scope),
-        tuple(held),
-        tuple(pieces(network, scope, held, hard)),
+        tuple(i for i, v in enumerate(scope) if v not in around),
+        _between(both, scope, around),
+        tuple(i for i, v in enumerate(around) if v not in scope),
+        _between(both, around, scope),
+        tuple(tree.held[k]),
     )
 
 
-def _between(source: tuple[int, ...], target: tuple[int, ...]) -> Index:
+def _between(both: list[int], source: tuple[int, ...], target: tuple[int, ...]) -> Index:
     """Index from a message on the axes of one clique to the axes of its neighbour."""
-    both = sorted({*source, *target})
     drop = [(ALL if v in source else None) if v in target else 0 for v in both]
     return (*drop, ALL)
 
 
-def pieces(
-    network: Network, scope: tuple[int, ...], held: Sequence[int], hard: frozenset[int]
-) -> list[Piece]:
-    """The factors of a clique; small ones without an observed node multiplied together."""
-    made: list[Piece] = []
-    whole = piece(scope, (), np.ones(()))
-    for f in held:
-        axes, values = network.factors[f]
+def _pieces(factors: list[Factor], scope: tuple[int, ...], group: Group) -> list[Piece]:
+    """The factors of a clique, multiplied together unless that leaves the range of float64."""
+    made = list[Piece]()
+    start = factors[group.together[0]] if group.together else Factor((), np.ones(()))
+    whole = piece(scope, *start)
+    for f in group.together[1:]:
+        axes, values = factors[f]
         union = tuple(sorted({*whole.axes, *axes}))
-        if hard.isdisjoint(axes) and prod(network.cards[v] for v in union) <= SMALL:
-            left = _spread(whole.values, whole.axes, union)
-            right = _spread(values, axes, union)
-            with suppress(FloatingPointError), np.errstate(under="raise", over="raise"):
-                whole = piece(scope, union, left * right)
-                continue
+        left, right = _spread(whole.values, whole.axes, union), _spread(values, axes, union)
+        with suppress(FloatingPointError), np.errstate(under="raise", over="raise"):
+            whole = piece(scope, union, left * right)
+            continue
         made.append(piece(scope, axes, values))
-    return [whole, *made]
+    return [whole, *made, *(piece(scope, *factors[f]) for f in group.alone)]
 
 
 def piece(scope: tuple[int, ...], axes: tuple[int, ...], values: Any) -> Piece:
@@ -377,38 +455,3 @@ def piece(scope: tuple[int, ...], axes: tuple[int, ...], values: Any) -> Piece:
 
 def _spread(values: Array, axes: tuple[int, ...], union: tuple[int, ...]) -> Array:
     return values[tuple(ALL if v in axes else None for v in union)]
-
-
-def _homes(cliques: tuple[Clique, ...], sizes: list[int]) -> dict[int, Home]:
-    homes: dict[int, Home] = {}
-    for k in sorted(range(len(cliques)), key=sizes.__getitem__):
-        scope = cliques[k].scope
-        for v in scope:
-            if v not in homes:
-                homes[v] = Home(k, tuple(i for i, u in enumerate(scope) if u != v))
-    return homes
-
-
-def _cost(cliques: tuple[Clique, ...], sizes: list[int]) -> Cost:
-    """Both sweeps keep every table, and need room for two more of the largest."""
-    visits = [len(c.pieces) + 4 for c in cliques]
-    for clique in cliques[1:]:
-        visits[clique.parent] += 2
-    kept = sum(piece.values.nbytes for c in cliques for piece in c.pieces)
-    return Cost(
-        width=max(len(c.scope) for c in cliques) - 1,
-        largest=max(sizes),
-        entries=sum(sizes),
-        memory=8 * (sum(sizes) + 2 * max(sizes)) + kept,
-        operations=sum(n * visit for n, visit in zip(sizes, visits, strict=True)),
-    )
-
-
-def _is_safe(network: Network, used: list[int]) -> bool:
-    least = most = 0.0
-    for f in used:
-        values = network.factors[f].values
-        positive = values[values > 0]
-        least -= min(0.0, log(positive.min())) if positive.size else 0.0
-        most += max(0.0, log(positive.max())) if positive.size else 0.0
-    return max(least, most + sum(map(log, network.cards))) < SAFE

@@ -124,7 +124,7 @@ def beliefs(plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
     """
     try:
         with np.errstate(under="raise", over="raise"):
-            return sweeps(plan, tables(plan, evidence, LINEAR), LINEAR, down)
+            return sweeps(plan, tables(plan, evidence, LINEAR), LINEAR, down, not plan.safe)
     except FloatingPointError:
         pass
     with np.errstate(under="ignore"):
@@ -134,9 +134,17 @@ def beliefs(plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
         return Beliefs(made, np.exp(found.total - shift), found.log_z)
 
 
-def sweeps(plan: Plan, made: list[Any], algebra: Algebra, down: bool = True) -> Beliefs:
-    """Messages from the leaves to the root, then back; consumes the tables."""
-    scale = not plan.safe and algebra.enter is not _log
+def sweeps(
+    plan: Plan,
+    made: list[Any],
+    algebra: Algebra,
+    down: bool = True,
+    scale: bool = False,
+) -> Beliefs:
+    """Messages from the leaves to the root, then back; consumes the tables.
+
+    With `scale` every message is divided by its sum, so that fewer leave the range of float64.
+    """
     messages, scales = _upward(plan, made, algebra, scale)
     total = algebra.plus(made[0], tuple(range(len(plan.cliques[0].scope)))).reshape(-1)
     if down:
@@ -171,7 +179,7 @@ def _downward(plan: Plan, made: list[Any], messages: list[Any], algebra: Algebra
 
 def tables(plan: Plan, evidence: Evidence, algebra: Algebra, pieces: Any = None) -> list[Any]:
     """For every clique the product of its factors at the observed states."""
-    pieces = pieces or [clique.pieces for clique in plan.cliques]
+    pieces = pieces or plan.pieces
     look = _one_state(plan, evidence) if evidence.single else _states(plan, evidence, algebra)
     made = []
     for few in pieces:

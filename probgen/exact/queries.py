@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +38,8 @@ def cost(
     known = network_of(network)
     found = evidence_of(known, evidence, do)
     asked = frozenset(known.number(v, "nodes of a joint table") for v in joint)
-    return planned(known, question(found, asked, pruned=bool(asked)), float("inf")).cost
+    asking = question(found, asked, pruned=bool(asked))
+    return planned(known, asking, inf, found.rows).given(asking.observed)
 
 
 def marginals(
@@ -74,7 +75,7 @@ def marginals(
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    plan = planned(known, question(found), limit)
+    plan = planned(known, question(found), limit, found.rows)
     parts = [_posteriors(known, plan, part) for part in parts_of(plan, found)]
     if found.single:
         return _named(known, plan, found, parts[0])
@@ -91,7 +92,9 @@ def question(
 
 def parts_of(plan: Plan, evidence: Evidence) -> list[Evidence]:
     """The rows, as many at a time as the cache takes."""
-    return evidence.parts(max(1, CHUNK // plan.cost.entries))
+    if evidence.rows == 1:
+        return [evidence]
+    return evidence.parts(max(1, CHUNK // plan.given(evidence.picks).entries))
 
 
 def calibrated(network: Network, plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
@@ -176,7 +179,7 @@ def log_probability(
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    plan = planned(known, question(found, pruned=True), limit)
+    plan = planned(known, question(found, pruned=True), limit, found.rows)
     logs = [
         np.broadcast_to(beliefs(plan, part, down=False).log_z, part.rows)
         for part in parts_of(plan, found)
@@ -270,7 +273,8 @@ def query(
     if both := set(asked) & (found.picks.keys() | found.likely.keys()):
         names = listed(known.nodes[v] for v in both)
         raise ExactError(f"expected other nodes than the known ones; got {names} in both: drop it")
-    plan = planned(known, question(found, frozenset(asked), pruned=True), limit)
+    asking = question(found, frozenset(asked), pruned=True)
+    plan = planned(known, asking, limit, found.rows)
     below = [_root_table(known, plan, part, asked) for part in parts_of(plan, found)]
     values = np.concatenate(below, -1)
     values = values[..., 0] if found.single else np.moveaxis(values, -1, 0)
@@ -333,7 +337,7 @@ def explanation(
     found = evidence_of(known, evidence, do)
     if not found.single:
         raise ExactError("expected one {node: state} as evidence; got rows: ask once per row")
-    plan = planned(known, question(found), limit)
+    plan = planned(known, question(found), limit, found.rows)
     best = sweeps(plan, tables(plan, found, GREATEST), GREATEST)
     if not np.isfinite(best.total[0]):
         raise ImpossibleEvidence(_impossible(known, found, 0))

@@ -1,0 +1,163 @@
+"""In which order nodes are summed out: those that cost nothing first, the rest by greedy rules.
+
+A node whose neighbours are all joined to each other is simplicial: some cheapest order begins with
+it, so that only the core that remains is searched, one connected part at a time.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from math import inf, log, prod
+from typing import NamedTuple
+
+from probgen.reasoning.triangulation import bits, eliminate, fill
+
+TRIALS = 24
+"""Random-greedy orders that are tried where the greedy ones cost more than the search."""
+LEAST = 2
+"""Orders that are tried in any case."""
+SEARCH = 1 << 13
+"""Table entries that take as long as finding the place of one node in one order."""
+
+Near = dict[int, set[int]]
+Rule = Callable[[list[int], int], tuple[float, ...]]
+
+
+class Order(NamedTuple):
+    """Nodes in the order in which they are summed out.
+
+    Attributes:
+        nodes: node numbers.
+        cliques: of each node, itself and its neighbours when it is summed out.
+    """
+
+    nodes: list[int]
+    cliques: list[frozenset[int]]
+
+
+def ordered(
+    cards: Sequence[int],
+    scopes: Iterable[Iterable[int]],
+    uses: float,
+    known: Sequence[int] | None = None,
+) -> Order:
+    """An order with few table entries.
+
+    Args:
+        cards: numbers of states of all nodes.
+        scopes: sets of nodes that are joined to each other; other nodes are left out.
+        uses: how often the tables will be passed through, which says what a search may take.
+        known: a good order of a network with more nodes and edges, to be tried first.
+    """
+    near = _neighbours(scopes)
+    order = _simplicial(near)
+    for part in _parts(near):
+        found = _best(cards, near, part, uses, known)
+        order.nodes.extend(found.nodes)
+        order.cliques.extend(found.cliques)
+    return order
+
+
+def _neighbours(scopes: Iterable[Iterable[int]]) -> Near:
+    near: Near = {}
+    for scope in scopes:
+        for v in scope:
+            near.setdefault(v, set()).update(scope)
+    for v, around in near.items():
+        around.discard(v)
+    return near
+
+
+def _simplicial(near: Near) -> Order:
+    """Sum simplicial nodes out as long as there are any; takes them out of `near`."""
+    order = Order([], [])
+    waiting = sorted(near, key=lambda v: (len(near[v]), v), reverse=True)
+    while waiting:
+        v = waiting.pop()
+        around = near.get(v)
+        if around is None or not _is_complete(near, around):
+            continue
+        order.nodes.append(v)
+        order.cliques.append(frozenset((v, *around)))
+        del near[v]
+        for u in around:
+            near[u].discard(v)
+        waiting += sorted(around, reverse=True)
+    return order
+
+
+def _is_complete(near: Near, nodes: set[int]) -> bool:
+    joined = len(nodes) - 1
+    return joined < 1 or all(len(near[u] & nodes) == joined for u in nodes)
+
+
+def _parts(near: Near) -> list[list[int]]:
+    """The connected components, each in ascending order."""
+    parts, seen = [], set[int]()
+    for start in sorted(near):
+        if start in seen:
+            continue
+        part = [start]
+        seen.add(start)
+        for v in part:
+            fresh = near[v] - seen
+            seen |= fresh
+            part += fresh
+        parts.append(sorted(part))
+    return parts
+
+
+def _best(
+    cards: Sequence[int], near: Near, part: list[int], uses: float, known: Sequence[int] | None
+) -> Order:
+    """The cheapest of a few orders; random-greedy ones are tried while they may pay."""
+    place = {v: k for k, v in enumerate(part)}
+    neighbours = [sum(1 << place[u] for u in near[v]) for v in part]
+    sizes = [cards[v] for v in part]
+    rules = _rules(sizes)
+    if known is not None:
+        rules.insert(0, _as_before([place[v] for v in known if v in place]))
+    best: tuple[list[int], list[int]] = [], []
+    cheapest, searched = inf, 0
+    for trial, rule in enumerate(rules):
+        if trial >= LEAST and searched > cheapest * uses:
+            break
+        found = _eliminated(neighbours, rule)
+        entries = sum(prod(sizes[k] for k in bits(clique)) for clique in found[1])
+        searched += SEARCH * len(part)
+        if entries < cheapest:
+            best, cheapest = found, entries
+    cliques = [frozenset(part[k] for k in bits(clique)) for clique in best[1]]
+    return Order([part[k] for k in best[0]], cliques)
+
+
+def _rules(cards: Sequence[int]) -> list[Rule]:
+    """Fewest fill edges; smallest table; roughly fewest fill edges (Fishelson and Geiger 2003)."""
+    logs = [log(n) for n in cards]
+
+    def size(neighbours: list[int], v: int) -> tuple[float, ...]:
+        return 1.0 + logs[v] + sum(logs[u] for u in bits(neighbours[v])), v
+
+    def loose(seed: int) -> Rule:
+        draw = random.Random(seed).uniform
+        return lambda around, v: (fill(around, v)[0] * draw(0.6, 1.4), draw(0, 1))
+
+    return [fill, size, *map(loose, range(TRIALS))]
+
+
+def _as_before(order: Sequence[int]) -> Rule:
+    rank = {v: k for k, v in enumerate(order)}
+    return lambda around, v: (1, rank[v])
+
+
+def _eliminated(neighbours: list[int], rule: Rule) -> tuple[list[int], list[int]]:
+    """An elimination order, and each node's clique at its elimination, as bit sets."""
+    order, fills, _ = eliminate(list(neighbours), rule)
+    filled = list(neighbours)
+    for _, u, w in fills:
+        filled[u] |= 1 << w
+        filled[w] |= 1 << u
+    cliques, later = [], 0
+    for v in reversed(order):
+        cliques.append(filled[v] & later | 1 << v)
+        later |= 1 << v
+    return order, cliques[::-1]
