@@ -57,7 +57,10 @@ def infer(
     do: Annotated[
         list[str] | None, typer.Option("--do", help="NODE=STATE set from outside.")
     ] = None,
-    limit: Annotated[float, typer.Option(help="GiB that may be taken.")] = 1.0,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GiB that may be taken; default: half of what is available."),
+    ] = None,
 ) -> None:
     """Exact posteriors of a network with tables, given what is observed or set from outside.
 
@@ -68,8 +71,9 @@ def infer(
 
     loaded = graphs.load(network)
     seen, forced = _states(given), _states(do)
-    found = exact.marginals(loaded, seen, do=forced, limit=int(limit * 2**30))
-    chance = exact.probability(loaded, seen, do=forced, limit=int(limit * 2**30))
+    most = None if memory is None else int(memory * 2**30)
+    found = exact.marginals(loaded, seen, do=forced, max_bytes=most)
+    chance = exact.probability(loaded, seen, do=forced, max_bytes=most)
     asked = [_known(found, name) for name in nodes or found]
     _table({node: found[node] for node in asked})
     typer.echo(f"probability of what is given: {chance:.6g}")

@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 
 from probgen.exact.network import Array, ExactError, Network, network_of
-from probgen.exact.plan import LIMIT, Plan, piece, planned
+from probgen.exact.plan import Plan, piece, planned
 from probgen.exact.propagation import LINEAR, Algebra, Evidence, sweeps, tables
 from probgen.exact.queries import calibrated, parts_of, question
 from probgen.exact.rows import Rows, evidence_of, rows_of
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def counts(network: GraphLike, rows: Any, *, limit: int = LIMIT) -> dict[Node, Array]:
+def counts(network: GraphLike, rows: Any, *, max_bytes: int | None = None) -> dict[Node, Array]:
     """Expected counts of every table's entries: the sum over rows of p(node, parents | row).
 
     They are theta d log p(rows) / d theta (Darwiche 2003, section 3), the E step of EM; with
@@ -28,7 +28,7 @@ def counts(network: GraphLike, rows: Any, *, limit: int = LIMIT) -> dict[Node, A
     Args:
         network: a Bayesian network with tables.
         rows: as for `fit`.
-        limit: bytes that may be taken.
+        max_bytes: that may be taken; half of what the machine has available unless given.
 
     Returns:
         {node: array in the shape of the node's table}.
@@ -41,13 +41,17 @@ def counts(network: GraphLike, rows: Any, *, limit: int = LIMIT) -> dict[Node, A
     """
     known = _bayesian(network)
     data = _weighted(known, rows)
-    plan = planned(known, question(data.evidence), limit, len(data.weights))
+    plan = planned(known, question(data.evidence), max_bytes, len(data.weights))
     found = _counts(known, plan, data)[0]
     return {known.nodes[v]: table for v, table in enumerate(found)}
 
 
 def log_likelihood(
-    network: GraphLike, rows: Any, tables: Mapping[Node, "torch.Tensor"], *, limit: int = LIMIT
+    network: GraphLike,
+    rows: Any,
+    tables: Mapping[Node, "torch.Tensor"],
+    *,
+    max_bytes: int | None = None,
 ) -> "torch.Tensor":
     """The log-probability of every row in nats, differentiable with respect to the tables.
 
@@ -57,7 +61,7 @@ def log_likelihood(
         tables: {node: tensor (*parents, node)}, used as they are: give softmax rows. Rows whose
             products leave the range of the numbers are done in logarithms, in which an entry
             of 0 has the gradient 0.
-        limit: bytes that may be taken.
+        max_bytes: that may be taken; half of what the machine has available unless given.
 
     Returns:
         A tensor (rows,).
@@ -70,7 +74,7 @@ def log_likelihood(
     """
     known = _bayesian(network)
     found = evidence_of(known, rows_of(known, rows), None)
-    plan = planned(known, question(found), limit, found.rows)
+    plan = planned(known, question(found), max_bytes, found.rows)
     given = {known.number(v, "nodes with a table"): table for v, table in tables.items()}
     return _log_likelihood(known, plan, found, given)
 
@@ -95,7 +99,7 @@ def fit(
     steps: int = 500,
     tolerance: float = 1e-10,
     seed: int = 0,
-    limit: int = LIMIT,
+    max_bytes: int | None = None,
 ) -> Fit:
     """Maximum likelihood tables for a graph, from complete or incomplete rows.
 
@@ -113,7 +117,7 @@ def fit(
         steps: at most so many.
         tolerance: in nats per row.
         seed: of the random tables.
-        limit: bytes that may be taken.
+        max_bytes: that may be taken; half of what the machine has available unless given.
 
     Raises:
         ExactError: no rows, or a state that is not the node's.
@@ -130,7 +134,7 @@ def fit(
     data = _weighted(known, rows)
     if not data.weights.size:
         raise ExactError("expected at least one row to learn from; got none")
-    plan = planned(known, question(data.evidence), limit, len(data.weights))
+    plan = planned(known, question(data.evidence), max_bytes, len(data.weights))
     learn = _em if method == "em" else _gradient
     learned, history = learn(known, plan, data, steps, tolerance)
     for node, table in zip(known.nodes, learned, strict=True):

@@ -5,15 +5,15 @@ from contextlib import suppress
 from copy import copy
 from functools import cached_property
 from math import inf, prod
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from probgen.exact.memory import allowance, available
 from probgen.exact.network import Array, ExactError, Factor, Network
 from probgen.exact.ordering import Order, ordered
 
-LIMIT = 1 << 30
-"""Bytes that one call may take unless told otherwise."""
 SMALL = 1 << 16
 """Table entries that take as long as planning eight nodes."""
 OFTEN = 64.0
@@ -68,14 +68,19 @@ def _bytes(n: int) -> str:
 
 
 class TooCostly(ExactError):
-    """The cost is beyond the limit; nothing was computed. `cost` has the numbers."""
+    """The cost is above `max_bytes`; nothing was computed. `cost` has the numbers."""
 
-    def __init__(self, cost: Cost, limit: int) -> None:
-        self.cost, self.limit = cost, limit
+    def __init__(self, cost: Cost, max_bytes: int) -> None:
+        self.cost, self.max_bytes = cost, max_bytes
         super().__init__(
-            f"expected a cost of at most {_bytes(limit)}; got {cost}: give evidence, ask "
-            "query(joint=[...]) for few nodes, sample, or raise limit="
+            f"expected a cost of at most {_bytes(max_bytes)}; got {cost}: {_advice(cost)}"
         )
+
+
+def _advice(cost: Cost) -> str:
+    """What helps: more bytes only where the machine has them."""
+    raised = "raise max_bytes=, " if cost.memory <= available() else ""
+    return f"{raised}observe more nodes, or ask query(joint=[...]) for few nodes"
 
 
 class Clique(NamedTuple):
@@ -254,37 +259,48 @@ class Question(NamedTuple):
     pruned: bool = False
 
 
-def planned(network: Network, question: Question, limit: float, rows: int = 1) -> Plan:
+def planned(
+    network: Network, question: Question, max_bytes: float | None = None, rows: int = 1
+) -> Plan:
     """The plan for a question: the one that takes any evidence, or one without the known nodes.
 
     In the first observed nodes stay as axes of size 1; in the second they leave the network.
 
     Raises:
-        TooCostly: the cost is above the limit in bytes.
+        TooCostly: the cost is above `max_bytes`, by default half of what is available.
     """
+    most = _allowed(max_bytes)
     whole = _made(network, Question(), OFTEN)
     general = Question(forced=question.forced, joint=question.joint)
     few = SMALL // rows if rows else inf
     if not any(general) and whole.cost.entries > few:
         few = few * len(_used(network, question)) // 8
-    if _answers(whole, question, few, limit):
+    if _answers(whole, question, few, most):
         plan = _made(network, general, OFTEN)
-        if _answers(plan, question, few, limit):
+        if _answers(plan, question, few, most):
             return plan
     plan = _made(network, question, ONCE * rows, whole.order)
-    if plan.cost.memory > limit:
+    if plan.cost.memory > most:
         plan = _made(network, question, inf, whole.order)
-    if plan.cost.memory > limit:
-        raise TooCostly(plan.cost, int(limit))
+    if plan.cost.memory > most:
+        raise TooCostly(plan.cost, int(most))
     return plan
 
 
-def _answers(plan: Plan, question: Question, few: float, limit: float) -> bool:
+def _allowed(max_bytes: Any) -> float:
+    if max_bytes is None:
+        return allowance()
+    if not isinstance(max_bytes, Real) or max_bytes != max_bytes:
+        raise ExactError(f"expected max_bytes as a number of bytes; got {max_bytes!r}")
+    return float(max_bytes)
+
+
+def _answers(plan: Plan, question: Question, few: float, most: float) -> bool:
     """Whether a plan for all questions answers this one with so few table entries."""
     cost = plan.cost
-    if cost.entries > few or cost.memory > limit:
+    if cost.entries > few or cost.memory > most:
         cost = plan.given(question.observed)
-    return cost.entries <= few and cost.memory <= limit
+    return cost.entries <= few and cost.memory <= most
 
 
 def _made(

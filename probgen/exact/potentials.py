@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 
 from probgen.exact.network import Array, ExactError, Factor, Network, State, network_of
-from probgen.exact.plan import LIMIT, Question, planned
+from probgen.exact.plan import Question, planned
 from probgen.exact.propagation import beliefs
 from probgen.exact.rows import evidence_of
 from probgen.reasoning import loading
@@ -41,7 +41,7 @@ class Sameness(NamedTuple):
 
 
 def same_distribution(
-    first: Any, second: Any, *, tolerance: float = 1e-9, limit: int = LIMIT
+    first: Any, second: Any, *, tolerance: float = 1e-9, max_bytes: int | None = None
 ) -> Sameness:
     """Whether two networks, Bayesian or Markov, are the same distribution over the same nodes.
 
@@ -54,7 +54,7 @@ def same_distribution(
         first: a network with tables or potentials.
         second: another, over the same nodes and states in any order.
         tolerance: greatest difference of two probabilities that counts as none.
-        limit: bytes that may be taken.
+        max_bytes: that may be taken; half of what the machine has available unless given.
 
     Raises:
         ExactError: other nodes or other states.
@@ -73,7 +73,7 @@ def same_distribution(
     others = _aligned(two, one)
     pair = [_united(one, one.factors, others), _united(one, others, one.factors)]
     none = evidence_of(one, None, None)
-    plans = [planned(network, Question(), limit) for network in pair]
+    plans = [planned(network, Question(), max_bytes) for network in pair]
     made = [beliefs(plan, none) for plan in plans]
     for found in made:
         if found.total[0] <= 0:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from probgen.exact.network import Array, ExactError, ImpossibleEvidence, Network, State, network_of
-from probgen.exact.plan import LIMIT, Cost, Plan, Question, planned
+from probgen.exact.plan import Cost, Plan, Question, planned
 from probgen.exact.propagation import CHUNK, GREATEST, Beliefs, Evidence, beliefs, sweeps, tables
 from probgen.exact.rows import evidence_of
 from probgen.reasoning.loading import GraphLike
@@ -43,7 +43,7 @@ def cost(
 
 
 def marginals(
-    network: GraphLike, evidence: Any = None, *, do: Do = None, limit: int = LIMIT
+    network: GraphLike, evidence: Any = None, *, do: Do = None, max_bytes: int | None = None
 ) -> dict[Node, Any]:
     """The posterior of every node, all of them from two sweeps over one junction tree.
 
@@ -57,25 +57,25 @@ def marginals(
             frame or `Rows`, with None where a row does not observe a node.
         do: {node: state} set from outside: p(. | do(node = state), evidence), in which the node's
             own table does not count (Pearl 2009, "Causality", definition 3.2.1).
-        limit: bytes that may be taken.
+        max_bytes: that may be taken; half of what the machine has available unless given.
 
     Returns:
         {node: {state: probability}}; for many rows {node: array (rows, states)}.
 
     Raises:
         ImpossibleEvidence: evidence of probability zero.
-        TooCostly: more than the limit; `cost` has the numbers.
+        TooCostly: more than `max_bytes`; `cost` has the numbers.
         UnknownNode, ExactError: what is not in the network, tables that are no distributions.
 
     >>> posterior = marginals("asia", {"xray": "yes", "smoke": "no"})
     >>> round(posterior["tub"]["yes"], 6)
     0.147978
-    >>> marginals("asia", do={"lung": "yes"})["smoke"]
-    {'yes': 0.5, 'no': 0.5}
+    >>> round(marginals("asia", do={"lung": "yes"})["smoke"]["yes"], 6)
+    0.5
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    plan = planned(known, question(found), limit, found.rows)
+    plan = planned(known, question(found), max_bytes, found.rows)
     parts = [_posteriors(known, plan, part) for part in parts_of(plan, found)]
     if found.single:
         return _named(known, plan, found, parts[0])
@@ -158,7 +158,7 @@ def _stacked(
 
 
 def log_probability(
-    network: GraphLike, evidence: Any, *, do: Do = None, limit: int = LIMIT
+    network: GraphLike, evidence: Any, *, do: Do = None, max_bytes: int | None = None
 ) -> Any:
     """The log-probability of evidence in nats; -inf if impossible; for many rows an array (rows,).
 
@@ -169,7 +169,7 @@ def log_probability(
         network: as for `marginals`.
         evidence: as for `marginals`.
         do: as for `marginals`.
-        limit: as for `marginals`.
+        max_bytes: as for `marginals`.
 
     Raises:
         TooCostly, UnknownNode, ExactError: as `marginals`.
@@ -179,16 +179,18 @@ def log_probability(
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    plan = planned(known, question(found, pruned=True), limit, found.rows)
+    plan = planned(known, question(found, pruned=True), max_bytes, found.rows)
     logs = [
         np.broadcast_to(beliefs(plan, part, down=False).log_z, part.rows)
         for part in parts_of(plan, found)
     ]
-    values = np.concatenate(logs) - log_partition(known, limit=limit)
+    values = np.concatenate(logs) - log_partition(known, max_bytes=max_bytes)
     return float(values[0]) if found.single else values
 
 
-def probability(network: GraphLike, evidence: Any, *, do: Do = None, limit: int = LIMIT) -> Any:
+def probability(
+    network: GraphLike, evidence: Any, *, do: Do = None, max_bytes: int | None = None
+) -> Any:
     """p(evidence), or p(evidence | do); for many rows an array (rows,).
 
     Arguments and errors are those of `log_probability`.
@@ -196,11 +198,11 @@ def probability(network: GraphLike, evidence: Any, *, do: Do = None, limit: int 
     >>> round(probability("asia", {"tub": "yes", "dysp": "yes"}), 6)
     0.008216
     """
-    value = np.exp(log_probability(network, evidence, do=do, limit=limit))
+    value = np.exp(log_probability(network, evidence, do=do, max_bytes=max_bytes))
     return value if value.ndim else float(value)
 
 
-def log_partition(network: GraphLike, *, limit: int = LIMIT) -> float:
+def log_partition(network: GraphLike, *, max_bytes: int | None = None) -> float:
     """The logarithm of Z, the sum over all states of the product of all potentials, in nats.
 
     A Bayesian network has Z = 1. Scaling a potential scales Z and changes no probability.
@@ -213,7 +215,7 @@ def log_partition(network: GraphLike, *, limit: int = LIMIT) -> float:
     known = network_of(network)
     if known.directed:
         return 0.0
-    plan = planned(known, Question(), limit)
+    plan = planned(known, Question(), max_bytes)
     value = float(beliefs(plan, evidence_of(known, None, None), down=False).log_z[0])
     if value == -np.inf:
         raise ExactError(ZERO)
@@ -244,7 +246,7 @@ def query(
     evidence: Any = None,
     *,
     do: Do = None,
-    limit: int = LIMIT,
+    max_bytes: int | None = None,
 ) -> Joint:
     """The joint posterior table p(joint | evidence) of a few nodes.
 
@@ -256,7 +258,7 @@ def query(
         joint: the nodes, in the order of the table's axes.
         evidence: as for `marginals`, of other nodes.
         do: as for `marginals`.
-        limit: as for `marginals`.
+        max_bytes: as for `marginals`.
 
     Raises:
         ImpossibleEvidence, TooCostly, UnknownNode, ExactError: as `marginals`; a node that is
@@ -274,7 +276,7 @@ def query(
         names = listed(known.nodes[v] for v in both)
         raise ExactError(f"expected other nodes than the known ones; got {names} in both: drop it")
     asking = question(found, frozenset(asked), pruned=True)
-    plan = planned(known, asking, limit, found.rows)
+    plan = planned(known, asking, max_bytes, found.rows)
     below = [_root_table(known, plan, part, asked) for part in parts_of(plan, found)]
     values = np.concatenate(below, -1)
     values = values[..., 0] if found.single else np.moveaxis(values, -1, 0)
@@ -313,7 +315,7 @@ def explanation(
     evidence: Mapping[Node, State] | None = None,
     *,
     do: Do = None,
-    limit: int = LIMIT,
+    max_bytes: int | None = None,
 ) -> Explanation:
     """The most probable explanation of the evidence: argmax of p(all nodes | evidence).
 
@@ -324,7 +326,7 @@ def explanation(
         network: as for `marginals`.
         evidence: {node: state}, one row.
         do: as for `marginals`.
-        limit: as for `marginals`.
+        max_bytes: as for `marginals`.
 
     Raises:
         ImpossibleEvidence, TooCostly, UnknownNode, ExactError: as `marginals`.
@@ -337,7 +339,7 @@ def explanation(
     found = evidence_of(known, evidence, do)
     if not found.single:
         raise ExactError("expected one {node: state} as evidence; got rows: ask once per row")
-    plan = planned(known, question(found), limit, found.rows)
+    plan = planned(known, question(found), max_bytes, found.rows)
     best = sweeps(plan, tables(plan, found, GREATEST), GREATEST)
     if not np.isfinite(best.total[0]):
         raise ImpossibleEvidence(_impossible(known, found, 0))

@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 import numpy as np
 
 from probgen.exact.network import Array, ExactError, Network, State, network_of
-from probgen.exact.plan import LIMIT, planned
+from probgen.exact.plan import planned
 from probgen.exact.queries import Do, calibrated, question
 from probgen.exact.rows import Rows, evidence_of
 from probgen.reasoning.loading import GraphLike
@@ -20,7 +20,7 @@ def sample(
     *,
     do: Do = None,
     seed: int = 0,
-    limit: int = LIMIT,
+    max_bytes: int | None = None,
 ) -> Rows:
     """Draw n independent rows of p(all nodes | evidence).
 
@@ -34,7 +34,7 @@ def sample(
         evidence: {node: state}, one row.
         do: as for `marginals`.
         seed: of the rows.
-        limit: as for `marginals`.
+        max_bytes: as for `marginals`.
 
     Raises:
         ImpossibleEvidence, TooCostly, UnknownNode, ExactError: as `marginals`.
@@ -54,7 +54,7 @@ def sample(
     if known.directed and found.picks.keys() == found.forced:
         _forwards(known, codes, n, rng)
     else:
-        plan = planned(known, question(found), limit)
+        plan = planned(known, question(found), max_bytes)
         made = calibrated(known, plan, found).tables
         for clique, table in zip(plan.cliques, made, strict=True):
             _clique(clique.scope, table, frozenset(found.picks), codes, n, rng)

@@ -54,7 +54,7 @@ def test_infer_shows_names_as_they_are(probgen, tmp_path):
         (("asia", "--given", "smoke"), "expected NODE=STATE; got 'smoke'"),
         (("asia", "--given", "smoke=yess"), "did you mean 'yes'"),
         (("asia", "--given", "tub=yes", "--given", "either=no"), "probability zero"),
-        (("asia", "--limit", "1e-9"), "at most 1 bytes; got width 2"),
+        (("asia", "--memory", "1e-9"), "at most 1 bytes; got width 2"),
     ],
 )
 def test_infer_refuses_in_one_line(probgen, words, match):

@@ -158,7 +158,11 @@ def nothing():
         (lambda: exact.query("asia", []), ExactError, "list of different nodes"),
         (lambda: exact.map("asia", [{"lung": "no"}]), ExactError, "once per row"),
         (lambda: exact.sample("asia", -1), ExactError, "at least 0 rows"),
-        (lambda: exact.marginals("asia", limit=10), TooCostly, "at most 10 bytes; got width 2"),
+        (
+            lambda: exact.marginals("asia", max_bytes=10),
+            TooCostly,
+            "at most 10 bytes; got width 2",
+        ),
         (lambda: exact.fit("asia", []), ExactError, "at least one row"),
         (lambda: exact.fit("asia", [{}], method="sgd"), ExactError, "'em' or 'gradient'"),
         (lambda: exact.fit(misconception(), [{}]), ExactError, "directed"),
