@@ -1,6 +1,7 @@
 """What the models share: their error, their place in Pyro's store, and what they check."""
 
 from itertools import count
+from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
 from probgen import ProbgenError
-from probgen.nets.coders import in_words
+from probgen.nets.coders import dry_run, in_words
 
 _names: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 _numbers = count()
@@ -47,6 +48,42 @@ def stated(role: str, module: nn.Module, name: str, given: Any) -> Any:
     if found is None:
         raise ModelError(f"expected {name}=: the {role} does not state its own")
     return found
+
+
+def check_module(role: str, module: Any) -> None:
+    """Raise unless a part of a model is a module."""
+    if not isinstance(module, nn.Module):
+        got = module.__name__ if isinstance(module, type | FunctionType) else repr(module)
+        raise ModelError(f"expected the {role} as a module; got {got}: build it first")
+
+
+def checked_likelihood(likelihood: Any, default: nn.Module) -> nn.Module:
+    """The likelihood, or the default where there is none."""
+    if likelihood is None:
+        return default
+    if not isinstance(likelihood, nn.Module):
+        raise ModelError(f"expected a likelihood such as Gaussian(0.1); got {likelihood!r}")
+    return likelihood
+
+
+def tried(role: str, net: nn.Module, *inputs: Tensor, what: str, cure: str) -> Any:
+    """What a network gives in a dry run.
+
+    Args:
+        role: of the network, as an error names it.
+        net: the network.
+        inputs: what it is called with.
+        what: what that is, before its shape.
+        cure: what to do if the network does not take it.
+
+    Raises:
+        ModelError: it does not.
+    """
+    try:
+        return dry_run(net, *inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shape = tuple(inputs[0].shape)
+        raise ModelError(f"the {role} does not take {what} {shape} ({error}): {cure}") from error
 
 
 def check_count(n: int) -> None:

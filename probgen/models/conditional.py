@@ -8,8 +8,9 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from probgen.models.base import ModelError, check_count, check_range, checked_labels
+from probgen.models.base import ModelError, check_count, check_module, check_range, checked_labels
 from probgen.models.vae import VAE
+from probgen.nets.coders import in_words
 
 
 class LabelledEncoder(nn.Module):
@@ -95,6 +96,8 @@ class ConditionalVAE(VAE):
     ) -> None:
         if classes < 1:
             raise ModelError(f"expected classes >= 1; got {classes}")
+        check_module("encoder", encoder)
+        check_module("decoder", decoder)
         encoder, decoder = LabelledEncoder(encoder, classes), LabelledDecoder(decoder, classes)
         super().__init__(encoder, decoder, likelihood, prior=prior)
         self.classes = classes
@@ -124,6 +127,19 @@ class ConditionalVAE(VAE):
         check_range(self._checked(y, torch.Size([n])), self.classes)
         return self.decode(self._drawn(n, y), y).mean
 
+    def _cure_of_latents(self, latent: int) -> str:
+        decoder: Any = self.decoder
+        wanted = latent + decoder.classes
+        return f"build it for {wanted} dimensions, {latent} and {decoder.classes} for the label"
+
+    def _cure_of_output(self, found: tuple[int, ...]) -> str:
+        encoder: Any = self.encoder
+        channels, *sides = encoder.encoder.shape
+        if found != (channels, *sides):
+            return super()._cure_of_output(found)
+        wanted = in_words((channels + 1, *sides))
+        return f"if it is right, build the encoder for ({wanted}), a channel more for the label"
+
     def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         loc, log_scale = self.encoder(x, self._checked(y, x.shape[:1]))
         return loc.to(x.dtype), log_scale.to(x.dtype)
@@ -138,8 +154,9 @@ class ConditionalVAE(VAE):
 def _shape_of(encoder: nn.Module) -> Sequence[int]:
     shape = getattr(encoder, "shape", None)
     if shape is None or len(shape) < 1 or shape[0] < 2:
+        wanted = f"({in_words((shape[0] + 1, *shape[1:]))})" if shape else "(channels + 1, *sides)"
         raise ModelError(
             "expected an encoder whose shape has a channel more than the data, for the label; "
-            f"got shape {shape}"
+            f"got shape {shape}: build it for {wanted}"
         )
     return shape

@@ -7,8 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from probgen.models.base import ModelError, check_count, check_unlabelled, stated
-from probgen.nets.coders import dry_run, in_words
+from probgen.models.base import (
+    ModelError,
+    check_count,
+    check_module,
+    check_unlabelled,
+    stated,
+    tried,
+)
+from probgen.nets.coders import in_words
 
 
 class GAN(nn.Module):
@@ -54,6 +61,8 @@ class GAN(nn.Module):
         super().__init__()
         if not 0 <= decay < 1:
             raise ModelError(f"expected decay from 0 to below 1; got {decay}")
+        check_module("generator", generator)
+        check_module("discriminator", discriminator)
         self.latent = stated("generator", generator, "latent", latent)
         self.shape = tuple(stated("generator", generator, "shape", shape))
         self.generator, self.discriminator, self.decay = generator, discriminator, decay
@@ -102,16 +111,16 @@ class GAN(nn.Module):
 
     def _check_nets(self) -> None:
         like = next(self.generator.parameters(), torch.zeros(()))
-        out = dry_run(self.generator, like.new_zeros(2, self.latent))
+        z, cure = like.new_zeros(2, self.latent), f"build it for latent={self.latent}"
+        out = tried("generator", self.generator, z, what="latents", cure=cure)
         if tuple(out.shape) != (2, *self.shape):
             raise ModelError(
                 f"expected the generator to give (B, {in_words(self.shape)}); got "
                 f"{tuple(out.shape)} for B = 2"
             )
-        try:
-            found = tuple(dry_run(self.discriminator, out).shape)
-        except ValueError as error:
-            raise ModelError(f"the discriminator takes no generated data: {error}") from error
+        cure = f"build it for data ({in_words(self.shape)})"
+        scores = tried("discriminator", self.discriminator, out, what="generated data", cure=cure)
+        found = tuple(scores.shape)
         if found != (2,):
             raise ModelError(
                 f"expected the discriminator to give one score per datum, (B,); got {found} for "

@@ -172,6 +172,11 @@ class SparseVAE(VAE):
         scale: float = 1.0,
         rest: nn.Module | None = None,
     ) -> None:
+        if not isinstance(encoder, UnrolledISTA):
+            raise ModelError(
+                "expected the encoder as models.UnrolledISTA, which owns the dictionary; got "
+                f"{type(encoder).__name__}"
+            )
         prior = LaplacePrior(encoder.free.shape[1], scale)
         decoder = DictionaryDecoder(encoder, rest)
         super().__init__(encoder, decoder, likelihood, prior=prior, shape=encoder.shape)

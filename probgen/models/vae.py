@@ -14,12 +14,15 @@ from probgen.models.base import (
     Registered,
     check_count,
     check_data,
+    check_module,
     check_unlabelled,
+    checked_likelihood,
     stated,
+    tried,
 )
 from probgen.models.likelihoods import Bernoulli, ContinuousBernoulli
 from probgen.models.priors import StandardNormal
-from probgen.nets.coders import dry_run, in_words
+from probgen.nets.coders import in_words
 
 
 class VAE(Registered, nn.Module):
@@ -62,10 +65,10 @@ class VAE(Registered, nn.Module):
         shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        check_module("encoder", encoder)
+        check_module("decoder", decoder)
         self.encoder, self.decoder = encoder, decoder
-        if not isinstance(likelihood, nn.Module | None):
-            raise ModelError(f"expected a likelihood such as Gaussian(0.1); got {likelihood!r}")
-        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        self.likelihood = checked_likelihood(likelihood, Bernoulli())
         self.shape = tuple(stated("encoder", encoder, "shape", shape))
         self.latent = self._check_nets()
         self.latent_prior = self._checked_prior(prior)
@@ -142,8 +145,7 @@ class VAE(Registered, nn.Module):
 
     def _checked_prior(self, prior: nn.Module | None) -> nn.Module:
         if prior is None:
-            like = next(self.encoder.parameters(), torch.zeros(()))
-            return StandardNormal(self.latent).to(like)
+            return StandardNormal(self.latent).to(self._like())
         if not isinstance(prior, nn.Module):
             kind = type(prior).__name__
             raise ModelError(f"expected a module that gives p(z) when called; got {kind}")
@@ -153,28 +155,9 @@ class VAE(Registered, nn.Module):
         return prior
 
     def _check_nets(self) -> int:
-        like = next(self.encoder.parameters(), torch.zeros(()))
-        code = dry_run(self.encoder, like.new_zeros(2, *self.shape))
-        found = [tuple(part.shape) for part in (code if isinstance(code, tuple) else (code,))]
-        if len({*found}) != 1 or len(found) != len(self.parts) or len(found[0]) != 2:
-            wanted = " and ".join(self.parts)
-            raise ModelError(
-                f"expected the encoder to give {wanted}, each (B, latent); got {found} for B = 2"
-            )
-        latent = found[0][1]
-        try:
-            wide = torch.linspace(-100, 100, 6 * latent, dtype=like.dtype, device=like.device)
-            output = dry_run(self.decoder, wide.reshape(3, 2, latent))
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(
-                f"the decoder does not take latents (3, 2, {latent}), what the encoder gives "
-                f"with one more batch dimension: {error}"
-            ) from error
-        if output.shape != (3, 2, *self.shape):
-            raise ModelError(
-                f"expected the decoder to give (*batch, {in_words(self.shape)}); got "
-                f"{tuple(output.shape)} for latents (3, 2, {latent})"
-            )
+        """The dimensions of the latent, once both networks were tried."""
+        latent = self._tried_encoder()
+        output = self._tried_decoder(latent)
         if isinstance(self.likelihood, Bernoulli | ContinuousBernoulli) and _squashed(output):
             warnings.warn(
                 "all outputs of the decoder lie in [0, 1]: the likelihood takes logits, and "
@@ -182,6 +165,47 @@ class VAE(Registered, nn.Module):
                 stacklevel=4,
             )
         return latent
+
+    def _tried_encoder(self) -> int:
+        x = self._like().new_zeros(2, *self.shape)
+        cure = f"build it for data ({in_words(self.shape)})"
+        code = tried("encoder", self.encoder, x, what="data", cure=cure)
+        found = [tuple(part.shape) for part in (code if isinstance(code, tuple) else (code,))]
+        if len({*found}) == 1 and len(found) == len(self.parts) and len(found[0]) == 2:
+            return found[0][1]
+        wanted = " and ".join(self.parts)
+        cure = f"build it with parts={len(self.parts)}"
+        if any(len(shape) > 2 for shape in found):
+            cure = "end it with a linear layer; models.VQVAE takes features on a grid"
+        raise ModelError(
+            f"expected the encoder to give {wanted}, each (B, latent); got {found} for B = 2: "
+            f"{cure}"
+        )
+
+    def _tried_decoder(self, latent: int) -> Tensor:
+        like = self._like()
+        wide = torch.linspace(-100, 100, 6 * latent, dtype=like.dtype, device=like.device)
+        z = wide.reshape(3, 2, latent)
+        cure = self._cure_of_latents(latent)
+        output = tried("decoder", self.decoder, z, what="latents", cure=cure)
+        if output.shape != (3, 2, *self.shape):
+            raise ModelError(
+                f"expected the decoder to give (*batch, {in_words(self.shape)}); got "
+                f"{tuple(output.shape)} for latents {tuple(z.shape)}: "
+                f"{self._cure_of_output(tuple(output.shape[2:]))}"
+            )
+        return output
+
+    def _cure_of_latents(self, latent: int) -> str:
+        """What to do about a decoder that does not take the encoder's latents."""
+        return f"build it for {latent} dimensions, and for any number of batch dimensions"
+
+    def _cure_of_output(self, found: tuple[int, ...]) -> str:
+        """What to do about a decoder that gives data of another shape."""
+        return f"build both networks for data ({in_words(self.shape)})"
+
+    def _like(self) -> Tensor:
+        return next(self.encoder.parameters(), torch.zeros(()))
 
 
 def _squashed(output: Tensor) -> bool:

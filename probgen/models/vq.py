@@ -15,9 +15,12 @@ from probgen.models.base import (
     Registered,
     check_count,
     check_data,
+    check_module,
     check_unlabelled,
+    checked_likelihood,
     penalise,
     stated,
+    tried,
 )
 from probgen.models.likelihoods import Gaussian
 from probgen.nets.coders import dry_run, in_words
@@ -279,10 +282,12 @@ class VQVAE(Registered, nn.Module):
         shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        check_module("encoder", encoder)
+        check_module("decoder", decoder)
         if not 0 <= commitment < math.inf:
             raise ModelError(f"expected commitment >= 0 and finite; got {commitment}")
         self.encoder, self.decoder, self.commitment = encoder, decoder, commitment
-        self.likelihood = Gaussian(math.sqrt(0.5)) if likelihood is None else likelihood
+        self.likelihood = checked_likelihood(likelihood, Gaussian(math.sqrt(0.5)))
         self.shape = tuple(stated("encoder", encoder, "shape", shape))
         width, *self.sides = self._check_nets()
         self.codebook = Codebook(codes, width, decay, revive)
@@ -374,10 +379,19 @@ class VQVAE(Registered, nn.Module):
 
     def _check_nets(self) -> tuple[int, ...]:
         like = next(self.encoder.parameters(), torch.zeros(()))
-        features = dry_run(self.encoder, like.new_zeros(2, *self.shape)).shape[1:]
-        if len(features) != 3:
-            raise ModelError(f"expected features (B, width, h, w); got (B, {in_words(features)})")
-        output = dry_run(self.decoder, like.new_zeros(3, 2, *features)).shape
+        x = like.new_zeros(2, *self.shape)
+        cure = f"build it for data ({in_words(self.shape)})"
+        found = tried("encoder", self.encoder, x, what="data", cure=cure)
+        if not isinstance(found, Tensor) or found.dim() != 4:
+            got = tuple(found.shape) if isinstance(found, Tensor) else f"{len(found)} parts"
+            raise ModelError(
+                f"expected the encoder to give features (B, width, h, w); got {got} for B = 2: "
+                "nets.grid_encoder makes one that does"
+            )
+        features = found.shape[1:]
+        cure = f"build it for features of width {features[0]}"
+        grids = like.new_zeros(3, 2, *features)
+        output = tried("decoder", self.decoder, grids, what="features", cure=cure).shape
         if output != (3, 2, *self.shape):
             raise ModelError(
                 f"expected the decoder to give (*batch, {in_words(self.shape)}); got "

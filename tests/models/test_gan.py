@@ -51,7 +51,7 @@ def column():
         (lambda: models.GAN(gan().generator, column()), r"one score per datum, \(B,\); got"),
         (
             lambda: models.GAN(gan().generator, players.dense_discriminator((2,))),
-            "no generated data",
+            "does not take generated data.*build it for",
         ),
         (lambda: models.GAN(nn.Linear(4, 64), column()), "expected latent=: the generator does"),
         (
