@@ -31,7 +31,7 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Set:
-    """Items, and what is known of each: a label, the factors that made it.
+    """Items, and what is known of each: a label, the factors that generated it.
 
     Construction checks everything once: lengths agree, at least one item, no NaN or infinity,
     labels within ``classes``; ``DataError`` names the first offending item.

@@ -12,7 +12,7 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
 from probgen import ProbgenError
-from probgen.nets.coders import dry_run, in_words
+from probgen.nets.coders import as_text, dry_run
 
 _names: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 _numbers = count()
@@ -101,7 +101,7 @@ def check_unlabelled(y: object) -> None:
 def check_data(x: Tensor, shape: tuple[int, ...]) -> None:
     """Raise unless x is a batch of data of that shape."""
     if x.shape[1:] != shape:
-        raise ModelError(f"expected data (B, {in_words(shape)}); got {tuple(x.shape)}")
+        raise ModelError(f"expected data (B, {as_text(shape)}); got {tuple(x.shape)}")
 
 
 def check_range(y: Tensor, classes: int) -> None:
@@ -117,7 +117,7 @@ def checked_labels(y: Tensor | None, batch: torch.Size, classes: int) -> Tensor:
 
     Their range is checked where Pyro validates.
     """
-    size = in_words(batch)
+    size = as_text(batch)
     if y is None:
         raise ModelError(f"expected labels y ({size}), 0 to {classes - 1}; got none")
     fits = y.dim() <= len(batch) and all(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from probgen.models.base import ModelError, check_count, check_module, check_range, checked_labels
 from probgen.models.vae import VAE
-from probgen.nets.coders import in_words
+from probgen.nets.coders import as_text
 
 
 class LabelledEncoder(nn.Module):
@@ -125,7 +125,7 @@ class ConditionalVAE(VAE):
             y = torch.randint(self.classes, (n,), device=device)
         y = torch.as_tensor(y, device=device)
         check_range(self._checked(y, torch.Size([n])), self.classes)
-        return self.decode(self._drawn(n, y), y).mean
+        return self.decode(self._latents(n, y), y).mean
 
     def _cure_of_latents(self, latent: int) -> str:
         decoder: Any = self.decoder
@@ -137,7 +137,7 @@ class ConditionalVAE(VAE):
         channels, *sides = encoder.encoder.shape
         if found != (channels, *sides):
             return super()._cure_of_output(found)
-        wanted = in_words((channels + 1, *sides))
+        wanted = as_text((channels + 1, *sides))
         return f"if it is right, build the encoder for ({wanted}), a channel more for the label"
 
     def _code(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ class ConditionalVAE(VAE):
 def _shape_of(encoder: nn.Module) -> Sequence[int]:
     shape = getattr(encoder, "shape", None)
     if shape is None or len(shape) < 1 or shape[0] < 2:
-        wanted = f"({in_words((shape[0] + 1, *shape[1:]))})" if shape else "(channels + 1, *sides)"
+        wanted = f"({as_text((shape[0] + 1, *shape[1:]))})" if shape else "(channels + 1, *sides)"
         raise ModelError(
             "expected an encoder whose shape has a channel more than the data, for the label; "
             f"got shape {shape}: build it for {wanted}"

@@ -239,8 +239,8 @@ class Diffusion(Registered, nn.Module):
         """The sum over steps: one for each datum, (1, B), spread evenly over them."""
         size, device = len(x), x.device
         first = torch.randint(self.steps, (1, 1), device=device)
-        apart = torch.randperm(size, device=device) * self.steps // size
-        return pyro.plate("time", self.steps, subsample=(first + apart) % self.steps, dim=-2)
+        spacing = torch.randperm(size, device=device) * self.steps // size
+        return pyro.plate("time", self.steps, subsample=(first + spacing) % self.steps, dim=-2)
 
     def _noise(self, t: Tensor) -> Tensor:
         """Log-SNR of x_t; t counts from 0."""

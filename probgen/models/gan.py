@@ -15,11 +15,11 @@ from probgen.models.base import (
     stated,
     tried,
 )
-from probgen.nets.coders import in_words
+from probgen.nets.coders import as_text
 
 
 class GAN(nn.Module):
-    """x = generator(z), z ~ N(0, I), made by playing against a discriminator.
+    """x = generator(z), z ~ N(0, I), learned by playing against a discriminator.
 
     No pair: there is no density, no guide and no ELBO. It is trained by
     ``training.fit_adversarial`` with a loss of ``objectives.adversarial``; samples come from the
@@ -98,8 +98,8 @@ class GAN(nn.Module):
         """One step of the moving average; what BatchNorm counts is copied."""
         self.steps += 1
         decay = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.decay)
-        made = zip(self.average.parameters(), self.generator.parameters(), strict=True)
-        for mean, value in made:
+        weights = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        for mean, value in weights:
             mean.lerp_(value, (1 - decay).to(mean))
         counted = zip(self.average.buffers(), self.generator.buffers(), strict=True)
         for kept, count in counted:
@@ -115,10 +115,10 @@ class GAN(nn.Module):
         out = tried("generator", self.generator, z, what="latents", cure=cure)
         if tuple(out.shape) != (2, *self.shape):
             raise ModelError(
-                f"expected the generator to give (B, {in_words(self.shape)}); got "
+                f"expected the generator to give (B, {as_text(self.shape)}); got "
                 f"{tuple(out.shape)} for B = 2"
             )
-        cure = f"build it for data ({in_words(self.shape)})"
+        cure = f"build it for data ({as_text(self.shape)})"
         scores = tried("discriminator", self.discriminator, out, what="generated data", cure=cure)
         found = tuple(scores.shape)
         if found != (2,):

@@ -171,12 +171,12 @@ class DiscretizedNormal(dist.TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """By the lower tail, which the interval's mirror image about the mean lies in."""
-        half, apart = 0.5 / (self.levels - 1), value - self.loc
-        upper = log_ndtr((half - apart.abs()) / self.scale)
-        lower = log_ndtr((-half - apart.abs()) / self.scale)
+        half, distance = 0.5 / (self.levels - 1), value - self.loc
+        upper = log_ndtr((half - distance.abs()) / self.scale)
+        lower = log_ndtr((-half - distance.abs()) / self.scale)
         inside = upper + torch.log(-torch.expm1(lower - upper))
-        below = log_ndtr((apart + half) / self.scale)
-        above = log_ndtr((half - apart) / self.scale)
+        below = log_ndtr((distance + half) / self.scale)
+        above = log_ndtr((half - distance) / self.scale)
         return torch.where(value < half, below, torch.where(value > 1 - half, above, inside))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:

@@ -22,7 +22,7 @@ from probgen.models.base import (
 )
 from probgen.models.likelihoods import Bernoulli, ContinuousBernoulli
 from probgen.models.priors import StandardNormal
-from probgen.nets.coders import in_words
+from probgen.nets.coders import as_text
 
 
 class VAE(Registered, nn.Module):
@@ -118,9 +118,9 @@ class VAE(Registered, nn.Module):
         For draws of the pixels too: ``vae.decode(vae.prior().sample((n,))).sample()``.
         """
         check_unlabelled(y)
-        return self.decode(self._drawn(n)).mean
+        return self.decode(self._latents(n)).mean
 
-    def _drawn(self, n: int, y: Tensor | None = None) -> Tensor:
+    def _latents(self, n: int, y: Tensor | None = None) -> Tensor:
         """Latents (n, latent) from the prior."""
         check_count(n)
         prior = self.prior(y)
@@ -168,7 +168,7 @@ class VAE(Registered, nn.Module):
 
     def _tried_encoder(self) -> int:
         x = self._like().new_zeros(2, *self.shape)
-        cure = f"build it for data ({in_words(self.shape)})"
+        cure = f"build it for data ({as_text(self.shape)})"
         code = tried("encoder", self.encoder, x, what="data", cure=cure)
         found = [tuple(part.shape) for part in (code if isinstance(code, tuple) else (code,))]
         if len({*found}) == 1 and len(found) == len(self.parts) and len(found[0]) == 2:
@@ -190,7 +190,7 @@ class VAE(Registered, nn.Module):
         output = tried("decoder", self.decoder, z, what="latents", cure=cure)
         if output.shape != (3, 2, *self.shape):
             raise ModelError(
-                f"expected the decoder to give (*batch, {in_words(self.shape)}); got "
+                f"expected the decoder to give (*batch, {as_text(self.shape)}); got "
                 f"{tuple(output.shape)} for latents {tuple(z.shape)}: "
                 f"{self._cure_of_output(tuple(output.shape[2:]))}"
             )
@@ -202,7 +202,7 @@ class VAE(Registered, nn.Module):
 
     def _cure_of_output(self, found: tuple[int, ...]) -> str:
         """What to do about a decoder that gives data of another shape."""
-        return f"build both networks for data ({in_words(self.shape)})"
+        return f"build both networks for data ({as_text(self.shape)})"
 
     def _like(self) -> Tensor:
         return next(self.encoder.parameters(), torch.zeros(()))

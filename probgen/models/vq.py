@@ -23,7 +23,7 @@ from probgen.models.base import (
     tried,
 )
 from probgen.models.likelihoods import Gaussian
-from probgen.nets.coders import dry_run, in_words
+from probgen.nets.coders import as_text, dry_run
 
 COLLAPSED = 0.01
 
@@ -173,12 +173,12 @@ class CodePrior(Registered, nn.Module):
             *found, self.codes = dry_run(net, codes).shape
         except RuntimeError as error:
             raise ModelError(
-                f"the net takes no codes (B, {in_words(self.shape)}): {error}"
+                f"the net takes no codes (B, {as_text(self.shape)}): {error}"
             ) from error
         if tuple(found) != tuple(codes.shape):
             raise ModelError(
-                f"expected logits (B, {in_words(self.shape)}, K); got "
-                f"({in_words([*found, self.codes])})"
+                f"expected logits (B, {as_text(self.shape)}, K); got "
+                f"({as_text([*found, self.codes])})"
             )
 
     def forward(self) -> Autoregressive:
@@ -307,8 +307,8 @@ class VQVAE(Registered, nn.Module):
             vectors, codes = self._quantised(z)
             if self.training and torch.is_grad_enabled():
                 self.codebook.follow(z.movedim(-3, -1), codes)
-            apart = (z - vectors).square().flatten(-3).sum(-1)
-            penalise("commitment", self.commitment * apart)
+            distance = (z - vectors).square().flatten(-3).sum(-1)
+            penalise("commitment", self.commitment * distance)
             return pyro.sample("x", self._decode(z + (vectors - z).detach(), x), obs=x)
 
     def guide(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -380,7 +380,7 @@ class VQVAE(Registered, nn.Module):
     def _check_nets(self) -> tuple[int, ...]:
         like = next(self.encoder.parameters(), torch.zeros(()))
         x = like.new_zeros(2, *self.shape)
-        cure = f"build it for data ({in_words(self.shape)})"
+        cure = f"build it for data ({as_text(self.shape)})"
         found = tried("encoder", self.encoder, x, what="data", cure=cure)
         if not isinstance(found, Tensor) or found.dim() != 4:
             got = tuple(found.shape) if isinstance(found, Tensor) else f"{len(found)} parts"
@@ -394,8 +394,8 @@ class VQVAE(Registered, nn.Module):
         output = tried("decoder", self.decoder, grids, what="features", cure=cure).shape
         if output != (3, 2, *self.shape):
             raise ModelError(
-                f"expected the decoder to give (*batch, {in_words(self.shape)}); got "
-                f"{tuple(output)} for features (3, 2, {in_words(features)})"
+                f"expected the decoder to give (*batch, {as_text(self.shape)}); got "
+                f"{tuple(output)} for features (3, 2, {as_text(features)})"
             )
         return tuple(features)
 

@@ -48,7 +48,7 @@ class Encoder(nn.Module):
         """Location and log scale of q(z | x), or the code."""
         batch = x.shape[: x.dim() - len(self.shape)]
         if x.shape[len(batch) :] != self.shape:
-            raise NetError(f"expected data (..., {in_words(self.shape)}); got {tuple(x.shape)}")
+            raise NetError(f"expected data (..., {as_text(self.shape)}); got {tuple(x.shape)}")
         if not x.is_floating_point():
             raise NetError(
                 f"expected floats; got {x.dtype}: data.Set.batch scales bytes to [0, 1]"
@@ -75,7 +75,7 @@ class Decoder(nn.Module):
         self.shape, self.latent = tuple(shape), at_least_one("latent", latent)
         out = dry_run(trunk, torch.zeros(2, latent))
         if out.numel() != 2 * math.prod(self.shape):
-            raise NetError(f"expected (batch, {in_words(self.shape)}); got {tuple(out.shape)}")
+            raise NetError(f"expected (batch, {as_text(self.shape)}); got {tuple(out.shape)}")
         self.trunk = trunk
 
     def forward(self, z: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class GridEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The features."""
         if x.shape[x.dim() - len(self.shape) :] != self.shape:
-            raise NetError(f"expected data (..., {in_words(self.shape)}); got {tuple(x.shape)}")
+            raise NetError(f"expected data (..., {as_text(self.shape)}); got {tuple(x.shape)}")
         out = self.trunk(x.reshape(-1, *self.shape))
         return out.reshape(*x.shape[: x.dim() - len(self.shape)], *out.shape[1:])
 
@@ -407,6 +407,6 @@ def at_least_one(what: str, size: int) -> int:
     return size
 
 
-def in_words(shape: Sequence[int]) -> str:
+def as_text(shape: Sequence[int]) -> str:
     """A shape as part of another: "1, 28, 28"."""
     return ", ".join(map(str, shape))

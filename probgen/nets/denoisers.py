@@ -116,7 +116,7 @@ class _Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """Down and up again with a skip from each block; made by ``unet``."""
+    """Down and up again with a skip from each block; built by ``unet``."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ def unet(
     Args:
         shape: (channels, height, width) of one image.
         channels: widths, from the image's sides to the smallest; each but the first halves them.
-        blocks: residual blocks of each width on the way down, one more on the way up.
+        blocks: residual blocks of each width on the path down, one more on the path up.
         attention: heights at which pixels attend to each other, e.g. (16,).
         heads: of the attention; they divide its width.
         classes: number of classes of the labels it takes; None without labels.

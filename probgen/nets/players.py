@@ -12,11 +12,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 from probgen.nets.coders import (
     Decoder,
     NetError,
+    as_text,
     at_least_one,
     dense_layers,
     dry_run,
     halvings,
-    in_words,
     positive,
 )
 
@@ -88,7 +88,7 @@ class Discriminator(nn.Module):
 
     def _features(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.shape:
-            raise NetError(f"expected data (B, {in_words(self.shape)}); got {tuple(x.shape)}")
+            raise NetError(f"expected data (B, {as_text(self.shape)}); got {tuple(x.shape)}")
         return self.trunk(2 * x - 1 if len(self.shape) == 3 else x)
 
 
