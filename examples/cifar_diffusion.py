@@ -92,7 +92,7 @@ def of_samplers(run: Run, test: Set, judge: Extractor | None) -> tuple[list[stud
         images, seconds = sampled(run, test.y, sampler=sampler, steps=steps, guidance=scale)
         row = {"run": name, "steps": steps, "guidance": scale, "seconds": seconds}
         if judge is not None:
-            score = fid.score(real, extract(judge, images), interval=0.95)
+            score = fid.score(real, extract(judge, images), level=0.95)
             low, high = score.interval
             row |= {"FID": score.value, "low": low, "high": high}
         else:

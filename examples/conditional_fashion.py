@@ -136,7 +136,7 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     floor = float(fid.score(seen[0].test, seen[0].train))
     study.show(rows, NOTE.format(extractor=identity(judge), floor=floor))
     scores = {
-        run.name: evaluation.controllability.score(run.pair, judge, n, real=parts.test)
+        run.name: evaluation.controllability.score(run.pair, judge, n=n, real=parts.test)
         for run in trained
         if run.name in CONDITIONAL.values()
     }

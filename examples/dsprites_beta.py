@@ -82,10 +82,8 @@ def scored(run: Run) -> dict[str, Score]:
     shown = pictures.spread(run.data, POINTS)
     loc, log_scale = evaluation.latents.posterior(run.pair, shown)
     return {
-        "MIG": disentanglement.mig(loc, shown.factors, interval=0.95),
-        "MIG, aggregate": disentanglement.mig_aggregate(
-            loc, log_scale, shown.factors, interval=0.95
-        ),
+        "MIG": disentanglement.mig(loc, shown.factors, level=0.95),
+        "MIG, aggregate": disentanglement.mig_aggregate(loc, log_scale, shown.factors, level=0.95),
         "MIG, floor": disentanglement.floor(disentanglement.mig, loc, shown.factors),
     }
 

@@ -73,18 +73,18 @@ def image_sets(seen: Mapping[str, Inputs]) -> dict[str, Tensor]:
     return found
 
 
-def row(name: str, fake: Features, seen: Inputs) -> study.Row:
+def row(name: str, generated: Features, seen: Inputs) -> study.Row:
     # The real training images are no copies of themselves: their other half is the training set.
     half = len(seen.train.values) // 2
     known = Features(seen.train.values[half:], seen.train.extractor)
-    judged = Features(fake.values[:half], fake.extractor)
+    judged = Features(generated.values[:half], generated.extractor)
     return {
         "run": name,
-        "FID": float(fid.score(seen.test, fake)),
-        "FID limit": float(fid.infinity(seen.test, fake)),
-        "KID": 1000 * float(kid.score(seen.test, fake)),
-        **{one.name: float(one) for one in prdc.score(seen.test, fake)},
-        "memorization": float(memorization.score(judged, known, seen.test)),
+        "FID": float(fid.score(seen.test, generated)),
+        "FID limit": float(fid.infinity(seen.test, generated)),
+        "KID": 1000 * float(kid.score(seen.test, generated)),
+        **{one.name: float(one) for one in prdc.score(seen.test, generated)},
+        "memorization": float(memorization.score(known, judged, test=seen.test)),
     }
 
 
@@ -113,7 +113,7 @@ def per_class(seen: Inputs) -> dict[str, float]:
 
 def nearest(seen: Inputs) -> dict[str, Tensor]:
     """The samples nearest to a training image, and that image."""
-    found = memorization.score(seen.samples, seen.train, seen.test).details
+    found = memorization.score(seen.train, seen.samples, test=seen.test).details
     closest = found["distance"].argsort()[:8]
     training, _ = seen.train_set.draw(len(seen.train), seen.seed).batch(found["nearest"][closest])
     return {"sample": seen.sampled()[closest], "nearest training image": training}

@@ -25,8 +25,8 @@ REFERENCE = {"normal": {"NLL": 84.50}, "vampprior": {"NLL": 82.38}}
 SOURCE = "VampPrior paper, unchecked: dynamic MNIST, 5000 samples, trained to convergence"
 NOTE = """
 Nats per image over the test set, pixels drawn once from their grey values. NLL: importance
-sampling, k = {k} samples of q(z | x) per image (an upper bound in expectation). Active units:
-latent dimensions whose posterior mean varies by more than 0.01 over the test set."""
+sampling, {num_particles} samples of q(z | x) per image (an upper bound in expectation). Active
+units: latent dimensions whose posterior mean varies by more than 0.01 over the test set."""
 
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
@@ -37,8 +37,8 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     return {name: common | changes for name, changes in CHANGES.items()}
 
 
-def row(run: Run, k: int) -> study.Row:
-    nll = evaluation.likelihood.nll(run.pair, run.data, k)
+def row(run: Run, num_particles: int) -> study.Row:
+    nll = evaluation.likelihood.nll(run.pair, run.data, num_particles=num_particles)
     score = study.means(run)
     active = (pictures.codes(run.pair, run.data).var(0) > 0.01).sum().item()
     return {"run": run.name, "NLL": float(nll), "ELBO": score["ELBO"], "KL": score["KL"],
@@ -64,10 +64,10 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
 
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
     runs, out = study.places(runs, out, quick)
-    k = 20 if quick else 500
+    num_particles = 20 if quick else 500
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
-    rows = [row(run, k) for run in trained]
-    study.show(rows, NOTE.format(k=k))
+    rows = [row(run, num_particles) for run in trained]
+    study.show(rows, NOTE.format(num_particles=num_particles))
     compared = study.beside(rows, REFERENCE, SOURCE)
     study.show(compared)
     study.write(out, NAME, trained, [*rows, *compared], drawn(trained))

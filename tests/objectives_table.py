@@ -127,7 +127,7 @@ ONE = torch.tensor([[0.4, -0.2]])
 
 
 def bounds_by_samples(rows=20_000):
-    """Bound for k = 1, 4, 16, 64 as a mean over so many draws; and log p(x)."""
+    """Bound for K = 1, 4, 16, 64 as a mean over so many draws; and log p(x)."""
     pair = Normals(ONE.expand(rows, 2))
     found = {
         k: bound(objectives.ImportanceWeightedELBO(k, max_plate_nesting=1), pair)
@@ -137,7 +137,7 @@ def bounds_by_samples(rows=20_000):
 
 
 def signal_to_noise(gradient, rows=20_000):
-    """|mean| / standard deviation of the guide's gradient for k = 1, 8, 64, over as many draws."""
+    """|mean| / standard deviation of the guide's gradient for K = 1, 8, 64, over as many draws."""
     found = {}
     for k in (1, 8, 64):
         pair = Normals(ONE.expand(rows, 2))
@@ -229,8 +229,8 @@ def bound_sections():
     head = ("plate", "`ImportanceWeightedELBO(50)`", "Pyro's `RenyiELBO`")
     return [
         *table(head, plates),
-        *table(("k", "bound per datum"), [*bounds, ("log p(x)", f"{evidence:.4f}")]),
-        *table(("k", "naive", "DReG"), noise),
+        *table(("K", "bound per datum"), [*bounds, ("log p(x)", f"{evidence:.4f}")]),
+        *table(("K", "naive", "DReG"), noise),
     ]
 
 
@@ -260,9 +260,9 @@ def section():
         "",
         *aggregate_section(),
         "The importance-weighted bound per datum does not move with the size of the plate that",
-        "B = 64 rows stand for, rises with k towards log p(x), and has a DReG gradient of the",
+        "B = 64 rows stand for, rises with K towards log p(x), and has a DReG gradient of the",
         "guide whose signal-to-noise ratio (length of the mean over the standard deviation of one",
-        "draw) grows with k, where the naive one's falls to what 20,000 draws can tell from 0:",
+        "draw) grows with K, where the naive one's falls to what 20,000 draws can tell from 0:",
         "",
         *bound_sections(),
         "z ~ Exp(1), x ~ Exp(z), q = Gamma(2, theta) (`examples/gamma_exercise.py`):",

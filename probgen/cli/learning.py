@@ -257,11 +257,13 @@ def evaluate(
         str,
         typer.Option(help="auto (the data's classifier), a classifier, inception, a .pth file."),
     ] = "auto",
-    interval: Annotated[float, typer.Option(help="Confidence of intervals; 0 for none.")] = 0.95,
+    level: Annotated[float, typer.Option(help="Confidence of the intervals; 0 for none.")] = 0.95,
     data: OtherData = None,
-    particles: Annotated[int, typer.Option(help="Samples of the guide per image.")] = 1,
+    num_particles: Annotated[int, typer.Option(help="Samples of the guide per image.")] = 1,
     n: Annotated[int, typer.Option("--n", help="nll: test images, drawn by the seed.")] = 500,
-    k: Annotated[int, typer.Option("--k", help="nll: samples of the guide per image.")] = 1000,
+    nll_num_particles: Annotated[
+        int, typer.Option(help="nll: samples of the guide per image.")
+    ] = 1000,
     seed: Annotated[int, typer.Option(help="Of all samples.")] = 0,
     device: Device = "auto",
 ) -> None:
@@ -280,7 +282,7 @@ def evaluate(
     recipe = recipes.read(folder)
     parts = recipes.sets(recipe, data)
     pair = recipes.trained(folder, device)
-    scores = likelihood.scores(pair, parts.test, num_particles=particles, seed=seed)
+    scores = likelihood.scores(pair, parts.test, num_particles=num_particles, seed=seed)
     found = report.saved_metrics(folder)
     if words:
         from probgen.evaluation import scoring
@@ -292,9 +294,13 @@ def evaluate(
             report.save_scores(folder, scores, found)
 
         training, test = parts.training, parts.test
-        seen = scoring.Inputs(pair, training, test, features, seed=seed, n=n, k=k)
+        seen = scoring.Inputs(
+            pair, training, test, features, seed=seed, n=n, num_particles=nll_num_particles
+        )
         try:
-            _, failed = scoring.measured(words, seen, interval or None, keep, _say_begun)
+            _, failed = scoring.measured(
+                words, seen, level=level or None, keep=keep, begin=_say_begun
+            )
         except KeyboardInterrupt:
             kept = ", ".join(one.name for one in found) or "none"
             print(f"probgen: stopped; metrics in {folder}/scores.json: {kept}", file=sys.stderr)

@@ -18,10 +18,11 @@ def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> No
     table = Table("test", "mean per image", "standard error", "unit", box=None)
     for name, score in scores.values.items():
         numbers = f"{score['mean']:.2f}", f"{score['standard_error']:.2f}"
-        table.add_row(report.with_way(name), *numbers, score["unit"])
+        table.add_row(report.mean_with_arrow(name), *numbers, score["unit"])
     if scores.values:
         Console().print(table)
-        n, data, particles = (scores.protocol[name] for name in ("n", "data", "particles"))
+        names = ("n", "data", "num_particles")
+        n, data, particles = (scores.protocol[name] for name in names)
         print(f"{n:,} images of {data}, {particles} sample(s) of the guide each")
     elif not metrics:
         print(f"no density to score: probgen evaluate {folder} --metrics fid,kid,prdc,classes")

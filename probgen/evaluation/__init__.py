@@ -16,10 +16,10 @@ from probgen.evaluation import (
     sparsity,
     time_steps,
 )
-from probgen.evaluation.score import BETTER, EvaluationError, ProtocolError, Score
+from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 from probgen.models import pairs
 
-__all__ = ["BETTER", "EvaluationError", "ProtocolError", "Score", "classes", "controllability"]
+__all__ = ["EvaluationError", "ProtocolError", "Score", "classes", "controllability"]
 __all__ += ["disentanglement"]
 __all__ += ["features", "fid", "images", "inception_score", "kid", "latents", "likelihood"]
 __all__ += ["memorization", "pairs", "prdc", "sparsity", "time_steps"]

@@ -37,6 +37,7 @@ def score(probabilities: Tensor, *, least: float = 0.1, extractor: str = "") -> 
         float(found),
         n=(n,),
         variant=f"of {classes}, with {least:g} of an even share",
+        better="higher",
         extractor=extractor,
         details={"shares": shares},
     )

@@ -22,11 +22,11 @@ Classifier = Callable[[Tensor], Tensor]
 def score(
     pair: Generative,
     classifier: Classifier,
-    n: int = 5000,
     *,
+    n: int = 5000,
     real: Set | None = None,
     batch_size: int = 500,
-    interval: float | None = None,
+    level: float | None = None,
     seed: int = 0,
 ) -> Score:
     """Mean over the classes of the share of samples that a classifier assigns to theirs.
@@ -44,7 +44,7 @@ def score(
         n: samples in all, as equally many per class as can be.
         real: labelled test images.
         batch_size: images at a time.
-        interval: its confidence; from the standard error of the accuracies.
+        level: confidence of the interval, such as 0.95; from the standard error of the accuracies.
         seed: of the samples.
 
     Returns:
@@ -91,10 +91,11 @@ def score(
         value,
         n=(n,),
         variant="mean class accuracy, diversity over pixels",
+        better="higher",
         extractor=identity(classifier),
         seed=seed,
-        interval=normal_interval(value, float(error), interval, SHARE),
-        level=interval,
+        interval=normal_interval(value, float(error), level, within=SHARE),
+        level=level,
         details=details,
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from probgen.evaluation.score import EvaluationError, Score
 from probgen.objectives import ObjectiveError, Terms
-from probgen.objectives.aggregate import Factors, Rows
+from probgen.objectives.aggregate import BatchPosterior, Factors
 from probgen.objectives.decomposition import log_density, of_traces
 
 ACTIVE = 0.01
@@ -52,7 +52,7 @@ class Decomposition(NamedTuple):
 class Draw(NamedTuple):
     """One sample of the guide for each row of a batch, and densities there, ``(rows,)``."""
 
-    rows: Rows
+    rows: BatchPosterior
     terms: Terms
     log_q: Tensor
     log_p: Tensor
@@ -62,14 +62,16 @@ class Draw(NamedTuple):
     def of(cls, model_trace: Any, guide_trace: Any) -> "Draw":
         """The densities of the latents that have a value per datum."""
         terms = of_traces(model_trace, guide_trace, None)
-        rows = Rows.of(model_trace, guide_trace)
+        rows = BatchPosterior.of(model_trace, guide_trace)
         names = [factors.name for factors in rows.factors]
         drawn = [guide_trace.nodes[name] for name in names]
         priors = [model_trace.nodes[name] for name in names if name in model_trace.nodes]
         log_q, log_p = (_sum(rows.datum.of(log_density(s), s) for s in t) for t in (drawn, priors))
         return cls(rows, terms, log_q, log_p, _per_dim(priors, rows))
 
-    def parts(self, index: Tensor, components: Sequence[Rows], size: int) -> dict[str, Tensor]:
+    def parts(
+        self, index: Tensor, components: Sequence[BatchPosterior], size: int
+    ) -> dict[str, Tensor]:
         """The parts of the KL at the rows of ``index``, given the rows of the whole set."""
         joint, each = _aggregate(self.rows.at(index), components, size)
         product = each.sum(-1)
@@ -123,7 +125,9 @@ def split(batches: Sequence[Sequence[Draw]], chosen: Tensor, seed: int) -> Decom
     return _scored(found, variances, Score("", 0.0, (size,), variant, "nats", seed=seed))
 
 
-def _aggregate(values: list[Tensor], components: Sequence[Rows], size: int) -> tuple[Tensor, ...]:
+def _aggregate(
+    values: list[Tensor], components: Sequence[BatchPosterior], size: int
+) -> tuple[Tensor, ...]:
     """Log q(z_i), and log q(z_ij) per dimension, of the mixture of all components."""
     joint: list[Tensor] = []
     each: list[Tensor] = []
@@ -139,8 +143,12 @@ def _scored(found: dict[str, Tensor], variances: Tensor, like: Score) -> Decompo
     error = {name: (value.std() / len(value) ** 0.5).item() for name, value in found.items()}
     scores = {
         name: replace(
-            like, name=name, value=value.mean().item(), details={"standard_error": error[name]}
-        )
+            like,
+            name=name,
+            value=value.mean().item(),
+            details={"standard_error": error[name]},
+            better="higher" if name == "log-likelihood" else None,
+        )  # fmt: skip
         for name, value in found.items()
     }
     if per_dim is not None:
@@ -159,7 +167,7 @@ def _scored(found: dict[str, Tensor], variances: Tensor, like: Score) -> Decompo
     )
 
 
-def _variances(components: Sequence[Rows]) -> Tensor:
+def _variances(components: Sequence[BatchPosterior]) -> Tensor:
     """Variance over the data of each dimension's posterior mean."""
     try:
         means = torch.cat([rows.means()[rows.counts > 0] for rows in components])
@@ -169,7 +177,7 @@ def _variances(components: Sequence[Rows]) -> Tensor:
     return means.double().var(0).cpu()
 
 
-def _per_dim(priors: Sequence[Any], rows: Rows) -> Tensor | None:
+def _per_dim(priors: Sequence[Any], rows: BatchPosterior) -> Tensor | None:
     """Log p(z_j) per dimension, where every prior factorises."""
     try:
         return torch.cat([Factors.of(site, rows.datum).own()[0] for site in priors], -1)

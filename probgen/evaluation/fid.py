@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from probgen.evaluation import interval as intervals
-from probgen.evaluation.features import Features, Table, matched, table
+from probgen.evaluation import interval
+from probgen.evaluation.features import Features, FeaturesLike, as_features, matched
 from probgen.evaluation.score import EvaluationError, ProtocolError, Score
 
 VARIANT = "float64, ddof 1"
@@ -37,9 +37,9 @@ class Statistics:
     extractor: str = ""
 
     @classmethod
-    def of(cls, features: Table) -> "Statistics":
+    def of(cls, features: FeaturesLike) -> "Statistics":
         """Those of rows (N, d), one or more."""
-        known = table(features, at_least=1)
+        known = as_features(features, at_least=1)
         x = known.values
         centred = x - x.mean(0)
         return cls(len(x), x.mean(0), centred.T @ centred, known.extractor)
@@ -58,7 +58,12 @@ class Statistics:
         return self.scatter / (self.n - 1)
 
 
-def score(a: Table | Statistics, b: Table | Statistics, *, interval: float | None = None) -> Score:
+def score(
+    real: FeaturesLike | Statistics,
+    generated: FeaturesLike | Statistics,
+    *,
+    level: float | None = None,
+) -> Score:
     """The Frechet distance of two sets of features.
 
     |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)),  all in float64, S with ddof 1
@@ -70,10 +75,10 @@ def score(a: Table | Statistics, b: Table | Statistics, *, interval: float | Non
     tables, exact at any rank.
 
     Args:
-        a: features (N, d), or ``Statistics`` where the rows are too many to hold.
-        b: likewise.
-        interval: the confidence of an interval by ``interval.jackknife``, 0.95 for instance;
-            needs the rows. It holds at these N: for what remains of the distance as N grows see
+        real: features (N, d), or ``Statistics`` where the rows are too many to hold.
+        generated: features (M, d), or ``Statistics``.
+        level: confidence of the interval by ``interval.jackknife``, such as 0.95; needs the
+            rows. It holds at these N: for what remains of the distance as N grows see
             ``infinity``.
 
     Raises:
@@ -86,30 +91,32 @@ def score(a: Table | Statistics, b: Table | Statistics, *, interval: float | Non
     >>> round(float(score(x, x + 1.0)), 3)
     4.0
     """
-    if isinstance(a, Statistics) or isinstance(b, Statistics):
-        if interval is not None:
+    if isinstance(real, Statistics) or isinstance(generated, Statistics):
+        if level is not None:
             raise EvaluationError("expected features to get an interval from; got statistics")
-        return _of_statistics(_statistics(a), _statistics(b))
-    x, y, extractor = matched(a, b)
-    [(value, bounds)] = intervals.jackknife(
-        lambda x, y: _rows(x, y)[None], (x, y), interval, within=[(0.0, math.inf)]
+        return _of_statistics(_statistics(real), _statistics(generated))
+    x, y, extractor = matched(real, generated)
+    [(value, bounds)] = interval.jackknife(
+        lambda x, y: _rows(x, y)[None], (x, y), level, within=[(0.0, math.inf)]
     )
     means = (x.mean(0) - y.mean(0)).square().sum().item()
-    return Score("FID", value, n=(len(x), len(y)), variant=VARIANT, extractor=extractor,
-                 interval=bounds, level=interval,
+    return Score("FID", value, n=(len(x), len(y)), variant=VARIANT, better="lower",
+                 extractor=extractor, interval=bounds, level=level,
                  details={"means": means, "covariances": value - means})  # fmt: skip
 
 
-def infinity(a: Table, b: Table, *, points: int = 15, seed: int = 0) -> Score:
+def infinity(
+    real: FeaturesLike, generated: FeaturesLike, *, shares: int = 15, seed: int = 0
+) -> Score:
     """The distance extrapolated to infinitely many rows of both sets.
 
     The intercept of a line through the distances of random subsets of both, over 1 / their share:
     the bias of the distance is proportional to 1/N. It may be below 0 by chance.
 
     Args:
-        a: features (N, d).
-        b: likewise.
-        points: subsets, of shares evenly spaced from 0.2 to 1.
+        real: features (N, d).
+        generated: features (M, d).
+        shares: how many, evenly spaced from 0.2 to 1.
         seed: of the subsets.
 
     Source: Chong and Forsyth, arXiv:1911.07023, who keep one set whole.
@@ -118,57 +125,62 @@ def infinity(a: Table, b: Table, *, points: int = 15, seed: int = 0) -> Score:
     >>> abs(float(infinity(x, y))) < float(score(x, y))
     True
     """
-    x, y, extractor = matched(a, b)
-    if points < 2 or min(len(x), len(y)) * SMALLEST_SHARE < 2:
+    x, y, extractor = matched(real, generated)
+    if shares < 2 or min(len(x), len(y)) * SMALLEST_SHARE < 2:
         raise EvaluationError(
-            f"expected points >= 2 and 10 rows or more; got {points}, {len(x)} and {len(y)}"
+            f"expected shares >= 2 and 10 rows or more; got {shares}, {len(x)} and {len(y)}"
         )
     generator = torch.Generator().manual_seed(seed)
-    shares = torch.linspace(SMALLEST_SHARE, 1, points, dtype=torch.float64)
+    each = torch.linspace(SMALLEST_SHARE, 1, shares, dtype=torch.float64)
     values = torch.stack(
-        [_rows(_part(x, s, generator), _part(y, s, generator)) for s in shares.tolist()]
+        [_rows(_part(x, s, generator), _part(y, s, generator)) for s in each.tolist()]
     )
-    design = torch.stack([torch.ones_like(shares), 1 / shares], 1)
+    design = torch.stack([torch.ones_like(each), 1 / each], 1)
     intercept, slope = torch.linalg.lstsq(design, values[:, None]).solution.flatten()
-    details = {"slope": slope.item(), "shares": shares.tolist(), "distances": values.tolist()}
+    details = {"slope": slope.item(), "shares": each.tolist(), "distances": values.tolist()}
     return Score("FID infinity", intercept.item(), n=(len(x), len(y)), extractor=extractor,
-                 variant=f"{VARIANT}, {points} shares from {SMALLEST_SHARE}", seed=seed,
-                 details=details)  # fmt: skip
+                 variant=f"{VARIANT}, {shares} shares from {SMALLEST_SHARE}", better="lower",
+                 seed=seed, details=details)  # fmt: skip
 
 
-def floor(real: Table, n: int, *, seed: int = 0, interval: float | None = None) -> Score:
+def floor(real: FeaturesLike, n: int, *, level: float | None = None, seed: int = 0) -> Score:
     """What a perfect generator scores at ``n`` rows: two disjoint random parts of real features.
 
     Args:
         real: features (N, d), N >= 2 n.
         n: rows of each part, as many as in the score it is to be compared with.
+        level: as for ``score``.
         seed: of the parts.
-        interval: as for ``score``.
 
     >>> x = torch.randn(1000, 4, generator=torch.Generator().manual_seed(0))
     >>> float(floor(x, 500)) < 0.1
     True
     """
-    known = table(real)
+    known = as_features(real)
     x = known.values
     if not 2 <= n <= len(x) // 2:
         raise EvaluationError(f"expected n from 2 to {len(x) // 2}, half of the rows; got {n}")
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     parts = [Features(x[order[i : i + n]], known.extractor) for i in (0, n)]
-    return replace(score(*parts, interval=interval), seed=seed)
+    return replace(score(*parts, level=level), seed=seed)
 
 
 def per_class(
-    a: Table, b: Table, labels_a: Tensor, labels_b: Tensor, *, interval: float | None = None
+    real: FeaturesLike,
+    generated: FeaturesLike,
+    real_labels: Tensor,
+    generated_labels: Tensor,
+    *,
+    level: float | None = None,
 ) -> dict[int, Score]:
     """The distance within each class that both sets have at least two rows of.
 
     Args:
-        a: features (N, d).
-        b: features (M, d).
-        labels_a: (N,) class of each row.
-        labels_b: (M,) likewise.
-        interval: as for ``score``.
+        real: features (N, d).
+        generated: features (M, d).
+        real_labels: (N,) class of each row.
+        generated_labels: (M,) class of each row.
+        level: as for ``score``.
 
     Raises:
         EvaluationError: labels and rows differ in number, or no class is in both sets.
@@ -178,16 +190,16 @@ def per_class(
     >>> [round(float(one), 6) for one in per_class(x, x + 1.0, y, y).values()]
     [2.0, 2.0]
     """
-    x, y, extractor = matched(a, b)
-    for rows, labels in ((x, labels_a), (y, labels_b)):
+    x, y, extractor = matched(real, generated)
+    for rows, labels in ((x, real_labels), (y, generated_labels)):
         if tuple(labels.shape) != (len(rows),):
             raise EvaluationError(f"expected {len(rows)} labels; got {tuple(labels.shape)}")
     found = {}
-    for label in sorted({*labels_a.tolist()} & {*labels_b.tolist()}):
-        parts = x[labels_a == label], y[labels_b == label]
+    for label in sorted({*real_labels.tolist()} & {*generated_labels.tolist()}):
+        parts = x[real_labels == label], y[generated_labels == label]
         if min(map(len, parts)) >= 2:
             pair = (Features(part, extractor) for part in parts)
-            found[label] = replace(score(*pair, interval=interval), name=f"FID of class {label}")
+            found[label] = replace(score(*pair, level=level), name=f"FID of class {label}")
     if not found:
         raise EvaluationError("expected a class with two rows or more in both sets; got none")
     return found
@@ -236,7 +248,7 @@ def _total(apart: Tensor, spread: Tensor) -> Tensor:
     return apart.square().sum() + spread.clamp(min=0)
 
 
-def _statistics(one: Table | Statistics) -> Statistics:
+def _statistics(one: FeaturesLike | Statistics) -> Statistics:
     return one if isinstance(one, Statistics) else Statistics.of(one)
 
 
@@ -247,7 +259,7 @@ def _of_statistics(a: Statistics, b: Statistics) -> Score:
         Features(a.mean.expand(2, -1), a.extractor), Features(b.mean.expand(2, -1), b.extractor)
     )
     return Score("FID", _distance(a, b).item(), n=(a.n, b.n), variant=VARIANT,
-                 extractor=a.extractor or b.extractor)  # fmt: skip
+                 better="lower", extractor=a.extractor or b.extractor)  # fmt: skip
 
 
 def _part(x: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
 from probgen.evaluation.interval import normal_interval
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import Direction, EvaluationError, Score
 
 WINDOW = 7
 SIGMA = 1.5
@@ -16,13 +16,13 @@ RADIUS = 5
 ROWS = 500
 
 
-def mse(a: Tensor, b: Tensor, *, interval: float | None = None) -> Score:
+def mse(original: Tensor, reconstruction: Tensor, *, level: float | None = None) -> Score:
     """Mean squared error of images, the mean over pixels, channels and images.
 
     Args:
-        a: images (B, C, H, W).
-        b: images of the same shape.
-        interval: its confidence; from the standard error over images.
+        original: images (B, C, H, W).
+        reconstruction: images of the same shape.
+        level: confidence of the interval, such as 0.95; from the standard error over images.
 
     Returns:
         Score with details ``per_image`` (B,), float64, and ``standard_error``.
@@ -33,19 +33,24 @@ def mse(a: Tensor, b: Tensor, *, interval: float | None = None) -> Score:
     >>> float(mse(torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 0.5)))
     0.25
     """
-    return _scored("MSE", "mean over pixels", _squares, a, b, interval, "squared values")
+    return _scored(
+        "MSE", "mean over pixels", "lower", _squares, (original, reconstruction), level,
+        "squared values",
+    )  # fmt: skip
 
 
-def psnr(a: Tensor, b: Tensor, *, peak: float = 1.0, interval: float | None = None) -> Score:
+def psnr(
+    original: Tensor, reconstruction: Tensor, *, peak: float = 1.0, level: float | None = None
+) -> Score:
     """Peak signal-to-noise ratio, the mean over images.
 
     PSNR = 10 log10(peak^2 / MSE), infinite for equal images
 
     Args:
-        a: images (B, C, H, W).
-        b: images of the same shape.
+        original: images (B, C, H, W).
+        reconstruction: images of the same shape.
         peak: range of the values.
-        interval: as for ``mse``.
+        level: as for ``mse``.
 
     Returns:
         As for ``mse``.
@@ -57,21 +62,23 @@ def psnr(a: Tensor, b: Tensor, *, peak: float = 1.0, interval: float | None = No
     >>> round(float(psnr(torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 0.1))), 4)
     20.0
     """
-    _check_peak(peak, a, b)
+    _check_peak(peak, original, reconstruction)
 
     def ratio(a: Tensor, b: Tensor) -> Tensor:
         return 10 * (peak**2 / _squares(a, b)).log10()
 
-    return _scored("PSNR", f"peak {peak:g}", ratio, a, b, interval, "dB")
+    return _scored(
+        "PSNR", f"peak {peak:g}", "higher", ratio, (original, reconstruction), level, "dB"
+    )
 
 
 def ssim(
-    a: Tensor,
-    b: Tensor,
+    original: Tensor,
+    reconstruction: Tensor,
     *,
     gaussian: bool = False,
     peak: float = 1.0,
-    interval: float | None = None,
+    level: float | None = None,
 ) -> Score:
     """Structural similarity, the mean over windows that lie inside the image, channels, images.
 
@@ -83,11 +90,11 @@ def ssim(
     ``gaussian_weights=True, use_sample_covariance=False``.
 
     Args:
-        a: images (B, C, H, W).
-        b: images of the same shape.
+        original: images (B, C, H, W).
+        reconstruction: images of the same shape.
         gaussian: weight 11 x 11 windows by a Gaussian of sigma 1.5 in place of even 7 x 7 ones.
         peak: range of the values.
-        interval: as for ``mse``.
+        level: as for ``mse``.
 
     Returns:
         As for ``mse``.
@@ -102,10 +109,12 @@ def ssim(
     >>> round(float(ssim(x, x)), 6)
     1.0
     """
-    _check_peak(peak, a, b)
+    _check_peak(peak, original, reconstruction)
     side = 2 * RADIUS + 1 if gaussian else WINDOW
-    if min(a.shape[-2:], default=0) < side:
-        raise EvaluationError(f"expected images of {side} x {side} or more; got {tuple(a.shape)}")
+    if min(original.shape[-2:], default=0) < side:
+        raise EvaluationError(
+            f"expected images of {side} x {side} or more; got {tuple(original.shape)}"
+        )
     window = _gaussian_mean if gaussian else _mean
     correction = 1.0 if gaussian else side**2 / (side**2 - 1)
 
@@ -114,7 +123,10 @@ def ssim(
         return _similarity(means, correction, peak).mean((1, 2, 3))
 
     name = f"Gaussian {side} x {side}" if gaussian else f"even {side} x {side}"
-    return _scored("SSIM", f"{name} windows, peak {peak:g}", similarity, a, b, interval)
+    return _scored(
+        "SSIM", f"{name} windows, peak {peak:g}", "higher", similarity,
+        (original, reconstruction), level,
+    )  # fmt: skip
 
 
 def _similarity(means: Sequence[Tensor], correction: float, peak: float) -> Tensor:
@@ -146,13 +158,14 @@ def _squares(a: Tensor, b: Tensor) -> Tensor:
 def _scored(
     name: str,
     variant: str,
+    better: Direction,
     measure: Callable[[Tensor, Tensor], Tensor],
-    a: Tensor,
-    b: Tensor,
-    interval: float | None,
+    compared: tuple[Tensor, Tensor],
+    level: float | None,
     unit: str = "",
 ) -> Score:
     """Mean over images of a measure of pairs of them, in float64, some at a time."""
+    a, b = compared
     if a.shape != b.shape or a.dim() != 4 or not a.numel():
         raise EvaluationError(
             f"expected images (B, C, H, W) twice; got {tuple(a.shape)} and {tuple(b.shape)}"
@@ -167,7 +180,7 @@ def _scored(
     each = torch.cat([measure(x.double(), y.double()).cpu() for x, y in pairs])
     value = each.mean().item()
     error = each.std(correction=min(1, len(each) - 1)).item() / math.sqrt(len(each))
-    if interval is not None and not math.isfinite(value):
+    if level is not None and not math.isfinite(value):
         raise EvaluationError(f"a mean {name} of {value} has no interval")
     return Score(
         name,
@@ -175,8 +188,9 @@ def _scored(
         n=(len(a),),
         variant=variant,
         unit=unit,
-        interval=normal_interval(value, error, interval),
-        level=interval,
+        better=better,
+        interval=normal_interval(value, error, level),
+        level=level,
         details={"per_image": each, "standard_error": error},
     )
 

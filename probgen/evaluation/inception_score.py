@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probgen.evaluation import interval as intervals
+from probgen.evaluation import interval
 from probgen.evaluation.score import EvaluationError, Score
 
 TOLERANCE = 1e-3
@@ -15,9 +15,9 @@ def score(
     probabilities: Any,
     *,
     splits: int = 10,
-    seed: int | None = 0,
     extractor: str = "",
-    interval: float | None = None,
+    level: float | None = None,
+    seed: int | None = 0,
 ) -> Score:
     """Exponential of the mean KL(p(y | x) || p(y)); the mean over splits.
 
@@ -27,10 +27,10 @@ def score(
         probabilities: (N, classes), of each image.
         splits: parts, split i of rows i N // splits to (i + 1) N // splits. Fewer rows per split
             give a smaller score.
+        extractor: of the classifier, as ``features.identity`` has it.
+        level: confidence of the interval by ``interval.jackknife``.
         seed: of the permutation before the split, without which images sorted by class score 1;
             None for the rows as they come.
-        extractor: of the classifier, as ``features.identity`` has it.
-        interval: the confidence of an interval by ``interval.jackknife``.
 
     Raises:
         EvaluationError: fewer than two rows, rows that are no probabilities, splits that are more
@@ -44,15 +44,16 @@ def score(
     rows = _checked(probabilities, splits)
     if seed is not None:
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
-    [(value, bounds)] = intervals.jackknife(
+    [(value, bounds)] = interval.jackknife(
         lambda rows: _of_splits(rows, splits).mean(0, keepdim=True),
         [rows],
-        interval,
+        level,
         within=[(1.0, rows.shape[1])],
     )
     std = _of_splits(rows, splits).std(correction=0).item()
-    return Score("IS", value, n=(len(rows),), variant=f"{splits} splits", extractor=extractor,
-                 seed=seed, interval=bounds, level=interval, details={"std": std})  # fmt: skip
+    return Score("IS", value, n=(len(rows),), variant=f"{splits} splits", better="higher",
+                 extractor=extractor, seed=seed, interval=bounds, level=level,
+                 details={"std": std})  # fmt: skip
 
 
 def _of_splits(rows: Tensor, splits: int) -> Tensor:

@@ -16,7 +16,7 @@ SHARE: Interval = (0.0, 1.0)
 
 
 def normal_interval(
-    value: float, standard_error: float, level: float | None, within: Interval = ANY
+    value: float, standard_error: float, level: float | None, *, within: Interval = ANY
 ) -> Interval | None:
     """Where a normal estimate lies with probability ``level``; None without a level.
 
@@ -31,12 +31,12 @@ def normal_interval(
     if level is None:
         return None
     if not 0 < level < 1:
-        raise EvaluationError(f"expected interval in (0, 1), 0.95 for instance; got {level}")
+        raise EvaluationError(f"expected level in (0, 1), 0.95 for instance; got {level}")
     half = NormalDist().inv_cdf((1 + level) / 2) * standard_error
     return max(value - half, within[0]), min(value + half, within[1])
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
     """Where the mean of independent runs lies, by Student's t: mean -+ t s / sqrt(n).
 
     Raises:
@@ -64,8 +64,8 @@ def jackknife(
     estimate: Callable[..., Tensor],
     sets: Sequence[Tensor],
     level: float | None,
-    seed: int = 0,
     *,
+    seed: int = 0,
     within: Sequence[Interval] = (ANY,),
 ) -> list[tuple[float, Interval | None]]:
     """Each of the estimates (m,) with its interval (low, high), by leaving out groups of rows.
@@ -80,7 +80,7 @@ def jackknife(
     Args:
         estimate: from the sets to a tensor (m,).
         sets: tables with one row per item.
-        level: the confidence, 0.95 for instance; None for no intervals.
+        level: the confidence, 0.95 for instance; None for no interval.
         seed: of the grouping.
         within: the range of each of the estimates.
 
@@ -112,7 +112,8 @@ def jackknife(
         )
     found = zip(values.tolist(), variance.sqrt().tolist(), within, strict=True)
     return [
-        (value, normal_interval(value, error, level, range_)) for value, error, range_ in found
+        (value, normal_interval(value, error, level, within=range_))
+        for value, error, range_ in found
     ]
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from probgen.evaluation.features import Table, matched
+from probgen.evaluation.features import FeaturesLike, matched
 from probgen.evaluation.interval import normal_interval
 from probgen.evaluation.score import EvaluationError, Score
 
@@ -11,13 +11,13 @@ CHUNK = 1000
 
 
 def score(
-    a: Table,
-    b: Table,
+    real: FeaturesLike,
+    generated: FeaturesLike,
     *,
     subsets: int | None = None,
     subset_size: int = 1000,
+    level: float | None = None,
     seed: int = 0,
-    interval: float | None = None,
 ) -> Score:
     """The unbiased squared maximum mean discrepancy with k(x, y) = (x y / d + 1)^3.
 
@@ -26,14 +26,14 @@ def score(
     Unbiased: its expectation is the same for any number of rows, and it may be below 0 by chance.
 
     Args:
-        a: features (N, d).
-        b: features (M, d).
+        real: features (N, d).
+        generated: features (M, d).
         subsets: None for all pairs of rows; or the mean over so many random subsets, as in the
             literature (100 of 1,000), which has the same expectation and a greater variance.
         subset_size: rows of each set in a subset.
+        level: confidence of the interval, such as 0.95, by the variance of the projections of
+            this U-statistic; for all pairs only.
         seed: of the subsets.
-        interval: the confidence of an interval, 0.95 for instance, by the variance of the
-            projections of this U-statistic; for all pairs only.
 
     Raises:
         EvaluationError: as for ``features.matched``; a subset larger than a set.
@@ -44,22 +44,22 @@ def score(
     >>> abs(float(score(x, y))) < 0.1
     True
     """
-    x, y, extractor = matched(a, b)
+    x, y, extractor = matched(real, generated)
     n = (len(x), len(y))
     if subsets is None:
         value, error = _mmd2_and_error(x, y)
-        return Score("KID", value, n=n, variant="unbiased, all pairs", extractor=extractor,
-                     interval=normal_interval(value, error, interval), level=interval,
-                     details={"standard_error": error})  # fmt: skip
-    if interval is not None:
-        raise EvaluationError("expected subsets=None with an interval: subsets overlap")
+        return Score("KID", value, n=n, variant="unbiased, all pairs", better="lower",
+                     extractor=extractor, interval=normal_interval(value, error, level),
+                     level=level, details={"standard_error": error})  # fmt: skip
+    if level is not None:
+        raise EvaluationError("expected subsets=None with a level: subsets overlap")
     if subsets < 1 or not 2 <= subset_size <= min(n):
         raise EvaluationError(
             f"expected subsets >= 1 and subset_size from 2 to {min(n)}; got {subsets} and "
             f"{subset_size}"
         )
     values = torch.tensor(_of_subsets(x, y, subsets, subset_size, seed), dtype=torch.float64)
-    return Score("KID", values.mean().item(), n=n, extractor=extractor, seed=seed,
+    return Score("KID", values.mean().item(), n=n, better="lower", extractor=extractor, seed=seed,
                  variant=f"unbiased, {subsets} subsets of {subset_size}",
                  details={"std": values.std(correction=0).item()})  # fmt: skip
 
@@ -78,7 +78,7 @@ def _mmd2_and_error(x: Tensor, y: Tensor) -> tuple[float, float]:
     return value.item(), variance.sqrt().item()
 
 
-def _means(x: Tensor, y: Tensor, itself: bool = False) -> Tensor:
+def _means(x: Tensor, y: Tensor, *, itself: bool = False) -> Tensor:
     """(N,) mean kernel of each x with all y, or with all others of its own set."""
     sums = torch.cat([_kernel(chunk, y).sum(1) for chunk in x.split(CHUNK)])
     return (sums - _kernel_with_itself(x)) / (len(x) - 1) if itself else sums / len(y)

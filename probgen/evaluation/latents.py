@@ -92,7 +92,7 @@ def knn(
     neighbours: Sequence[int] = range(1, 20),
     weights: Sequence[str] = ("uniform", "distance"),
     folds: int = 3,
-    interval: float | None = None,
+    level: float | None = None,
     seed: int = 0,
 ) -> Score:
     """Test accuracy of the k nearest neighbours (Euclidean), by the best k and weights.
@@ -106,7 +106,7 @@ def knn(
         neighbours: values of k to choose from.
         weights: "uniform", "distance" (1 / distance) or both, to choose from.
         folds: of the cross-validation, stratified.
-        interval: its confidence; from the standard error of the accuracy.
+        level: confidence of the interval, such as 0.95; from the standard error of the accuracy.
         seed: of the folds.
 
     Returns:
@@ -153,7 +153,7 @@ def knn(
 
     predicted, seconds = _timed(lambda: _index(known.codes, k), predict)
     found = _judged(unknown.labels, predicted, classes) | choice | seconds
-    return _score("kNN accuracy", folds, found, (known, unknown), interval, seed)
+    return _score("kNN accuracy", folds, found, (known, unknown), level, seed)
 
 
 def linear_probe(
@@ -162,7 +162,7 @@ def linear_probe(
     *,
     strengths: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0),
     folds: int = 3,
-    interval: float | None = None,
+    level: float | None = None,
     seed: int = 0,
 ) -> Score:
     """Test accuracy of a logistic regression on standardised codes.
@@ -175,7 +175,7 @@ def linear_probe(
         test: as for ``knn``.
         strengths: values of C to choose from.
         folds: as for ``knn``.
-        interval: as for ``knn``.
+        level: as for ``knn``.
         seed: of the folds.
 
     Returns:
@@ -218,7 +218,7 @@ def linear_probe(
         lambda fitted: fitted.predict(unknown.codes),
     )
     found = _judged(unknown.labels, predicted, classes) | choice | seconds
-    return _score("linear probe accuracy", folds, found, (known, unknown), interval, seed)
+    return _score("linear probe accuracy", folds, found, (known, unknown), level, seed)
 
 
 class _Known(NamedTuple):
@@ -339,7 +339,7 @@ def _score(
     folds: int,
     found: dict[str, Any],
     parts: tuple[_Known, _Known],
-    interval: float | None,
+    level: float | None,
     seed: int,
 ) -> Score:
     value, n = found.pop("accuracy"), tuple(len(part.codes) for part in parts)
@@ -348,8 +348,9 @@ def _score(
         value,
         n=n,
         variant=f"chosen by {folds}-fold cross-validation",
+        better="higher",
         seed=seed,
-        interval=normal_interval(value, (value * (1 - value) / n[1]) ** 0.5, interval, SHARE),
-        level=interval,
+        interval=normal_interval(value, (value * (1 - value) / n[1]) ** 0.5, level, within=SHARE),
+        level=level,
         details=found,
     )

@@ -1,7 +1,7 @@
 """The likelihood of data under a pair, and the terms it splits into."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyro
@@ -12,7 +12,7 @@ from torch import Tensor, distributions
 from probgen.data import Set
 from probgen.evaluation.elbo_surgery import Decomposition, Draw, split
 from probgen.evaluation.interval import normal_interval
-from probgen.evaluation.score import EvaluationError, Score
+from probgen.evaluation.score import Direction, EvaluationError, Score
 from probgen.models.pairs import (
     arguments,
     batches,
@@ -35,11 +35,18 @@ from probgen.objectives import (
     Terms,
     TotalCorrelationELBO,
 )
-from probgen.objectives.decomposition import samples
+from probgen.objectives.decomposition import sample_sites
 
 BATCH_SIZE = 500
 MET = 4
 """How often the draws of a set meet each step of a sum over time, at least on average."""
+BETTER: Mapping[str, Direction] = {
+    "ELBO": "higher",
+    "log-likelihood": "higher",
+    "bits per dimension": "lower",
+    "sum of squares": "lower",
+}
+"""Which direction of the means of ``scores`` is better; the KL has none."""
 
 
 def terms(
@@ -61,7 +68,7 @@ def terms(
         batch_size: rows at a time, at most; the batches are as even as can be.
         num_particles: samples of the guide per datum.
         seed: of the samples; the caller's generators are left alone.
-        objective: whose terms to take, over these data, with its own number of particles; the
+        objective: whose terms to take, over these data, with its own ``num_particles``; the
             ELBO's if there is none.
 
     Raises:
@@ -92,19 +99,19 @@ def terms(
     return Terms.joined(chunks, lambda tensors: torch.cat(tensors).cpu(), scale=1.0)
 
 
-class Evidence(NamedTuple):
+class ImportanceEstimate(NamedTuple):
     """log p(x) of every datum as estimated, and how many samples its weights are worth."""
 
     log_evidence: Tensor
     effective_sample_size: Tensor
 
     @classmethod
-    def of(cls, log_weights: Tensor) -> "Evidence":
-        """Of log weights (k, B), in float64: log 1/k sum_i w_i, (sum_i w_i)^2 / sum_i w_i^2.
+    def of(cls, log_weights: Tensor) -> "ImportanceEstimate":
+        """Of log weights (K, B), in float64: log 1/K sum_i w_i, (sum_i w_i)^2 / sum_i w_i^2.
 
         Source: Burda et al. 2016, equation 8; Kong 1992.
 
-        >>> Evidence.of(torch.tensor([[-1000.0], [-1000.0]])).log_evidence
+        >>> ImportanceEstimate.of(torch.tensor([[-1000.0], [-1000.0]])).log_evidence
         tensor([-1000.], dtype=torch.float64)
         """
         log_weights = log_weights.double()
@@ -115,33 +122,33 @@ class Evidence(NamedTuple):
 def nll(
     pair: Pair,
     data: Set,
-    k: int = 1000,
     *,
+    num_particles: int = 1000,
     batch_size: int = 100,
     chunk: int = 50,
     levels: int | None = None,
-    interval: float | None = None,
+    level: float | None = None,
     seed: int = 0,
 ) -> Score:
     """Negative log-likelihood of a set by importance sampling, mean per item, in nats.
 
-    -log p(x) ~ -log 1/k sum_i p(x, z_i) / q(z_i | x),   z_i ~ q(z | x)
+    -log p(x) ~ -log 1/K sum_i p(x, z_i) / q(z_i | x),   z_1 ... z_K ~ q(z | x)
 
-    An upper bound in expectation, which falls to -log p(x) as k grows. It is as good as the
+    An upper bound in expectation, which falls to -log p(x) as K grows. It is as good as the
     effective sample size tells: where that stays near 1, a single sample decides, and the bound
     is loose. A ``poutine.scale`` counts as a power of the density.
 
     Args:
         pair: model/guide pair with a plate over the data; left in the mode it was in.
         data: the set.
-        k: samples of the guide per item.
+        num_particles: K, samples of the guide per item.
         batch_size: items at a time.
-        chunk: samples at a time, in one more plate outside of all others; 1 for a pair whose
-            programs cannot take one.
+        chunk: of these samples at a time, in one more plate outside of all others; 1 for a pair
+            whose programs cannot take one.
         levels: of data on an even grid from 0 to 1, to dequantise them for a pair that is a
             density: x becomes (x (levels - 1) + u) / levels with u uniform on [0, 1), and the
             bits are those of a cell of the grid. 256 for grey images.
-        interval: its confidence; from the standard error over the items.
+        level: confidence of the interval, such as 0.95; from the standard error over the items.
         seed: of the samples and u.
 
     Returns:
@@ -151,9 +158,9 @@ def nll(
         of grey values and thus no likelihood.
 
     Raises:
-        EvaluationError: k, batch_size, chunk or levels too small; no plate over the data; data
-            off the grid, or a Bernoulli for dequantised data; an item whose weights are all 0
-            or not numbers; a flat prior, under which there is no p(x).
+        EvaluationError: num_particles, batch_size, chunk or levels too small; no plate over the
+            data; data off the grid, or a Bernoulli for dequantised data; an item whose weights
+            are all 0 or not numbers; a flat prior, under which there is no p(x).
         ObjectiveError: a latent outside the plate of the data, whose weights are not one per
             datum.
         DataError: as for ``terms``.
@@ -162,10 +169,11 @@ def nll(
     >>> train, test = data.digits()
     >>> vae = models.VAE(nets.dense_encoder(test.shape, 4), nets.dense_decoder(4, test.shape),
     ...                  models.Gaussian())
-    >>> nll(vae, test, k=10).variant
-    'importance sampling, k = 10, no dequantisation'
+    >>> nll(vae, test, num_particles=10).variant
+    'importance sampling, num_particles = 10, no dequantisation'
     """
-    _check_sizes(k=k, batch_size=batch_size, chunk=chunk, levels=2 if levels is None else levels)
+    sizes = {"num_particles": num_particles, "batch_size": batch_size, "chunk": chunk}
+    _check_sizes(2 if levels is None else levels, **sizes)
     check_pair(pair)
     check_weights(pair)
     check_data(pair, data)
@@ -173,14 +181,14 @@ def nll(
     found, relaxed = [], False
     with evaluation_mode(pair, seed):
         with pyro.validation_enabled():
-            samplers = _samplers(k, chunk, _nesting(pair, data))
+            samplers = _samplers(num_particles, chunk, _nesting(pair, data))
         for start in range(0, len(data), batch_size):
             x, *y = arguments(pair, data, slice(start, start + batch_size))
             relaxed = relaxed or _is_relaxed(pair, x, *y)
             x = x if levels is None else _dequantised(x, levels, start)
             draws = [sampler.log_weights(pair.model, pair.guide, x, *y) for sampler in samplers]
             found.append(_evidence(draws, start))
-    evidence = Evidence(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
+    evidence = ImportanceEstimate(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
     if relaxed and levels:
         raise EvaluationError("expected a density for dequantised data; got a Bernoulli")
     notes = [f"{levels} levels, uniform dequantisation" if levels else "no dequantisation"]
@@ -192,11 +200,12 @@ def nll(
         "NLL",
         value,
         n=(len(data),),
-        variant=", ".join([f"importance sampling, k = {k}", *notes]),
+        variant=", ".join([f"importance sampling, num_particles = {num_particles}", *notes]),
         unit="nats per item",
+        better="lower",
         seed=seed,
-        interval=normal_interval(value, error, interval),
-        level=interval,
+        interval=normal_interval(value, error, level),
+        level=level,
         details=evidence._asdict() | {"standard_error": error, "bits_per_dimension": bits},
     )
 
@@ -244,7 +253,7 @@ def scores(
     if isinstance(pair, Pair) and said.steps is not None:
         num_particles = max(num_particles, math.ceil(MET * said.steps / len(data)))
     source = {"data": data.name, "data_sha256": data.digest()[:12], "part": part, "n": len(data)}
-    protocol = source | {"particles": num_particles, "seed": seed, "per": "item"}
+    protocol = source | {"num_particles": num_particles, "seed": seed, "per": "item"}
     if not isinstance(pair, Pair):
         return Scores({}, protocol, Terms(torch.zeros(0), {}, {}, {}, 1.0))
     found = terms(pair, data, num_particles=num_particles, seed=seed)
@@ -349,28 +358,29 @@ def _check_sizes(levels: int, **sizes: int) -> None:
 def _nesting(pair: Pair, data: Set) -> int:
     """The greatest number of nested plates, from traces of the first item."""
     ((model, guide),) = ELBO().traces(pair.model, pair.guide, *arguments(pair, data, slice(0, 1)))
-    for site in samples(model):
+    for site in sample_sites(model):
         if isinstance(site["fn"], ImproperUniform):
             raise EvaluationError(
                 f"expected a prior over {site['name']!r}; it is flat, so that there is no p(x)"
             )
-    stacks = [site["cond_indep_stack"] for trace in (model, guide) for site in samples(trace)]
+    stacks = [site["cond_indep_stack"] for trace in (model, guide) for site in sample_sites(trace)]
     dims = [frame.dim for stack in stacks for frame in stack if frame.vectorized]
     if not dims:
         raise EvaluationError("expected a pyro.plate over the data in the model; got none")
     return -min(dims)
 
 
-def _samplers(k: int, chunk: int, nesting: int) -> list[ImportanceWeightedELBO]:
-    """One for each portion of the k samples."""
-    sizes = [chunk] * (k // chunk) + [k % chunk] * (k % chunk > 0)
+def _samplers(num_particles: int, chunk: int, nesting: int) -> list[ImportanceWeightedELBO]:
+    """One for each portion of the samples."""
+    whole, rest = divmod(num_particles, chunk)
+    sizes = [chunk] * whole + [rest] * (rest > 0)
     each = {n: ImportanceWeightedELBO(n, max_plate_nesting=nesting + 1) for n in {*sizes}}
     return [each[size] for size in sizes]
 
 
-def _evidence(draws: list[Tensor], start: int) -> Evidence:
-    """From log weights (k, B), those of the items from ``start`` on."""
-    found = Evidence.of(torch.cat(draws).flatten(1))
+def _evidence(draws: list[Tensor], start: int) -> ImportanceEstimate:
+    """From log weights (K, B), those of the items from ``start`` on."""
+    found = ImportanceEstimate.of(torch.cat(draws).flatten(1))
     _check_finite("estimate of log p(x)", found.log_evidence, start)
     return found
 

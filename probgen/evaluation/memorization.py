@@ -3,44 +3,46 @@
 import torch
 from torch import Tensor
 
-from probgen.evaluation.features import Table, matched
+from probgen.evaluation.features import FeaturesLike, matched
 from probgen.evaluation.prdc import CHUNK, squared_distances
 from probgen.evaluation.score import Score
 
 
-def score(fake: Table, train: Table, test: Table) -> Score:
-    """The probability that a fake lies nearer to the training set than a test image does.
+def score(train: FeaturesLike, generated: FeaturesLike, *, test: FeaturesLike) -> Score:
+    """The probability that a generated image lies nearer to the training set than a test image.
 
-    P(d(fake) < d(test)) + P(d(fake) = d(test)) / 2, d the distance to the nearest training row
+    P(d(generated) < d(test)) + P(d(generated) = d(test)) / 2
 
-    0.5 for fakes that are to the training set as new data are, toward 1 for copies of it, toward 0
-    for fakes away from all data. The Mann-Whitney statistic of the data-copying test.
+    with d the distance to the nearest training row.
+
+    0.5 where generated images are to the training set as new data are, toward 1 for copies of it,
+    toward 0 for images away from all data. The Mann-Whitney statistic of the data-copying test.
 
     Args:
-        fake: features (N, d) of generated images.
-        train: features of the images the model saw.
+        train: features (N, d) of the images the model saw.
+        generated: features (M, d) of generated images.
         test: features of images it did not see.
 
     Returns:
-        The score; ``details`` has the z-value of its difference from 0.5, and per fake the
-        nearest training row ("nearest") and its distance ("distance"), nearest first with
-        ``distance.argsort()``.
+        The score; ``details`` has the z-value of its difference from 0.5, and per
+        generated image the nearest training row ("nearest") and its distance ("distance"),
+        nearest first with ``distance.argsort()``.
 
     Source: Meehan, Chaudhuri and Dasgupta, arXiv:2004.05675, without its cells.
 
     >>> train, test, new = torch.randn(3, 300, 4, generator=torch.Generator().manual_seed(0))
-    >>> float(score(train[:50], train, test)), 0.4 < float(score(new, train, test)) < 0.6
+    >>> float(score(train, train[:50], test=test)), 0.4 < float(score(train, new, test=test)) < 0.6
     (1.0, True)
     """
-    x, y, extractor = matched(fake, train)
-    unseen, _, _ = matched(test, fake)
-    distance, nearest = nearest_rows(x, y)
-    reference, _ = nearest_rows(unseen, y)
+    seen, x, extractor = matched(train, generated)
+    unseen, _, _ = matched(test, generated)
+    distance, nearest = nearest_rows(x, seen)
+    reference, _ = nearest_rows(unseen, seen)
     value = _probability_below(distance, reference)
     n, m = len(distance), len(reference)
     deviation = ((n + m + 1) / (12 * n * m)) ** 0.5
     details = {"z": (value - 0.5) / deviation, "nearest": nearest, "distance": distance}
-    return Score("memorization", value, n=(n, len(y), m), variant="nearest neighbour",
+    return Score("memorization", value, n=(len(seen), n, m), variant="nearest neighbour",
                  extractor=extractor, details=details)  # fmt: skip
 
 

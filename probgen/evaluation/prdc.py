@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from probgen.evaluation import interval as intervals
-from probgen.evaluation.features import Table, matched
+from probgen.evaluation import interval
+from probgen.evaluation.features import FeaturesLike, matched
 from probgen.evaluation.score import EvaluationError, Score
 
 CHUNK = 1000
-RANGES = (intervals.SHARE, intervals.SHARE, (0.0, math.inf), intervals.SHARE)
+RANGES = (interval.SHARE, interval.SHARE, (0.0, math.inf), interval.SHARE)
 
 
 class PRDC(NamedTuple):
@@ -23,21 +23,23 @@ class PRDC(NamedTuple):
     coverage: Score
 
 
-def score(real: Table, fake: Table, *, k: int = 5, interval: float | None = None) -> PRDC:
+def score(
+    real: FeaturesLike, generated: FeaturesLike, *, k: int = 5, level: float | None = None
+) -> PRDC:
     """The four scores by balls about each point that reach to its k-th nearest neighbour.
 
-    precision  share of fakes in a ball of a real point
-    recall     share of real points in a ball of a fake
-    density    mean over fakes of the number of balls of real points around each, over k
-    coverage   share of real points whose ball holds a fake
+    precision  share of generated points in a ball of a real one
+    recall     share of real points in a ball of a generated one
+    density    mean over generated points of the number of balls of real ones around each, over k
+    coverage   share of real points whose ball holds a generated one
 
     A point is in a ball if its distance is less than the radius (torch-fidelity has "at most").
 
     Args:
         real: features (N, d).
-        fake: features (M, d).
+        generated: features (M, d).
         k: neighbours, the point itself not counted; fewer than N and M.
-        interval: the confidence of intervals by ``interval.jackknife``.
+        level: confidence of the intervals by ``interval.jackknife``.
 
     Raises:
         EvaluationError: as for ``features.matched``; k < 1 or not fewer than the rows.
@@ -48,30 +50,30 @@ def score(real: Table, fake: Table, *, k: int = 5, interval: float | None = None
     >>> [round(float(one), 1) for one in score(x, y)]
     [1.0, 1.0, 1.0, 1.0]
     """
-    x, y, extractor = matched(real, fake)
+    x, y, extractor = matched(real, generated)
     if not 1 <= k < min(len(x), len(y)):
         raise EvaluationError(
             f"expected k from 1 to {min(len(x), len(y)) - 1}, fewer than the rows; got {k}"
         )
-    found = intervals.jackknife(lambda x, y: _values(x, y, k), (x, y), interval, within=RANGES)
+    found = interval.jackknife(lambda x, y: _values(x, y, k), (x, y), level, within=RANGES)
     scores = [
-        Score(name, value, n=(len(x), len(y)), variant=f"k = {k}", extractor=extractor,
-              interval=bounds, level=interval)
+        Score(name, value, n=(len(x), len(y)), variant=f"k = {k}", better="higher",
+              extractor=extractor, interval=bounds, level=level)
         for name, (value, bounds) in zip(PRDC._fields, found, strict=True)
     ]  # fmt: skip
     return PRDC(*scores)
 
 
-def _values(real: Tensor, fake: Tensor, k: int) -> Tensor:
-    reach_real, reach_fake = _squared_radii(real, k), _squared_radii(fake, k)
-    around = torch.zeros(len(fake), dtype=torch.float64)
+def _values(real: Tensor, generated: Tensor, k: int) -> Tensor:
+    reach_real, reach_generated = _squared_radii(real, k), _squared_radii(generated, k)
+    around = torch.zeros(len(generated), dtype=torch.float64)
     recalled, covered = [], []
     for chunk, reach in zip(real.split(CHUNK), reach_real.split(CHUNK), strict=True):
-        squared = squared_distances(chunk, fake)
+        squared = squared_distances(chunk, generated)
         inside = squared < reach[:, None]
         around += inside.sum(0)
         covered.append(inside.any(1))
-        recalled.append((squared < reach_fake).any(1))
+        recalled.append((squared < reach_generated).any(1))
     precision, density = (around > 0).double().mean(), around.mean() / k
     recall, coverage = (torch.cat(found).double().mean() for found in (recalled, covered))
     return torch.stack([precision, recall, density, coverage])

@@ -1,23 +1,26 @@
 """A number that says what it is."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import total_ordering
-from typing import Any
+from typing import Any, Literal
 
 from probgen import ProbgenError
 from probgen.models import pairs
 
-BETTER: Mapping[str, str] = {
+Direction = Literal["lower", "higher"]
+UNSTATED: Mapping[str, Direction] = {
     **dict.fromkeys(("FID", "FID infinity", "KID", "NLL", "MSE"), "lower"),
-    **dict.fromkeys(("bits per dimension", "sum of squares"), "lower"),
-    **dict.fromkeys(("ELBO", "log-likelihood", "IS", "classes", "PSNR", "SSIM"), "higher"),
+    **dict.fromkeys(("IS", "classes", "PSNR", "SSIM", "controllability"), "higher"),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), "higher"),
-    **dict.fromkeys(("accuracy", "kNN accuracy", "controllability"), "higher"),
-    **dict.fromkeys(("MIG", "SAP", "modularity", "explicitness"), "higher"),
-    **dict.fromkeys(("DCI disentanglement", "FactorVAE score", "beta-VAE score"), "higher"),
+    **dict.fromkeys(("log-likelihood", "accuracy", "kNN accuracy", "MIG", "SAP"), "higher"),
+    **dict.fromkeys(("modularity", "explicitness", "DCI disentanglement"), "higher"),
+    **dict.fromkeys(("FactorVAE score", "beta-VAE score"), "higher"),
 }
-"""Which way the scores of these names improve; those with no such way, as the KL, are not here."""
+"""Directions of scores by name, for files from when a score did not state its own."""
+PARTICLES = re.compile(r"^importance sampling, k = (\d+)")
+"""How the variant of an NLL began in such files."""
 
 
 class EvaluationError(ProbgenError, ValueError):
@@ -49,14 +52,18 @@ class Score:
         n: number of items behind it, one number per set compared.
         variant: which of the metric's definitions, and its settings: ``"binned-means, 20 bins"``.
         unit: of the value; empty where it has none.
+        better: which direction is better, "lower" or "higher"; None where neither is.
         extractor: name and hash of the features; empty where there are none.
         data: what was scored, and beside what; empty where the caller did not say.
         seed: of what was drawn; None where nothing was.
-        interval: confidence interval (low, high); None unless asked for.
+        interval: confidence interval (low, high); None unless a ``level`` was asked for.
         level: its confidence, 0.95 for instance.
         details: what lies behind: matrices, gaps, parts.
 
-    >>> score = Score("MIG", 0.5, n=(100,), variant="binned-means, 20 bins")
+    Raises:
+        EvaluationError: another direction.
+
+    >>> score = Score("MIG", 0.5, n=(100,), variant="binned-means, 20 bins", better="higher")
     >>> float(score), score < Score("MIG", 0.7, n=(100,), variant="binned-means, 20 bins")
     (0.5, True)
     >>> print(score)
@@ -68,12 +75,19 @@ class Score:
     n: tuple[int, ...]
     variant: str = ""
     unit: str = ""
+    better: Direction | None = None
     extractor: str = ""
     data: str = ""
     seed: int | None = None
     interval: tuple[float, float] | None = None
     level: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.better not in (None, "lower", "higher"):
+            raise EvaluationError(
+                f"expected better: 'lower', 'higher' or None; got {self.better!r}"
+            )
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -91,7 +105,7 @@ class Score:
 
     @classmethod
     def read(cls, facts: Any) -> "Score":
-        """A score of its ``facts``.
+        """A score of its ``facts``, those of former versions included.
 
         Raises:
             EvaluationError: they are not a score's.
@@ -103,9 +117,13 @@ class Score:
             words: Any = {
                 k: str(facts[k]) for k in ("name", "variant", "unit", "extractor", "data")
             }
+            words["variant"] = PARTICLES.sub(
+                r"importance sampling, num_particles = \1", words["variant"]
+            )
             interval, level, seed = facts["interval"], facts["level"], facts["seed"]
             return cls(
                 **words,
+                better=facts.get("better", UNSTATED.get(words["name"])),
                 value=float(facts["value"]),
                 n=tuple(int(n) for n in facts["n"]),
                 seed=None if seed is None else int(seed),

@@ -61,7 +61,7 @@ class Inputs:
         seed: of the samples, and of what is drawn from the sets.
         show: progress bars; None for a line every 30 seconds where there is no terminal.
         n: test images of the NLL, a draw by the seed.
-        k: samples of the guide for each of them.
+        num_particles: samples of the guide for each of them.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Inputs:
         seed: int = 0,
         show: bool | None = None,
         n: int = CHUNK,
-        k: int = 1000,
+        num_particles: int = 1000,
     ) -> None:
         self.pair, self.train_set, self.seed, self.show = pair, train, seed, show
-        self.n, self.k = n, k
+        self.n, self.num_particles = n, num_particles
         self._extractor = extractor
         self.test_set = test.draw(LARGEST, seed)
 
@@ -150,15 +150,18 @@ class Inputs:
         """``n`` test images, for scores that cost seconds an image."""
         return self.test_set.draw(self.n, self.seed)
 
-    def nll(self, interval: float | None = None) -> Score:
+    def nll(self, level: float | None = None) -> Score:
         """The likelihood of a few test images, which its data name."""
         pair: Any = self.pair  # ``nll`` refuses a GAN
-        found = likelihood.nll(pair, self.few, self.k, interval=interval, seed=self.seed)
+        found = likelihood.nll(
+            pair, self.few, num_particles=self.num_particles, level=level, seed=self.seed
+        )
         return replace(found, data=_named(self.few))
 
-    def floor(self, interval: float | None = None) -> Score:
+    def floor(self, level: float | None = None) -> Score:
         """The distance of real training images from the test images."""
-        return replace(fid.score(self.test, self.train, interval=interval), name="FID floor")
+        found = fid.score(self.test, self.train, level=level)
+        return replace(found, name="FID floor", better=None)
 
     def _features(self, images: Set | Tensor) -> Features:
         return extract(self.extractor, images, show=self.show)
@@ -166,20 +169,20 @@ class Inputs:
 
 METRICS: dict[str, Callable[[Inputs, float | None], Sequence[Score]]] = {
     "fid": lambda seen, level: [
-        fid.score(seen.test, seen.samples, interval=level),
+        fid.score(seen.test, seen.samples, level=level),
         fid.infinity(seen.test, seen.samples),
         seen.floor(level),
     ],
-    "kid": lambda seen, level: [kid.score(seen.test, seen.samples, interval=level)],
-    "prdc": lambda seen, level: prdc.score(seen.test, seen.samples, interval=level),
+    "kid": lambda seen, level: [kid.score(seen.test, seen.samples, level=level)],
+    "prdc": lambda seen, level: prdc.score(seen.test, seen.samples, level=level),
     "is": lambda seen, level: [
-        inception_score.score(seen.probabilities, interval=level, extractor=seen.samples.extractor)
+        inception_score.score(seen.probabilities, level=level, extractor=seen.samples.extractor)
     ],
-    "memorization": lambda seen, _: [memorization.score(seen.samples, seen.train, seen.test)],
+    "memorization": lambda seen, _: [memorization.score(seen.train, seen.samples, test=seen.test)],
     "classes": lambda seen, _: [
         classes.score(seen.probabilities, extractor=seen.samples.extractor)
     ],
-    "mig": lambda seen, level: [disentanglement.mig(seen.codes, seen.factors, interval=level)],
+    "mig": lambda seen, level: [disentanglement.mig(seen.codes, seen.factors, level=level)],
     "nll": lambda seen, level: [seen.nll(level)],
 }
 """Scores by the names of the command line: from what they take and a confidence."""
@@ -188,7 +191,8 @@ METRICS: dict[str, Callable[[Inputs, float | None], Sequence[Score]]] = {
 def measured(
     names: Sequence[str],
     seen: Inputs,
-    interval: float | None = None,
+    *,
+    level: float | None = None,
     keep: Callable[[list[Score]], object] | None = None,
     begin: Callable[[str], object] | None = None,
 ) -> tuple[list[Score], list[str]]:
@@ -197,7 +201,7 @@ def measured(
     Args:
         names: of ``METRICS``.
         seen: what they take.
-        interval: confidence of the intervals; None for none.
+        level: confidence of the intervals; None for none.
         keep: called with all scores so far whenever there are more of them.
         begin: called with each name as its turn comes, as some take minutes.
     """
@@ -208,7 +212,7 @@ def measured(
         if begin is not None:
             begin(name)
         try:
-            scores = METRICS[name](seen, interval)
+            scores = METRICS[name](seen, level)
         except (EvaluationError, PairError, ModelError, ObjectiveError) as error:
             failed.setdefault(str(error), []).append(name)
         else:

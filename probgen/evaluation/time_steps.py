@@ -10,7 +10,7 @@ from probgen.data import Set
 from probgen.evaluation.score import EvaluationError
 from probgen.models.pairs import arguments, check_data, check_weights, device_of, evaluation_mode
 from probgen.objectives import ELBO, Pair
-from probgen.objectives.decomposition import of_traces, samples
+from probgen.objectives.decomposition import of_traces, sample_sites
 
 BATCH_SIZE = 500
 
@@ -105,7 +105,7 @@ class _Draw(NamedTuple):
 
     @classmethod
     def of(cls, model_trace: Any, guide_trace: Any) -> "_Draw":
-        timed = {s["name"]: s for s in samples(model_trace) if "step" in s["infer"]}
+        timed = {s["name"]: s for s in sample_sites(model_trace) if "step" in s["infer"]}
         if not timed:
             raise EvaluationError(
                 "expected a pair with a sum over time, whose sites state infer={'step': t}; got "

@@ -10,7 +10,7 @@ from pyro.distributions.util import is_identically_zero
 from pyro.infer import RenyiELBO
 from torch import Tensor
 
-from probgen.objectives.decomposition import OneSubsample, samples
+from probgen.objectives.decomposition import OneSubsample, sample_sites
 
 
 class Renyi(RenyiELBO):
@@ -75,8 +75,8 @@ class Renyi(RenyiELBO):
         return _Weights(log_weight, score, parts[0].scale)
 
     def _of_traces(self, model_trace: Any, guide_trace: Any) -> "_Weights":
-        modelled = [s for s in samples(model_trace) if not s["infer"].get("_deterministic")]
-        drawn = [*samples(guide_trace)]
+        modelled = [s for s in sample_sites(model_trace) if not s["infer"].get("_deterministic")]
+        drawn = [*sample_sites(guide_trace)]
         shared = _shared([*modelled, *drawn])
         self._check(shared, [*modelled, *drawn])
         scale = math.prod((f.full_size or f.size) / f.size for f in shared)

@@ -10,7 +10,7 @@ from torch import Tensor
 from probgen.objectives.decomposition import Datum, ObjectiveError, Site, sites
 
 
-class Rows(NamedTuple):
+class BatchPosterior(NamedTuple):
     """q(z | x) of every row of a batch: its factors per latent site, and which rows count.
 
     Attributes:
@@ -24,7 +24,9 @@ class Rows(NamedTuple):
     datum: Datum
 
     @classmethod
-    def of(cls, model_trace: Any, guide_trace: Any, data_size: int | None = None) -> "Rows":
+    def of(
+        cls, model_trace: Any, guide_trace: Any, data_size: int | None = None
+    ) -> "BatchPosterior":
         """The rows of a pair of traces.
 
         Raises:

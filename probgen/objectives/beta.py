@@ -17,9 +17,7 @@ class BetaELBO(ELBO):
     Args:
         beta: a number >= 0, or a schedule of ``control`` of the steps that this object
             has taken; a second training goes on where the first stopped unless it has its own.
-        num_particles: as for ``ELBO``.
-        vectorize_particles: as for ``ELBO``.
-        max_plate_nesting: as for ``ELBO``.
+        settings: of ``ELBO``, such as ``num_particles``.
 
     Raises:
         ObjectiveError: beta negative or not finite.
@@ -32,8 +30,8 @@ class BetaELBO(ELBO):
 
     step: Tensor
 
-    def __init__(self, beta: float | Schedule = 1.0, **particles: Any) -> None:
-        super().__init__(**particles)
+    def __init__(self, beta: float | Schedule = 1.0, **settings: Any) -> None:
+        super().__init__(**settings)
         if not all(0 <= end < math.inf for end in ends(beta)):
             raise ObjectiveError(f"expected beta a finite number >= 0 or a schedule; got {beta}")
         self.beta = beta

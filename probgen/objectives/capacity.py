@@ -21,7 +21,7 @@ class CapacityELBO(ELBO):
         gamma: weight >= 0 of the distance; the KL stays at C only where gamma is above the beta
             that would lead there.
         capacity: nats per datum >= 0, or a schedule of the steps that this object has taken.
-        particles: as for ``ELBO``.
+        settings: of ``ELBO``, such as ``num_particles``.
 
     Raises:
         ObjectiveError: gamma or capacity negative or not finite.
@@ -35,8 +35,8 @@ class CapacityELBO(ELBO):
 
     step: Tensor
 
-    def __init__(self, gamma: float, capacity: float | Schedule, **particles: Any) -> None:
-        super().__init__(**particles)
+    def __init__(self, gamma: float, capacity: float | Schedule, **settings: Any) -> None:
+        super().__init__(**settings)
         for name, value in (("gamma", gamma), ("capacity", capacity)):
             if not all(0 <= end < math.inf for end in ends(value)):
                 raise ObjectiveError(f"expected {name} >= 0 and finite; got {value}")
@@ -79,7 +79,7 @@ class FreeBitsELBO(ELBO):
             two need sites whose KL factorises, with the prior and the guide Normal ``to_event``.
         group_size: dimensions per "group", consecutive ones of a site (of an event (C, H, W),
             H W make a feature map a group).
-        particles: as for ``ELBO``.
+        settings: of ``ELBO``, such as ``num_particles``.
 
     Raises:
         ObjectiveError: lambda_ negative or not finite, ``per`` unknown, or a site whose KL has no
@@ -98,9 +98,9 @@ class FreeBitsELBO(ELBO):
         per: Literal["dimension", "group", "site"] = "dimension",
         *,
         group_size: int | None = None,
-        **particles: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(**particles)
+        super().__init__(**settings)
         if not 0 <= lambda_ < math.inf:
             raise ObjectiveError(f"expected lambda_ >= 0 and finite; got {lambda_}")
         if per not in ("dimension", "group", "site"):

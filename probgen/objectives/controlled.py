@@ -27,9 +27,9 @@ class _Controlled(ELBO):
     step: Tensor
 
     def __init__(
-        self, targets: Target | Mapping[str, Target], pi: PI, start: float, particles: Any
+        self, targets: Target | Mapping[str, Target], pi: PI, start: float, settings: Any
     ) -> None:
-        super().__init__(**particles)
+        super().__init__(**settings)
         self.pi, self.start = pi, start
         self.sites = tuple(targets) if isinstance(targets, Mapping) else ()
         self.targets = [*targets.values()] if isinstance(targets, Mapping) else [targets]
@@ -91,7 +91,7 @@ class ControlledELBO(_Controlled):
         beta_min: least beta.
         beta_max: greatest beta.
         start: beta of the first step, brought within the bounds.
-        particles: as for ``ELBO``.
+        settings: of ``ELBO``, such as ``num_particles``.
 
     Raises:
         ObjectiveError: a target that is negative or not finite, or of a site that is not there.
@@ -112,7 +112,7 @@ class ControlledELBO(_Controlled):
         beta_max: float = 100.0,
         *,
         start: float = 1.0,
-        **particles: Any,
+        **settings: Any,
     ) -> None:
         targets = target_kl if isinstance(target_kl, Mapping) else {"": target_kl}
         if not targets:
@@ -121,7 +121,7 @@ class ControlledELBO(_Controlled):
             if not all(0 <= end < math.inf for end in ends(target)):
                 of = f" of the site {site!r}" if site else ""
                 raise ObjectiveError(f"expected a target_kl{of} >= 0 and finite; got {target}")
-        super().__init__(target_kl, PI(kp, ki, beta_min, beta_max), start, particles)
+        super().__init__(target_kl, PI(kp, ki, beta_min, beta_max), start, settings)
 
     def measured(self, terms: Terms) -> Tensor:
         """Mean KL of the batch per datum, in all or of each site."""
@@ -165,7 +165,7 @@ class GECO(_Controlled):
         lambda_min: least lambda.
         lambda_max: greatest lambda.
         start: lambda of the first step, brought within the bounds.
-        particles: as for ``ELBO``.
+        settings: of ``ELBO``, such as ``num_particles``.
 
     Raises:
         ObjectiveError: a tolerance that is not finite.
@@ -187,11 +187,11 @@ class GECO(_Controlled):
         lambda_max: float = 100.0,
         *,
         start: float = 1.0,
-        **particles: Any,
+        **settings: Any,
     ) -> None:
         if not all(map(math.isfinite, ends(tolerance))):
             raise ObjectiveError(f"expected a finite tolerance in nats; got {tolerance}")
-        super().__init__(tolerance, PI(kp, ki, lambda_min, lambda_max), start, particles)
+        super().__init__(tolerance, PI(kp, ki, lambda_min, lambda_max), start, settings)
 
     def measured(self, terms: Terms) -> Tensor:
         """Mean reconstruction error of the batch per datum."""

@@ -100,8 +100,8 @@ class Sites(NamedTuple):
 
 def sites(model_trace: Any, guide_trace: Any, data_size: int | None) -> Sites:
     """The sites of a pair, checked to belong together."""
-    observed = [s for s in samples(model_trace) if s["is_observed"] and not _deterministic(s)]
-    latent = [s for s in samples(guide_trace) if not s["is_observed"] or _auxiliary(s)]
+    observed = [s for s in sample_sites(model_trace) if s["is_observed"] and not _deterministic(s)]
+    latent = [s for s in sample_sites(guide_trace) if not s["is_observed"] or _auxiliary(s)]
     _check_sites(model_trace, latent)
     return Sites(observed, latent, Datum.shared_by(observed, latent, data_size))
 
@@ -127,7 +127,7 @@ def of_traces(model_trace: Any, guide_trace: Any, data_size: int | None) -> Term
     return Terms(log_likelihood, kl, kl_per_dim, penalty, datum.scale)
 
 
-def samples(trace: Any) -> Iterator[Any]:
+def sample_sites(trace: Any) -> Iterator[Any]:
     """The sample sites of a trace."""
     return (site for site in trace.nodes.values() if site["type"] == "sample")
 
@@ -219,13 +219,13 @@ def _with_trailing(weight: Any) -> Any:
     return weight.unsqueeze(-1) if isinstance(weight, Tensor) and weight.dim() else weight
 
 
-def _plates(site: Site, particles: bool = True) -> dict[str, Any]:
+def _plates(site: Site, *, particles: bool = True) -> dict[str, Any]:
     frames = {frame.name: frame for frame in site["cond_indep_stack"] if frame.vectorized}
     return frames if particles else {n: f for n, f in frames.items() if n != PARTICLES}
 
 
 def _check_sites(model_trace: Any, latent: list[Site]) -> None:
-    missing = {s["name"] for s in samples(model_trace) if not s["is_observed"]}
+    missing = {s["name"] for s in sample_sites(model_trace) if not s["is_observed"]}
     for site in latent:
         if site["name"] not in model_trace.nodes and not _auxiliary(site):
             raise ObjectiveError(
@@ -274,7 +274,7 @@ def held_densities(guide_trace: Any) -> dict[str, Tensor]:
 
 def drawn(trace: Any) -> list[Any]:
     """The latent sites of a trace that still has its subsamples."""
-    return [s for s in samples(trace) if not s["is_observed"] and not site_is_subsample(s)]
+    return [s for s in sample_sites(trace) if not s["is_observed"] and not site_is_subsample(s)]
 
 
 def with_values(trace: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -331,9 +331,9 @@ def dependence(guide_trace: Any, held: Mapping[str, Tensor]) -> tuple[str, str] 
 
 def _interleaved(model_trace: Any, guide_trace: Any) -> set[str]:
     """Sites whose prior may depend on a latent that the guide draws after them."""
-    position = {site["name"]: i for i, site in enumerate(samples(guide_trace))}
+    position = {site["name"]: i for i, site in enumerate(sample_sites(guide_trace))}
     latest, interleaved = -1, set()
-    for site in samples(model_trace):
+    for site in sample_sites(model_trace):
         if site["is_observed"] or site["name"] not in position:
             continue
         if latest > position[site["name"]]:

@@ -20,7 +20,7 @@ from probgen.objectives.decomposition import (
     Terms,
     log_density,
     of_traces,
-    samples,
+    sample_sites,
 )
 
 
@@ -205,10 +205,10 @@ def _check_numbers(terms: Terms) -> None:
 
 def _check_shapes(*traces: Any, max_plate_nesting: Any) -> None:
     for trace in traces:
-        for site in samples(trace):
+        for site in sample_sites(trace):
             log_density(site)  # names the site that has none
         trace.compute_log_prob()
-        for site in samples(trace):
+        for site in sample_sites(trace):
             check_site_shape(site, max_plate_nesting)
 
 

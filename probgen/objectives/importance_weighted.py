@@ -27,55 +27,57 @@ GRADIENTS = ("dreg", "naive")
 
 
 class ImportanceWeightedELBO(ELBO):
-    """Importance-weighted bound: -loss = E log 1/k sum_i p(x, z_i) / q(z_i | x), z_i ~ q(z | x).
+    """Importance-weighted bound: -loss = E log 1/K sum_i p(x, z_i) / q(z_i | x), z_i ~ q(z | x).
 
-    The mean over k samples is taken within each datum, and the plate scale multiplies the bound,
+    The mean over K samples is taken within each datum, and the plate scale multiplies the bound,
     not the weights, so that the bound per datum is the same whatever the size of the plate. A
-    scale of ``poutine.scale`` is a power of the density, within the weights. With k = 1 it is
-    ``Trace_ELBO`` at the same sample: an ELBO whose every KL is sampled. It rises with k towards
+    scale of ``poutine.scale`` is a power of the density, within the weights. With K = 1 it is
+    ``Trace_ELBO`` at the same sample: an ELBO whose every KL is sampled. It rises with K towards
     log p(x).
 
     The gradient "dreg" is the doubly reparameterised one: the weights w_i of a datum, normalised
     to sum 1, multiply the gradient of the model's parameters, and w_i^2 that of the guide's, which
     is taken through the samples alone. "naive" differentiates the bound as it stands; of the
-    guide's gradient more and more is noise as k grows.
+    guide's gradient more and more is noise as K grows.
 
     ``Terms`` hold the ELBO's terms, means over the samples, and ``estimates["bound"]``.
 
     Args:
-        k: samples of the guide per datum, from 1 up.
+        num_particles: K, samples of the guide per datum, from 1 up.
         gradient: "dreg" or "naive".
-        vectorize_particles: draw the k samples in one extra leftmost plate, not in a loop.
+        vectorize_particles: draw the K samples in one extra leftmost plate, not in a loop.
         max_plate_nesting: as for ``ELBO``.
 
     Raises:
-        ObjectiveError: k below 1; a site above the data's plate (its weight would not be one per
-            datum); no reparameterised samples at a latent site; with "dreg" a penalty, a latent
-            with a ``poutine.scale``, a factor in the guide, or a guide that cannot evaluate its
-            density at a value that it did not draw.
+        ObjectiveError: num_particles below 1; a site above the data's plate (its weight would not
+            be one per datum); no reparameterised samples at a latent site; with "dreg" a penalty,
+            a latent with a ``poutine.scale``, a factor in the guide, or a guide that cannot
+            evaluate its density at a value that it did not draw.
 
     Source: Burda et al. 2016, Importance weighted autoencoders, equation 8; Tucker et al. 2019,
     Doubly reparameterized gradient estimators, equation 8.
 
     >>> ImportanceWeightedELBO(50)
-    ImportanceWeightedELBO(k=50, gradient=dreg)
+    ImportanceWeightedELBO(num_particles=50, gradient=dreg)
     """
 
     def __init__(
         self,
-        k: int,
+        num_particles: int,
         *,
         gradient: Literal["dreg", "naive"] = "dreg",
         vectorize_particles: bool = True,
         max_plate_nesting: float = math.inf,
         data_size: int | None = None,
     ) -> None:
-        if not (isinstance(k, int) and k >= 1):
-            raise ObjectiveError(f"expected k, a whole number of samples >= 1; got {k!r}")
+        if not (isinstance(num_particles, int) and num_particles >= 1):
+            raise ObjectiveError(
+                f"expected num_particles, a whole number >= 1; got {num_particles!r}"
+            )
         if gradient not in GRADIENTS:
             raise ObjectiveError(f"expected gradient {' or '.join(GRADIENTS)}; got {gradient!r}")
         super().__init__(
-            num_particles=k,
+            num_particles=num_particles,
             vectorize_particles=vectorize_particles,
             max_plate_nesting=max_plate_nesting,
             data_size=data_size,
@@ -93,7 +95,7 @@ class ImportanceWeightedELBO(ELBO):
         return terms._replace(estimates={"bound": self._bound(draws, terms)})
 
     def log_weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
-        """The k samples of each datum as log p(x, z_i) - log q(z_i | x), ``(k, *batch)``."""
+        """The K samples of each datum as log p(x, z_i) - log q(z_i | x), ``(K, *batch)``."""
         traces = self.traces(model, guide, *args, **kwargs)
         return self._joined([self._draw(*pair).log_weight() for pair in traces])
 
@@ -107,7 +109,7 @@ class ImportanceWeightedELBO(ELBO):
 
     def extra_repr(self) -> str:
         """Its settings, for a recipe."""
-        return f"k={self.num_particles}, gradient={self.gradient}"
+        return f"num_particles={self.num_particles}, gradient={self.gradient}"
 
     def _guide_trace(self, guide: Program, args: Any, kwargs: Any) -> Any:
         trace = super()._guide_trace(guide, args, kwargs)

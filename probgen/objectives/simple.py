@@ -4,7 +4,13 @@ from typing import Any
 
 from torch import Tensor
 
-from probgen.objectives.decomposition import ObjectiveError, Program, Terms, of_traces, samples
+from probgen.objectives.decomposition import (
+    ObjectiveError,
+    Program,
+    Terms,
+    of_traces,
+    sample_sites,
+)
 from probgen.objectives.elbo import ELBO
 
 
@@ -45,7 +51,7 @@ class SimpleELBO(ELBO):
 
 def _weighted(model_trace: Any, guide_trace: Any) -> tuple[Any, Any]:
     """Copies with the weights in the scales; sites that state none have weight 0."""
-    sites = [*samples(model_trace), *samples(guide_trace)]
+    sites = [*sample_sites(model_trace), *sample_sites(guide_trace)]
     stated = {site["name"]: w for site in sites if (w := site["infer"].get("weight")) is not None}
     if not stated:
         raise ObjectiveError(
@@ -54,7 +60,7 @@ def _weighted(model_trace: Any, guide_trace: Any) -> tuple[Any, Any]:
         )
     copies, scales = (model_trace.copy(), guide_trace.copy()), dict[str, Any]()
     for trace in copies:
-        for site in samples(trace):
+        for site in sample_sites(trace):
             name = site["name"]
             scale = scales.setdefault(name, site["scale"] * stated.get(name, 0.0))
             trace.nodes[name] = site | {"scale": scale}

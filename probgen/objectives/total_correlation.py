@@ -7,7 +7,7 @@ import torch
 from pyro.poutine import replay
 from torch import Tensor
 
-from probgen.objectives.aggregate import Rows
+from probgen.objectives.aggregate import BatchPosterior
 from probgen.objectives.decomposition import (
     ObjectiveError,
     Program,
@@ -47,7 +47,7 @@ class TotalCorrelationELBO(ELBO):
         estimator: "stratified" or "weighted".
         data_size: N, where the plate over the data is not subsampled and so does not say it;
             ``training.fit`` does.
-        particles: others of ``ELBO``.
+        settings: others of ``ELBO``, such as ``num_particles``.
 
     Raises:
         ObjectiveError: a weight that is negative or not finite; N unknown or below B; fewer than
@@ -68,9 +68,9 @@ class TotalCorrelationELBO(ELBO):
         gamma: float = 1.0,
         *,
         estimator: Literal["stratified", "weighted"] = "stratified",
-        **particles: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(**particles)
+        super().__init__(**settings)
         for name, weight in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
             if not 0 <= weight < math.inf:
                 raise ObjectiveError(f"expected {name} a finite number >= 0; got {weight}")
@@ -102,7 +102,7 @@ class TotalCorrelationELBO(ELBO):
         return ", ".join(filter(None, [*own, super().extra_repr()]))
 
     def _estimates(self, model_trace: Any, guide_trace: Any) -> dict[str, Tensor]:
-        rows = Rows.of(model_trace, guide_trace, self.data_size)
+        rows = BatchPosterior.of(model_trace, guide_trace, self.data_size)
         weight = log_weights(rows.counts, self._size(rows), self.estimator)
         crossed, own = rows.log_density(rows.values()), rows.own().sum(-1)
         joint = (crossed.sum(-1) + weight).logsumexp(-1)
@@ -110,7 +110,7 @@ class TotalCorrelationELBO(ELBO):
         found = {"mutual_information": own - joint, "total_correlation": joint - each}
         return {name: value.mean(0) * rows.counts for name, value in found.items()}
 
-    def _size(self, rows: Rows) -> float:
+    def _size(self, rows: BatchPosterior) -> float:
         """N, checked against the batch."""
         batch, datum = len(rows.counts), rows.datum
         if self.data_size is None and datum.scale == 1:

@@ -5,15 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from probgen.evaluation import BETTER, ProtocolError, Score, likelihood
+from probgen.evaluation import ProtocolError, Score, likelihood
+from probgen.evaluation.score import Direction
 from probgen.report.page import Table
 from probgen.run import checkpoint
 from probgen.run.checkpoint import CheckpointError
 from probgen.run.folder import Folder, RunError
 
-ARROWS = {"lower": "↓", "higher": "↑"}
-WAYS = "↓ lower is better, ↑ higher"
+ARROWS: Mapping[Direction, str] = {"lower": "↓", "higher": "↑"}
+DIRECTIONS = "↓ lower is better, ↑ higher"
 MEAN = {"mean": int | float, "standard_error": int | float, "unit": str}
+RENAMED = {"particles": "num_particles"}
+"""Words of a protocol as files of former versions have them, and as they are now."""
 
 
 class Scored(Protocol):
@@ -101,16 +104,16 @@ def tidy(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
         known = [run.protocol.get(key) for key in ("data", "part", "data_sha256")]
         source: dict[str, Any] = {key: run.protocol.get(key) for key in ("n", "seed")}
         source["data"] = " ".join(str(word) for word in known if word)
-        source["variant"] = f"particles {run.protocol.get('particles')}"
+        source["variant"] = f"num_particles {run.protocol.get('num_particles')}"
         for score, mean in run.means.items():
-            found.append({"run": name, "score": score, "value": mean["mean"], **mean, **source})
+            about = {"value": mean["mean"], "better": likelihood.BETTER.get(score)}
+            found.append({"run": name, "score": score, **about, **mean, **source})
         for score, one in run.metrics.items():
             low, high = one.interval or (None, None)
             bounds = {"low": low, "high": high, "features": one.extractor}
             sizes = " ".join(map(str, one.n))
             found.append({**one.facts, **bounds, "run": name, "score": score, "n": sizes})
-    ways = [row | {"better": BETTER.get(str(row["score"]))} for row in found]
-    return [{column: row.get(column) for column in COLUMNS} for row in ways]
+    return [{column: row.get(column) for column in COLUMNS} for row in found]
 
 
 class _Saved(NamedTuple):
@@ -161,23 +164,32 @@ def _differences(a: _Saved, b: _Saved, *names: str) -> str:
 def means_note(protocol: dict[str, Any]) -> str:
     """What the means of a table are, and how they were got."""
     words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in protocol.items())
-    return f"Means per item ± standard error. Protocol: {words}. {WAYS}."
+    return f"Means per item ± standard error. Protocol: {words}. {DIRECTIONS}."
 
 
-def with_way(name: str) -> str:
-    """The name of a score with an arrow where it gets better.
+def with_arrow(name: str, better: Direction | None) -> str:
+    """The name of a score with an arrow towards the better values, if they have a direction.
 
-    >>> with_way("FID"), with_way("ELBO"), with_way("KL")
-    ('FID ↓', 'ELBO ↑', 'KL')
+    >>> with_arrow("FID", "lower"), with_arrow("memorization", None)
+    ('FID ↓', 'memorization')
     """
-    return f"{name} {ARROWS[BETTER[name]]}" if name in BETTER else name
+    return f"{name} {ARROWS[better]}" if better else name
+
+
+def mean_with_arrow(name: str) -> str:
+    """The same for one of the means of ``likelihood.scores``.
+
+    >>> mean_with_arrow("ELBO"), mean_with_arrow("KL")
+    ('ELBO ↑', 'KL')
+    """
+    return with_arrow(name, likelihood.BETTER.get(name))
 
 
 def _of_metrics(
     metrics: Mapping[str, Mapping[str, Score]], rows: Sequence[Sequence[str]]
 ) -> Table:
     """What rows have in common goes below: features and data are long."""
-    header, notes = ["score", *metrics, "n", "variant"], [f"{WAYS}.", *_above_floor(metrics)]
+    header, notes = ["score", *metrics, "n", "variant"], [f"{DIRECTIONS}.", *_above_floor(metrics)]
     levels = {score.level for one in metrics.values() for score in one.values() if score.level}
     confidence = ", ".join(f"{100 * level:g} %" for level in sorted(levels))
     if confidence:
@@ -217,7 +229,8 @@ def _read(folder: Path) -> _Saved:
                 f"expected scores with {', '.join(MEAN)} in {path}; got {score!r}"
             )
     metrics = {one.name: one for one in saved_metrics(folder)}
-    return _Saved(saved["scores"], saved["protocol"], metrics)
+    protocol = {RENAMED.get(key, key): value for key, value in saved["protocol"].items()}
+    return _Saved(saved["scores"], protocol, metrics)
 
 
 def _is_mean(score: Any) -> bool:
@@ -228,7 +241,7 @@ def _is_mean(score: Any) -> bool:
 def _means(scores: Sequence[dict[str, Any]]) -> list[list[str]]:
     units = {name: score["unit"] for one in scores for name, score in one.items()}
     return [
-        [with_way(name), *(pm(one[name]) if name in one else "–" for one in scores), unit]
+        [mean_with_arrow(name), *(pm(one[name]) if name in one else "–" for one in scores), unit]
         for name, unit in units.items()
     ]
 
@@ -236,7 +249,7 @@ def _means(scores: Sequence[dict[str, Any]]) -> list[list[str]]:
 def _beside(found: Sequence[Score | None]) -> list[str]:
     values = ["–" if score is None else _with_interval(score) for score in found]
     known = next(score for score in found if score is not None)
-    return [with_way(known.name), *values, *_protocol(known)]
+    return [with_arrow(known.name, known.better), *values, *_protocol(known)]
 
 
 def pm(score: dict[str, Any]) -> str:
@@ -245,7 +258,7 @@ def pm(score: dict[str, Any]) -> str:
 
 
 def metric_tables(runs: Sequence[Scored]) -> list[Table]:
-    """A column per run, and a row per metric and way it was got; other data, another table."""
+    """A column per run, and a row per metric and protocol; other data, another table."""
     if len(runs) == 1:
         named = [{"value": {one.name: one for one in runs[0].metrics}}]
     else:
@@ -258,12 +271,12 @@ def metric_tables(runs: Sequence[Scored]) -> list[Table]:
 
 
 def _metric_table(metrics: Mapping[str, Mapping[str, Score]]) -> Table:
-    ways = dict.fromkeys(_way(score) for found in metrics.values() for score in found.values())
-    each = [{_way(score): score for score in found.values()} for found in metrics.values()]
-    return _of_metrics(metrics, [_beside([found.get(way) for found in each]) for way in ways])
+    each = [{_key(score): score for score in found.values()} for found in metrics.values()]
+    keys = dict.fromkeys(key for found in each for key in found)
+    return _of_metrics(metrics, [_beside([found.get(key) for found in each]) for key in keys])
 
 
-def _way(score: Score) -> str:
+def _key(score: Score) -> str:
     return json.dumps([score.name, score.protocol])
 
 

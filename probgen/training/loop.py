@@ -433,8 +433,14 @@ _PLACES = {"capturable", "foreach", "fused"}
 """Settings that say where an optimiser computes, not what."""
 
 
+_FORMER = ("ImportanceWeightedELBO(k=", "ImportanceWeightedELBO(num_particles=")
+"""How a former version wrote an objective, and how it is written now."""
+
+
 def _same(saved: Any, current: Any) -> bool:
     """Whether a setting is the saved one; of an optimiser's, those that both versions have."""
+    if isinstance(saved, str):
+        return saved.replace(*_FORMER) == current
     if isinstance(saved, dict) and isinstance(current, dict):
         common = (saved.keys() & current.keys()) - _PLACES
         return all(saved[name] == current[name] for name in common)

@@ -306,7 +306,7 @@ def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypa
     monkeypatch.setenv("COLUMNS", "200")
     before = checkpoint.read_json(run / "scores.json")
     status, out, err = probgen(
-        "evaluate", run, "--metrics", "fid, kid,prdc,is,memorization,nll", "--k", 9
+        "evaluate", run, "--metrics", "fid, kid,prdc,is,memorization,nll", "--nll-num-particles", 9
     )
     assert status == 0, err
     saved = checkpoint.read_json(run / "scores.json")
@@ -328,7 +328,7 @@ def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypa
     assert not re.search("(floor|memorization|KL) [↓↑]", out)
     assert probgen("evaluate", run)[0] == 0
     assert checkpoint.read_json(run / "scores.json") == saved
-    assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0, "--seed", 1)[0] == 0
+    assert probgen("evaluate", run, "--metrics", "kid", "--level", 0, "--seed", 1)[0] == 0
     again = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
     assert sorted(one["name"] for one in again) == sorted(names)
     assert again[-1]["name"] == "KID"
@@ -337,12 +337,12 @@ def test_evaluate_adds_metrics_to_the_scores_and_the_page(probgen, run, monkeypa
 
 
 def test_what_was_measured_before_ctrl_c_is_kept(probgen, run, monkeypatch):
-    def stopped(seen, interval):
+    def stopped(seen, level):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(scoring.METRICS, "prdc", stopped)
-    assert probgen("evaluate", run, "--metrics", "nll", "--n", 9, "--k", 2)[0] == 0
-    words = ("--metrics", "kid,prdc,fid", "--interval", 0)
+    assert probgen("evaluate", run, "--metrics", "nll", "--n", 9, "--nll-num-particles", 2)[0] == 0
+    words = ("--metrics", "kid,prdc,fid", "--level", 0)
     status, _, err = probgen("evaluate", run, *words)
     assert (status, err.count("\n")) == (130, 1), err
     assert "scores.json: NLL, KID" in err.replace("\n", "")
@@ -353,20 +353,24 @@ def test_what_was_measured_before_ctrl_c_is_kept(probgen, run, monkeypatch):
 def test_the_protocol_of_an_nll_holds_its_images_samples_and_seed(probgen, run):
     found = []
     for words in (("--n", 20), ("--n", 20, "--seed", 1), ("--n", 30)):
-        assert probgen("evaluate", run, "--metrics", "nll", "--k", 5, *words)[0] == 0
+        assert (
+            probgen("evaluate", run, "--metrics", "nll", "--nll-num-particles", 5, *words)[0] == 0
+        )
         found += checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
     assert [one["n"] for one in found] == [[20], [20], [30]]
     assert [one["seed"] for one in found] == [0, 1, 0]
-    assert {one["variant"].partition(", no")[0] for one in found} == {"importance sampling, k = 5"}
+    assert {one["variant"].partition(", no")[0] for one in found} == {
+        "importance sampling, num_particles = 5"
+    }
     assert len({one["data"] for one in found}) == 3
-    for words in (("--n", 0), ("--k", 0)):
-        status, _, err = probgen("evaluate", run, "--metrics", "nll", *words)
+    for option, word in (("--n", "n"), ("--nll-num-particles", "num_particles")):
+        status, _, err = probgen("evaluate", run, "--metrics", "nll", option, 0)
         assert (status, err.count("\n")) == (2, 1), err
-        assert f"expected {words[0].strip('-')} >= 1" in err
+        assert f"expected {word} >= 1" in err
 
 
 def test_metrics_of_other_weights_are_dropped(probgen, run):
-    assert probgen("evaluate", run, "--metrics", "kid", "--interval", 0)[0] == 0
+    assert probgen("evaluate", run, "--metrics", "kid", "--level", 0)[0] == 0
     assert "metrics" in checkpoint.read_json(run / "scores.json")
     assert probgen("resume", run, "--epochs", 2)[0] == 0
     assert probgen("evaluate", run)[0] == 0
@@ -404,7 +408,7 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
     status, out, _ = probgen("compare", run, other)
     assert (status, "ELBO" in out, "KID" in out) == (0, True, False)
     for folder in (run, other):
-        assert probgen("evaluate", folder, "--metrics", "kid", "--interval", 0)[0] == 0
+        assert probgen("evaluate", folder, "--metrics", "kid", "--level", 0)[0] == 0
     status, out, _ = probgen("compare", run, other)
     assert (status, "KID" in out, "unbiased, all pairs" in out) == (0, True, True)
     assert "± standard error. Protocol: data digits" in out
@@ -443,7 +447,7 @@ def test_compare_puts_scores_side_by_side_or_refuses(probgen, run, tmp_path, mon
 
 
 def test_a_metric_that_cannot_be_had_costs_no_other(probgen, run):
-    status, _, err = probgen("evaluate", run, "--metrics", "mig,kid", "--interval", 0)
+    status, _, err = probgen("evaluate", run, "--metrics", "mig,kid", "--level", 0)
     assert (status, err.count("\n")) == (2, 1), err
     assert "no mig: digits has no factors" in err
     saved = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]
@@ -455,7 +459,7 @@ def test_scores_without_features_ask_for_no_extractor(probgen, tmp_path):
     run = tmp_path / "sprites"
     words = ("--data", "dsprites", "--limit", 200, "--epochs", 1, "--hidden", 8, "--latent", 3)
     assert probgen("train", "vae", *words, "--out", run)[0] == 0
-    status, _, err = probgen("evaluate", run, "--metrics", "fid,mig", "--interval", 0)
+    status, _, err = probgen("evaluate", run, "--metrics", "fid,mig", "--level", 0)
     assert status == 2
     assert "no fid: no classifier for dsprites (rendered) is shipped" in err
     saved = checkpoint.read_json(run / "scores.json")["metrics"]["scores"]

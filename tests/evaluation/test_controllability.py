@@ -46,7 +46,7 @@ def real(noise=0.2, n=400):
 
 def test_controllability_counts_what_was_asked_for():
     judge = Judge().train()
-    score = controllability.score(Painter(wrong=0.25), judge, n=2002, real=real(), interval=0.95)
+    score = controllability.score(Painter(wrong=0.25), judge, n=2002, real=real(), level=0.95)
     assert score.interval[0] < 0.75 < score.interval[1]
     assert score.details["confusion"].sum(1).tolist() == [501, 501, 500, 500]
     wrong = np.diag(score.details["confusion"][:, [1, 2, 3, 0]])
@@ -95,7 +95,7 @@ def test_a_model_that_does_not_listen_is_at_chance():
     [
         (Painter(), Judge(), {"n": 7}, "expected n >= 2 for each of 4 classes"),
         (Painter(), Judge(), {"batch_size": 0}, "batch_size >= 1; got 5000 and 0"),
-        (Painter(), Judge(), {"interval": 0.0}, "expected interval"),
+        (Painter(), Judge(), {"level": 0.0}, "expected level"),
         (Painter(), lambda x: x.flatten(1).sum(1), {}, r"expected class scores \(1, at least 2\)"),
         (Painter(), lambda x: x.flatten(1) * math.nan, {}, "with nan"),
         (Painter(noise=math.inf), Judge(), {}, "samples of finite pixels for class 0"),

@@ -136,7 +136,7 @@ def test_fid_intervals_cover_the_mean_of_the_estimate():
     """Of N(0, 1) against N(1, 4) in one dimension, 100 rows each."""
     n = 150
     x, y = normal(n, 100, 1), 1 + 2 * normal(n, 100, 1, seed=1)
-    scores = [fid.score(a, b, interval=0.95) for a, b in zip(x, y, strict=True)]
+    scores = [fid.score(a, b, level=0.95) for a, b in zip(x, y, strict=True)]
     mean = sum(map(float, scores)) / n
     assert covered([one.interval for one in scores], mean, n)
     assert mean == pytest.approx(2.05, abs=0.2)

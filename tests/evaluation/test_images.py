@@ -40,7 +40,7 @@ def test_ssim_knows_equal_opposite_and_channels(gaussian):
 
 def test_image_scores_have_intervals_and_states():
     x, y = torch.rand(700, 1, 8, 8), torch.rand(700, 1, 8, 8)
-    score = images.mse(x, y, interval=0.95)
+    score = images.mse(x, y, level=0.95)
     assert score.interval[0] < float(score) < score.interval[1]
     assert score.interval[0] < 1 / 6 < score.interval[1]
     assert score.n == (700,)
@@ -57,8 +57,8 @@ def test_image_scores_have_intervals_and_states():
         (images.ssim, (2, 1, 8, 8), (2, 1, 8, 8), {"gaussian": True}, "of 11 x 11 or more"),
         (images.ssim, (2, 1, 8, 8), (2, 1, 8, 8), {"peak": 0}, "expected peak > 0"),
         (images.psnr, (2, 1, 8, 8), (2, 1, 8, 8), {"peak": math.nan}, "expected peak > 0"),
-        (images.psnr, (2, 1, 8, 8), (2, 1, 8, 8), {"interval": 0.9}, "of inf has no interval"),
-        (images.mse, (2, 1, 8, 8), (2, 1, 8, 8), {"interval": 1.0}, "expected interval"),
+        (images.psnr, (2, 1, 8, 8), (2, 1, 8, 8), {"level": 0.9}, "of inf has no interval"),
+        (images.mse, (2, 1, 8, 8), (2, 1, 8, 8), {"level": 1.0}, "expected level"),
     ],
 )
 def test_bad_images(measure, a, b, settings, message):

@@ -60,5 +60,5 @@ def test_kid_intervals_cover():
         for b in moments
     }
     truth = mean[0.0, 0.0] + mean[0.5, 0.5] - 2 * mean[0.0, 0.5]
-    scores = [kid.score(a, b, interval=0.95) for a, b in zip(x, y, strict=True)]
+    scores = [kid.score(a, b, level=0.95) for a, b in zip(x, y, strict=True)]
     assert covered([one.interval for one in scores], truth, n)

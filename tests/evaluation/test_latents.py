@@ -54,7 +54,7 @@ def test_what_a_probe_tells(digits, probe):
     score = probe(
         train,
         test,
-        interval=0.95,
+        level=0.95,
         **({"neighbours": [3]} if probe is latents.knn else {"strengths": [0.1]}),
     )
     details = score.details

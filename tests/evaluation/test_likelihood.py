@@ -64,7 +64,7 @@ def ppca(n=200, exact=True):
 def test_the_exact_posterior_gives_the_evidence_with_one_sample():
     given, expected = vectors("ppca_loglik")
     pair = PPCA(given["W"], given["b"], given["sigma"])
-    score = likelihood.nll(pair, data.arrays(given["x"]), 1)
+    score = likelihood.nll(pair, data.arrays(given["x"]), num_particles=1)
     np.testing.assert_allclose(score.details["log_evidence"], expected["logpx"], atol=1e-8)
     np.testing.assert_allclose(pair.covariance.detach(), expected["posterior_cov"], atol=1e-8)
     assert float(score) == pytest.approx(-np.mean(expected["logpx"]), abs=1e-8)
@@ -72,7 +72,7 @@ def test_the_exact_posterior_gives_the_evidence_with_one_sample():
 
 def test_the_mean_of_tiny_weights_is_the_reference():
     given, expected = vectors("iwae_logmeanexp")
-    found = likelihood.Evidence.of(given["log_w"].T)
+    found = likelihood.ImportanceEstimate.of(given["log_w"].T)
     np.testing.assert_allclose(found.log_evidence, expected["bound"], rtol=0, atol=1e-8)
     assert ((found.effective_sample_size >= 1) & (found.effective_sample_size <= 7)).all()
 
@@ -80,7 +80,7 @@ def test_the_mean_of_tiny_weights_is_the_reference():
 @pytest.mark.parametrize("exact", [True, False])
 def test_it_meets_the_analytic_evidence(exact):
     pair, items = ppca(exact=exact)
-    score = likelihood.nll(pair, items, 1000)
+    score = likelihood.nll(pair, items, num_particles=1000)
     analytic = -pair.evidence(items.x).mean().item()
     assert abs(float(score) - analytic) < 0.05
     sizes = score.details["effective_sample_size"]
@@ -92,13 +92,15 @@ def test_it_meets_the_analytic_evidence(exact):
 def test_more_samples_tighten_the_bound():
     pair, items = ppca(exact=False)
     analytic = -pair.evidence(items.x).mean().item()
-    one, ten, many = (float(likelihood.nll(pair, items, k)) for k in (1, 10, 500))
+    one, ten, many = (float(likelihood.nll(pair, items, num_particles=k)) for k in (1, 10, 500))
     assert one > ten > many > analytic - 0.05
 
 
 def test_one_sample_is_the_elbo_with_sampled_terms():
     pair, items = ppca(exact=False)
-    elbo = np.mean([-float(likelihood.nll(pair, items, 1, seed=s)) for s in range(30)])
+    elbo = np.mean(
+        [-float(likelihood.nll(pair, items, num_particles=1, seed=s)) for s in range(30)]
+    )
     terms = likelihood.terms(pair, items, num_particles=100)
     assert elbo == pytest.approx(terms.elbo.mean().item(), abs=0.8)  # four standard errors
 
@@ -106,7 +108,7 @@ def test_one_sample_is_the_elbo_with_sampled_terms():
 @pytest.mark.parametrize(("chunk", "batch_size"), [(1, 200), (7, 33), (50, 1)])
 def test_chunks_and_batches_only_change_the_noise(chunk, batch_size):
     pair, items = ppca(n=40, exact=False)
-    score = likelihood.nll(pair, items, 150, chunk=chunk, batch_size=batch_size)
+    score = likelihood.nll(pair, items, num_particles=150, chunk=chunk, batch_size=batch_size)
     evidence = pair.evidence(items.x).mean().item()
     assert score.details["log_evidence"].mean().item() == pytest.approx(evidence, abs=0.2)
     assert score.details["effective_sample_size"].max() <= 150 + 1e-6
@@ -116,8 +118,12 @@ def test_it_is_reproducible_and_leaves_generators_and_modes_alone():
     pair, items = ppca(n=20, exact=False)
     pair.train()
     state = torch.random.get_rng_state()
-    first, second = (likelihood.nll(pair, items, 30, seed=4) for _ in range(2))
-    assert float(first) == float(second) != float(likelihood.nll(pair, items, 30, seed=5))
+    first, second = (likelihood.nll(pair, items, num_particles=30, seed=4) for _ in range(2))
+    assert (
+        float(first)
+        == float(second)
+        != float(likelihood.nll(pair, items, num_particles=30, seed=5))
+    )
     assert torch.equal(torch.random.get_rng_state(), state)
     assert pair.training
     assert not pyro.get_param_store().keys()
@@ -125,7 +131,7 @@ def test_it_is_reproducible_and_leaves_generators_and_modes_alone():
 
 def test_the_interval_is_that_of_a_mean_over_items():
     pair, items = ppca(n=100)
-    score = likelihood.nll(pair, items, 1, interval=0.9)
+    score = likelihood.nll(pair, items, num_particles=1, level=0.9)
     values = -score.details["log_evidence"]
     error = values.std().item() / 10
     assert score.details["standard_error"] == pytest.approx(error)
@@ -153,7 +159,7 @@ class Transposed(PPCA):
 def test_plates_inside_and_subsamples_do_not_change_it():
     plain, items = ppca(n=30)
     pair = Transposed(plain.weight.detach(), plain.bias, plain.sigma)
-    score = likelihood.nll(pair, items, 4, chunk=1)
+    score = likelihood.nll(pair, items, num_particles=4, chunk=1)
     expected = pair.evidence(items.x)
     np.testing.assert_allclose(score.details["log_evidence"], expected, atol=1e-8)
 
@@ -184,42 +190,42 @@ def other(kind):
 
 def test_a_global_latent_is_refused_with_the_reason():
     with pytest.raises(ObjectiveError, match="'shift' lies above the plate data .* one per datum"):
-        likelihood.nll(*other(Global), 3)
+        likelihood.nll(*other(Global), num_particles=3)
 
 
 def test_a_pair_without_a_plate_is_refused():
     with pytest.raises(EvaluationError, match=r"expected a pyro\.plate over the data"):
-        likelihood.nll(*other(NoPlate), 3)
+        likelihood.nll(*other(NoPlate), num_particles=3)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"k": 0}, "expected k >= 1; got 0"),
+        ({"num_particles": 0}, "expected num_particles >= 1; got 0"),
         ({"chunk": 0}, "expected chunk >= 1; got 0"),
         ({"batch_size": 0}, "expected batch_size >= 1; got 0"),
         ({"levels": 1}, "expected levels >= 2; got 1"),
         ({"levels": 256}, "expected values on a grid of 256 levels from 0 to 1; got"),
-        ({"interval": 2.0}, "expected interval in"),
+        ({"level": 2.0}, "expected level in"),
     ],
 )
 def test_bad_settings(settings, message):
     pair, items = ppca(n=5)
     with pytest.raises(EvaluationError, match=message):
-        likelihood.nll(pair, items, **({"k": 2} | settings))
+        likelihood.nll(pair, items, **({"num_particles": 2} | settings))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**48])
 def test_a_seed_that_no_generator_takes_is_refused(seed):
     pair, items = ppca(n=5)
     with pytest.raises(PairError, match="expected seed from 0"):
-        likelihood.nll(pair, items, 2, seed=seed)
+        likelihood.nll(pair, items, num_particles=2, seed=seed)
 
 
 def test_data_of_another_shape_are_refused():
     vae = digits_vae()
     with pytest.raises(data.DataError, match=r"expected items \(1, 8, 8\)"):
-        likelihood.nll(vae, data.arrays(torch.zeros(3, 1, 4, 4)), 2)
+        likelihood.nll(vae, data.arrays(torch.zeros(3, 1, 4, 4)), num_particles=2)
 
 
 def test_weights_that_are_no_numbers_are_refused():
@@ -249,7 +255,7 @@ def test_an_item_without_density_is_named(chunk):
     with pytest.raises(EvaluationError, match="the ELBO is -inf for item 3"):
         likelihood.scores(pair, items)
     with pyro.validation_enabled(False), pytest.raises(EvaluationError, match="-inf for item 3"):
-        likelihood.nll(pair, items, 4, chunk=chunk, batch_size=2)
+        likelihood.nll(pair, items, num_particles=4, chunk=chunk, batch_size=2)
 
 
 def digits_vae(kind=None):
@@ -261,8 +267,8 @@ def digits_vae(kind=None):
 def test_bits_are_those_of_the_grid():
     _, test = data.digits()
     vae = digits_vae(models.Gaussian(0.3))
-    plain = likelihood.nll(vae, test, 5)
-    spread = likelihood.nll(vae, test, 5, levels=256)
+    plain = likelihood.nll(vae, test, num_particles=5)
+    spread = likelihood.nll(vae, test, num_particles=5, levels=256)
     bits = plain.details["bits_per_dimension"]
     assert bits == pytest.approx(plain.value / 64 / math.log(2))
     assert spread.details["bits_per_dimension"] == pytest.approx(
@@ -285,21 +291,21 @@ def test_dequantised_pixels_are_uniform_in_their_cells():
 
 def test_a_bernoulli_of_grey_values_says_that_it_is_no_likelihood():
     _, test = data.digits()
-    grey = likelihood.nll(digits_vae(), test, 2)
-    binary = likelihood.nll(digits_vae(), test.binarized(), 2)
+    grey = likelihood.nll(digits_vae(), test, num_particles=2)
+    binary = likelihood.nll(digits_vae(), test.binarized(), num_particles=2)
     assert grey.variant.endswith("Bernoulli of grey values: no likelihood")
     assert binary.variant.endswith("no dequantisation")
     with pytest.raises(EvaluationError, match="a density for dequantised data; got a Bernoulli"):
-        likelihood.nll(digits_vae(), test, 2, levels=256)
+        likelihood.nll(digits_vae(), test, num_particles=2, levels=256)
 
 
 def test_a_conditional_pair_sees_the_labels():
     _, test = data.digits()
     few, encoder = test.take(torch.arange(20)), nets.dense_encoder((2, 8, 8), 4)
     vae = models.ConditionalVAE(encoder, nets.dense_decoder(14, (1, 8, 8)), classes=10)
-    found = likelihood.nll(vae, few, k=5)
+    found = likelihood.nll(vae, few, num_particles=5)
     assert "no likelihood" in found.variant
-    other = likelihood.nll(vae, replace(few, y=(few.y + 1) % 10), k=5)
+    other = likelihood.nll(vae, replace(few, y=(few.y + 1) % 10), num_particles=5)
     assert found.value != other.value
 
 
@@ -308,4 +314,4 @@ def test_a_pair_without_a_prior_has_no_likelihood():
     encoder = nets.dense_encoder(test.shape, 4, parts=1)
     pair = models.Autoencoder(encoder, nets.dense_decoder(4, test.shape))
     with pytest.raises(EvaluationError, match="a prior over 'z'; it is flat"):
-        likelihood.nll(pair, test, k=5)
+        likelihood.nll(pair, test, num_particles=5)

@@ -9,11 +9,11 @@ from probgen.evaluation import likelihood, time_steps
 
 def test_scores_of_few_data_meet_every_step():
     found = likelihood.scores(optimal(1000), gaussian(50))
-    assert found.protocol["particles"] == 80
+    assert found.protocol["num_particles"] == 80
     assert found.values["log-likelihood"]["standard_error"] > 0
     bound, error = (found.values["ELBO"][name] for name in ("mean", "standard_error"))
     whole = likelihood.scores(optimal(1000), gaussian(4000))
-    assert whole.protocol["particles"] == 1
+    assert whole.protocol["num_particles"] == 1
     assert abs(bound - whole.values["ELBO"]["mean"]) < 5 * error
 
 

@@ -269,7 +269,10 @@ Y = torch.arange(4)
         (lambda: denoisers.dense((2,), ()), "at least one hidden layer"),
         (lambda: time_steps.decompose(optimal(100), gaussian(20)), "take passes=10"),
         (lambda: time_steps.decompose(optimal(10), gaussian(20), passes=0), "passes"),
-        (lambda: likelihood.nll(optimal(10), gaussian(20), k=2), "'time' takes 1 of 10 cells"),
+        (
+            lambda: likelihood.nll(optimal(10), gaussian(20), num_particles=2),
+            "'time' takes 1 of 10 cells",
+        ),
         (lambda: training.fit(labelled(), objectives.ELBO(), gaussian(200), steps=1), "items"),
     ],
 )

@@ -163,9 +163,11 @@ def test_the_likelihood_of_a_set_can_be_estimated(name, pair):
     few = data.digits()[1].take(torch.arange(3))
     if name.startswith("autoencoder"):
         with pytest.raises(evaluation.EvaluationError, match="prior over 'z'; it is flat"):
-            evaluation.likelihood.nll(pair, few, k=4)
+            evaluation.likelihood.nll(pair, few, num_particles=4)
         return
-    assert evaluation.likelihood.nll(pair, few, k=4).details["log_evidence"].shape == (3,)
+    assert evaluation.likelihood.nll(pair, few, num_particles=4).details["log_evidence"].shape == (
+        3,
+    )
 
 
 def test_training_mode_changes_nothing_where_it_should_not(name, pair, batch):

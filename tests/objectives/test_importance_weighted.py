@@ -137,7 +137,7 @@ def test_the_signal_of_dreg_grows_with_k_where_the_naive_one_fades():
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, None])
 def test_impossible_numbers_of_samples_are_refused(k):
-    with pytest.raises(objectives.ObjectiveError, match=f"samples >= 1; got {k}"):
+    with pytest.raises(objectives.ObjectiveError, match=f"whole number >= 1; got {k}"):
         Bound(k)
 
 

@@ -11,7 +11,7 @@ from probgen.evaluation import Score
 
 def test_two_protocols_never_share_a_table(runs):
     loaded = [report.load(folder) for folder in runs]
-    protocol = loaded[1].scores.protocol | {"particles": 9}
+    protocol = loaded[1].scores.protocol | {"num_particles": 9}
     loaded[1] = loaded[1]._replace(scores=loaded[1].scores._replace(protocol=protocol))
     path = report.compare(runs[0].parent / "two", loaded)
     assert path.read_text().count("Protocol:") == 2

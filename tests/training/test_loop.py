@@ -104,3 +104,13 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
     results = json.loads(done.stdout)
     assert len(results) == 20
     assert all(result["killed"] and result["same"] for result in results), results
+
+
+def test_a_run_whose_objective_was_written_otherwise_goes_on(tmp_path, monkeypatch):
+    kind = objectives.ImportanceWeightedELBO
+    with monkeypatch.context() as former:
+        former.setattr(kind, "extra_repr", lambda self: f"k={self.num_particles}, gradient=dreg")
+        training.fit(vae(), kind(2), DIGITS, steps=2, checkpoint=tmp_path)
+    with pytest.raises(checkpoint.CheckpointError, match="same objective"):
+        training.fit(vae(), kind(3), DIGITS, steps=4, checkpoint=tmp_path, resume=True)
+    training.fit(vae(), kind(2), DIGITS, steps=4, checkpoint=tmp_path, resume=True)

@@ -4,10 +4,10 @@ Every score takes any table of the two: partial grids, factors of unequal freque
 latents. ``floor`` tells what a score gives for codes that know nothing.
 """
 
-from probgen.evaluation.disentanglement.aggregate import mig_aggregate
 from probgen.evaluation.disentanglement.chance import floor
 from probgen.evaluation.disentanglement.information import mig, modularity
 from probgen.evaluation.disentanglement.interventions import beta_vae, factor_vae
+from probgen.evaluation.disentanglement.mixtures import mig_aggregate
 from probgen.evaluation.disentanglement.probes import dci, explicitness, sap
 from probgen.evaluation.disentanglement.unsupervised import (
     gaussian_total_correlation,

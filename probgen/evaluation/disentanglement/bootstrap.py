@@ -47,11 +47,13 @@ def scored(
     statistic: Callable[..., Found],
     tables: tuple[Table, ...],
     bootstrap: Bootstrap,
+    *,
     drawn: bool = True,
 ) -> Score:
-    """The statistic of the tables as a score, the interval by redrawing the rows of each.
+    """The statistic of the tables as a score, better the higher, with its interval.
 
-    ``drawn`` tells whether the value itself depends on the seed.
+    The interval comes from redrawing the rows of each table. ``drawn`` tells whether the value
+    itself depends on the seed.
     """
     bootstrap.check()
     value, details = statistic(*tables)
@@ -63,6 +65,7 @@ def scored(
         value,
         n=tuple(len(table.codes) for table in tables),
         variant=variant,
+        better="higher",
         seed=bootstrap.seed if drawn or interval else None,
         interval=interval,
         level=bootstrap.level,

@@ -34,7 +34,7 @@ def mig(
     *,
     bins: int = 20,
     quantiles: bool = False,
-    interval: float | None = None,
+    level: float | None = None,
     resamples: int = 100,
     seed: int = 0,
 ) -> Score:
@@ -51,7 +51,7 @@ def mig(
         factors: (N, k) integers, any table: no grid is needed.
         bins: equal-width bins per latent, from its least to its greatest value.
         quantiles: bins of equal counts instead, which outliers cannot ruin.
-        interval: its confidence, 0.95 for instance; bootstrap over items.
+        level: confidence of the interval, such as 0.95; bootstrap over items.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
@@ -74,12 +74,12 @@ def mig(
     warn_of_one(table)
 
     def statistic(table: Table) -> Found:
-        found = information(table, bins, quantiles)
+        found = information(table, bins, quantiles=quantiles)
         share = gaps(found.mutual) / np.where(found.entropies > 0, found.entropies, 1)
         return float(share.mean()), {**_details(found), "gaps": share}
 
     variant = f"binned-means, {_bins(bins, quantiles)}"
-    bootstrap = Bootstrap(interval, resamples, seed)
+    bootstrap = Bootstrap(level, resamples, seed)
     return scored("MIG", variant, statistic, (table,), bootstrap, drawn=False)
 
 
@@ -89,7 +89,7 @@ def modularity(
     *,
     bins: int = 20,
     quantiles: bool = False,
-    interval: float | None = None,
+    level: float | None = None,
     resamples: int = 100,
     seed: int = 0,
 ) -> Score:
@@ -104,7 +104,7 @@ def modularity(
         factors: as for ``mig``, at least two that vary.
         bins: as for ``mig``.
         quantiles: as for ``mig``.
-        interval: as for ``mig``.
+        level: as for ``mig``.
         resamples: as for ``mig``.
         seed: as for ``mig``.
 
@@ -124,11 +124,11 @@ def modularity(
     table = _read(codes, factors, bins, quantiles, least=2)
 
     def statistic(table: Table) -> Found:
-        found = information(table, bins, quantiles)
+        found = information(table, bins, quantiles=quantiles)
         per_latent = _modularities(found.mutual)
         return float(per_latent.mean()), {**_details(found), "per_latent": per_latent}
 
-    bootstrap = Bootstrap(interval, resamples, seed)
+    bootstrap = Bootstrap(level, resamples, seed)
     name, variant = "modularity", _bins(bins, quantiles)
     return scored(name, variant, statistic, (table,), bootstrap, drawn=False)
 
@@ -146,7 +146,7 @@ def entropy(counts: np.ndarray) -> float:
 def _read(codes: Any, factors: Any, bins: int, quantiles: bool, least: int = 1) -> Table:
     if bins < 2:
         raise EvaluationError(f"expected bins >= 2; got {bins}")
-    table = read(codes, factors, least=least, level=4)
+    table = read(codes, factors, least=least, stacklevel=4)
     if not quantiles:
         _warn_of_outliers(table.codes, bins)
     return table
@@ -167,11 +167,11 @@ def _modularities(mutual: np.ndarray) -> np.ndarray:
     return np.where(greatest > 0, 1 - rest / np.where(greatest > 0, greatest, 1), 0.0)
 
 
-def information(table: Table, bins: int, quantiles: bool = False) -> Information:
+def information(table: Table, bins: int, *, quantiles: bool = False) -> Information:
     """Of every binned latent and every factor."""
     sizes = table.factors.max(0) + 1
     mutual = np.empty((table.codes.shape[1], len(sizes)))
-    binned = [in_bins(c, bins, quantiles) for c in table.codes.T]
+    binned = [in_bins(c, bins, quantiles=quantiles) for c in table.codes.T]
     entropies = [entropy(np.bincount(column)) for column in table.factors.T]
     for group in _groups(sizes):
         together = np.ravel_multi_index(table.factors[:, group].T, sizes[group])
@@ -215,7 +215,7 @@ def _groups(sizes: Sequence[int]) -> Iterator[list[int]]:
     yield group
 
 
-def in_bins(column: np.ndarray, bins: int, quantiles: bool = False) -> np.ndarray:
+def in_bins(column: np.ndarray, bins: int, *, quantiles: bool = False) -> np.ndarray:
     """The bin of each value, from 0."""
     return _binned(column, _edges(column, bins, quantiles))
 

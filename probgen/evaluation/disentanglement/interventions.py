@@ -21,7 +21,7 @@ def factor_vae(
     train_size: int = 10_000,
     test_size: int = 5_000,
     threshold: float = 0.05,
-    interval: float | None = None,
+    level: float | None = None,
     resamples: int = 100,
     seed: int = 0,
 ) -> Score:
@@ -40,7 +40,7 @@ def factor_vae(
         train_size: batches for the vote.
         test_size: batches for the accuracy.
         threshold: latents of a smaller standard deviation have no vote.
-        interval: its confidence; bootstrap over items.
+        level: confidence of the interval, such as 0.95; bootstrap over items.
         resamples: of the bootstrap.
         seed: of the batches and the bootstrap.
 
@@ -81,7 +81,7 @@ def factor_vae(
         return found[0], {**found[1], "active": np.flatnonzero(alive)}
 
     settings = f"{train_size} + {test_size} batches of {batch_size}, threshold {threshold:g}"
-    bootstrap = Bootstrap(interval, resamples, seed)
+    bootstrap = Bootstrap(level, resamples, seed)
     return scored("FactorVAE score", settings, statistic, (table,), bootstrap)
 
 
@@ -92,7 +92,7 @@ def beta_vae(
     batch_size: int = 64,
     train_size: int = 10_000,
     test_size: int = 5_000,
-    interval: float | None = None,
+    level: float | None = None,
     resamples: int = 100,
     seed: int = 0,
 ) -> Score:
@@ -109,7 +109,7 @@ def beta_vae(
         batch_size: pairs in a batch, at least 2.
         train_size: batches to train on.
         test_size: batches to test on.
-        interval: its confidence; bootstrap over items.
+        level: confidence of the interval, such as 0.95; bootstrap over items.
         resamples: of the bootstrap.
         seed: of the batches and the bootstrap.
 
@@ -140,7 +140,7 @@ def beta_vae(
         return named(found, factor, train_size)
 
     settings = f"{train_size} + {test_size} batches of {batch_size} pairs"
-    bootstrap = Bootstrap(interval, resamples, seed)
+    bootstrap = Bootstrap(level, resamples, seed)
     return scored("beta-VAE score", settings, statistic, (table,), bootstrap)
 
 
@@ -179,7 +179,7 @@ def _read(codes: Any, factors: Any, batch: int, train: int, test: int, seed: int
             "expected batch_size >= 2, train_size >= 1 and test_size >= 1; got "
             f"{batch}, {train} and {test}"
         )
-    table = read(codes, factors, least=2, level=4)
+    table = read(codes, factors, least=2, stacklevel=4)
     for i, column in zip(table.columns, table.factors.T, strict=True):
         if not len(_shared(column)):
             raise EvaluationError(f"factor {i} has no value that two items share")

@@ -35,7 +35,7 @@ def sap(
     continuous: bool = False,
     train_size: int = 10_000,
     test_size: int = 5_000,
-    interval: float | None = None,
+    level: float | None = None,
     resamples: int = 100,
     seed: int = 0,
 ) -> Score:
@@ -54,7 +54,7 @@ def sap(
         continuous: take the factors as numbers.
         train_size: where items are held out, train on at most this many, and two thirds.
         test_size: where items are held out, hold out at most this many.
-        interval: its confidence; bootstrap over the items of each part.
+        level: confidence of the interval, such as 0.95; bootstrap over the items of each part.
         resamples: of the bootstrap.
         seed: of the split and the bootstrap.
 
@@ -87,7 +87,7 @@ def sap(
         scores = measure(*tables)
         return float(gaps(scores).mean()), {"scores": scores, "gaps": gaps(scores)}
 
-    bootstrap = Bootstrap(interval, resamples, seed)
+    bootstrap = Bootstrap(level, resamples, seed)
     return scored("SAP", variant, statistic, tables, bootstrap, drawn=len(tables) > 1)
 
 
@@ -98,7 +98,7 @@ def dci(
     test: Held | None = None,
     train_size: int = 10_000,
     test_size: int = 5_000,
-    interval: float | None = None,
+    level: float | None = None,
     resamples: int = 100,
     seed: int = 0,
 ) -> Score:
@@ -117,7 +117,8 @@ def dci(
         test: as for ``sap``.
         train_size: as for ``sap``.
         test_size: as for ``sap``.
-        interval: its confidence; bootstrap over the items of each part, all fitted anew.
+        level: confidence of the interval, such as 0.95; bootstrap over the items of each part,
+            all fitted anew.
         resamples: of the bootstrap.
         seed: of the split, the trees and the bootstrap.
 
@@ -149,7 +150,7 @@ def dci(
         }
         return details.pop("disentanglement"), details
 
-    bootstrap = Bootstrap(interval, resamples, seed)
+    bootstrap = Bootstrap(level, resamples, seed)
     return scored("DCI disentanglement", "gradient boosted trees", statistic, tables, bootstrap)
 
 
@@ -160,7 +161,7 @@ def explicitness(
     test: Held | None = None,
     train_size: int = 10_000,
     test_size: int = 5_000,
-    interval: float | None = None,
+    level: float | None = None,
     resamples: int = 100,
     seed: int = 0,
 ) -> Score:
@@ -176,7 +177,7 @@ def explicitness(
         test: as for ``sap``.
         train_size: as for ``sap``.
         test_size: as for ``sap``.
-        interval: as for ``sap``.
+        level: as for ``sap``.
         resamples: as for ``sap``.
         seed: of the split and the bootstrap.
 
@@ -206,7 +207,7 @@ def explicitness(
         details = {"per_factor": areas[1], "per_factor_train": areas[0]}
         return float(np.nanmean(areas[1])), details
 
-    bootstrap = Bootstrap(interval, resamples, seed)
+    bootstrap = Bootstrap(level, resamples, seed)
     return scored("explicitness", "logistic regression, ROC AUC", statistic, tables, bootstrap)
 
 
@@ -241,7 +242,7 @@ def _parts(
     """A part to train on and one to test on: items held out, or those of ``test``."""
     check_seed(seed)
     if test is None:
-        table = read(codes, factors, least=least, level=4)
+        table = read(codes, factors, least=least, stacklevel=4)
         return table.split(*sizes, np.random.default_rng(seed))
     known, unknown = (_pair(*part) for part in ((codes, factors), test))
     widths = [[values.shape[1] for values in part] for part in (known, unknown)]
@@ -250,7 +251,7 @@ def _parts(
             f"expected test codes and factors of widths {widths[0]}; got {widths[1]}"
         )
     both = (np.concatenate(parts) for parts in zip(known, unknown, strict=True))
-    table = read(*both, least=least, level=4)
+    table = read(*both, least=least, stacklevel=4)
     rows = np.arange(len(table.codes))
     return table.take(rows[: len(known[0])]), table.take(rows[len(known[0]) :])
 

@@ -44,7 +44,7 @@ class Table(NamedTuple):
 
 
 def read(
-    codes: Any, factors: Any, *, least: int = 1, continuous: bool = False, level: int = 3
+    codes: Any, factors: Any, *, least: int = 1, continuous: bool = False, stacklevel: int = 3
 ) -> Table:
     """The table of codes (N, d) and factors (N, k); constant factors are left out.
 
@@ -53,17 +53,21 @@ def read(
         factors: array or tensor of integers, or of any numbers if ``continuous``.
         least: how many factors must vary.
         continuous: keep the factors as numbers.
-        level: of the caller that a warning names.
+        stacklevel: of the caller that a warning names.
 
     Raises:
         EvaluationError: other shapes or types, fewer than 2 items, NaN or infinite codes, or
             fewer factors that vary.
     """
     codes = real("codes", codes)
-    values = real("factors", factors, len(codes)) if continuous else _counted(factors, len(codes))
+    values = (
+        real("factors", factors, length=len(codes))
+        if continuous
+        else _counted(factors, len(codes))
+    )
     columns = tuple(np.flatnonzero(np.ptp(values, axis=0) > 0).tolist())
     for i in sorted({*range(values.shape[1])} - {*columns}):
-        warnings.warn(f"factor {i} is constant: it is skipped", stacklevel=level)
+        warnings.warn(f"factor {i} is constant: it is skipped", stacklevel=stacklevel)
     if len(columns) < least:
         raise EvaluationError(
             f"expected at least {least} factors that vary; got {len(columns)} of {values.shape[1]}"
@@ -72,7 +76,7 @@ def read(
     return Table(codes, varying, columns)
 
 
-def real(name: str, values: Any, length: int | None = None) -> np.ndarray:
+def real(name: str, values: Any, *, length: int | None = None) -> np.ndarray:
     """(N, d) float64, finite, at least 2 rows, column by column in memory."""
     found = _by_column(matrix(name, values, length, "numbers", kinds="fiu"), np.float64)
     if not np.isfinite(found).all():

@@ -6,14 +6,14 @@ from probgen.evaluation.features.extraction import (
     Embeds,
     Extractor,
     Features,
-    Table,
+    FeaturesLike,
+    as_features,
     extract,
     identity,
     matched,
-    table,
 )
 from probgen.evaluation.features.inception import Inception
 from probgen.evaluation.features.named import extractor
 
-__all__ = ["Classifier", "Classifies", "Embeds", "Extractor", "Features", "Inception", "Table"]
-__all__ += ["accuracy", "extract", "extractor", "identity", "matched", "table"]
+__all__ = ["Classifier", "Classifies", "Embeds", "Extractor", "Features", "FeaturesLike"]
+__all__ += ["Inception", "accuracy", "as_features", "extract", "extractor", "identity", "matched"]

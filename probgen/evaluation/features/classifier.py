@@ -146,7 +146,7 @@ def shipped() -> list[str]:
 
 
 @torch.no_grad()
-def accuracy(classifier: nn.Module, data: Set, batch_size: int = 500) -> Score:
+def accuracy(classifier: nn.Module, data: Set, *, batch_size: int = 500) -> Score:
     """Share of a labelled set that a module from images to logits puts into its class.
 
     Args:
@@ -167,7 +167,7 @@ def accuracy(classifier: nn.Module, data: Set, batch_size: int = 500) -> Score:
     for start in range(0, len(data), batch_size):
         x, y = data.batch(slice(start, start + batch_size))
         right += int((classifier(x).argmax(1) == y).sum())
-    return Score("accuracy", right / len(data), n=(len(data),))
+    return Score("accuracy", right / len(data), n=(len(data),), better="higher")
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

@@ -62,7 +62,7 @@ class Classifies(Protocol, metaclass=Structural):
         """p(class | image), (N, K)."""
 
 
-Table = Features | Tensor | np.ndarray
+FeaturesLike = Features | Tensor | np.ndarray
 
 
 def extract(
@@ -119,7 +119,7 @@ def identity(extractor: Extractor) -> str:
     return f"{name} {digest[:12]}" if digest else str(name)
 
 
-def matched(a: Table, b: Table) -> tuple[Tensor, Tensor, str]:
+def matched(real: FeaturesLike, generated: FeaturesLike) -> tuple[Tensor, Tensor, str]:
     """Both tables as float64 (N, d) and their extractor, once they have been found comparable.
 
     Raises:
@@ -127,7 +127,7 @@ def matched(a: Table, b: Table) -> tuple[Tensor, Tensor, str]:
             different d.
         ProtocolError: they are of different extractors.
     """
-    x, y = table(a), table(b)
+    x, y = as_features(real), as_features(generated)
     if x.values.shape[1] != y.values.shape[1]:
         raise EvaluationError(
             f"expected features of the same dimension; got {x.values.shape[1]} and "
@@ -140,7 +140,7 @@ def matched(a: Table, b: Table) -> tuple[Tensor, Tensor, str]:
     return x.values, y.values, x.extractor or y.extractor
 
 
-def table(features: Table, at_least: int = 2) -> Features:
+def as_features(features: FeaturesLike, *, at_least: int = 2) -> Features:
     """Checked features in float64.
 
     Raises:

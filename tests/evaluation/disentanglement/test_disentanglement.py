@@ -82,7 +82,7 @@ def test_dead_codes_know_nothing(name):
 def test_intervals_cover_the_mean_of_repetitions(name):
     metric, _ = SCORES[name]
     mean = np.mean([float(metric(*table(300, noise=0.4, seed=s))) for s in range(40)])
-    scores = [metric(*table(300, noise=0.4, seed=s), interval=0.95) for s in range(40, 70)]
+    scores = [metric(*table(300, noise=0.4, seed=s), level=0.95) for s in range(40, 70)]
     covered = [score.interval[0] <= mean <= score.interval[1] for score in scores]
     assert np.mean(covered) >= 0.8
     assert scores[0].level == 0.95
@@ -91,7 +91,7 @@ def test_intervals_cover_the_mean_of_repetitions(name):
 @every_score
 def test_an_interval_holds_the_value_and_is_reproducible(metric, settings):
     codes, factors = table(n=90, noise=0.6)
-    given = {**settings, "interval": 0.9, "resamples": 2, "seed": 5}
+    given = {**settings, "level": 0.9, "resamples": 2, "seed": 5}
     first, second = (metric(codes, factors, **given) for _ in range(2))
     assert first.interval[0] <= first.value <= first.interval[1]
     assert (first.value, first.interval) == (second.value, second.interval)
@@ -145,8 +145,8 @@ def test_no_factor_that_varies(metric, settings):
     [
         ({"seed": -1}, "expected seed"),
         ({"seed": 2**48}, "expected seed"),
-        ({"interval": 1.0}, "expected interval"),
-        ({"interval": 0.9, "resamples": 1}, "expected resamples >= 2"),
+        ({"level": 1.0}, "expected level"),
+        ({"level": 0.9, "resamples": 1}, "expected resamples >= 2"),
     ],
 )
 def test_bad_settings(metric, settings, wrong, message):

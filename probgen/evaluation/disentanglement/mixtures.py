@@ -28,7 +28,7 @@ def mig_aggregate(
     *,
     z: Any = None,
     points: int = 10_000,
-    interval: float | None = None,
+    level: float | None = None,
     resamples: int = 100,
     seed: int = 0,
 ) -> Score:
@@ -47,7 +47,8 @@ def mig_aggregate(
         factors: (N, k) integers, as for ``mig``.
         z: (N, d) samples; drawn when not given.
         points: of more items than these, so many are drawn and stand for all.
-        interval: its confidence; bootstrap over the samples, the mixtures held.
+        level: confidence of the interval, such as 0.95; bootstrap over the samples, the
+            mixtures held.
         resamples: of the bootstrap.
         seed: of the points, the samples and the bootstrap.
 
@@ -93,11 +94,11 @@ def mig_aggregate(
 
     variant = f"aggregate-posterior, one sample each of {len(rows)} points"
     numbered = few._replace(codes=np.arange(len(rows))[:, None])
-    return scored("MIG", variant, statistic, (numbered,), Bootstrap(interval, resamples, seed))
+    return scored("MIG", variant, statistic, (numbered,), Bootstrap(level, resamples, seed))
 
 
 def _like(table: Table, name: str, values: Any) -> np.ndarray:
-    found = real(name, values, len(table.codes))
+    found = real(name, values, length=len(table.codes))
     if found.shape != table.codes.shape:
         raise EvaluationError(f"expected {name} {table.codes.shape}; got {found.shape}")
     return found

@@ -9,13 +9,12 @@ from typing import Any
 from probgen.data import Set
 from probgen.evaluation import likelihood
 from probgen.objectives import Codec, Generative, Pair
-from probgen.report import figures, page, pictures
-from probgen.report import samples as sampling
+from probgen.report import figures, page, pictures, sample_cards
 from probgen.report.facts import _differences, _facts
-from probgen.report.latents import _coded, _compared_latents, _latent, _why_not
+from probgen.report.latent_cards import _coded, _compared_latents, _latent, _why_not
 from probgen.report.loaded import Run, _name
 from probgen.report.page import Card, Page, ReportError, Section, Table
-from probgen.report.scores import means_note, metric_tables, pm, saved_metrics, with_way
+from probgen.report.scores import mean_with_arrow, means_note, metric_tables, pm, saved_metrics
 from probgen.run import checkpoint
 from probgen.run.folder import Folder
 from probgen.run.history import History
@@ -41,7 +40,7 @@ DASHED, DOTTED = "Dashed: on the validation set.", "Dotted: the target."
 
 def save(
     folder: str | Path,
-    run: History,
+    history: History,
     pair: Pair | Generative,
     data: Set,
     scores: likelihood.Scores | None = None,
@@ -50,7 +49,7 @@ def save(
 
     Args:
         folder: where; the recipe is that of a run.json there.
-        run: what ``training.fit`` returned.
+        history: what ``training.fit`` returned.
         pair: what it trained; ``encode``, ``decode`` and ``sample`` give the pictures.
         data: a set it was not trained on, with labels or factors to colour by or without.
         scores: of the pair on the data, where they are at hand.
@@ -65,11 +64,11 @@ def save(
     path = Path(folder)
     facts = Folder(path).facts() if (path / "run.json").exists() else {}
     scores = scores or likelihood.scores(pair, data)
-    one = Run(_name(path), run, pair, data, scores, facts, saved_metrics(path), path)
+    one = Run(_name(path), history, pair, data, scores, facts, saved_metrics(path), path)
     checkpoint.write(path / "report.json", checkpoint.to_json(_numbers(one)))
     subtitle = f"{type(pair).__name__} on {data.name}: {len(data):,} items of shape {data.shape}"
     sections = [
-        Section("Scores", [_scores(one), *metric_tables([one])]),
+        Section("Scores", [_means(one), *metric_tables([one])]),
         Section("Training", cards=_curves([one])),
         _seen([one]),
         *([Section("Latent space", cards=_latent(one))] if _coded([one]) else []),
@@ -139,17 +138,18 @@ def _score_tables(runs: Sequence[Run]) -> list[Table]:
 
 def _score_table(runs: list[Run]) -> Table:
     names, values = list(runs[0].scores.values), runs[0].scores.values
-    header = ["run", *(f"{with_way(name)} ({values[name]['unit']})" for name in names)]
+    header = ["run", *(f"{mean_with_arrow(name)} ({values[name]['unit']})" for name in names)]
     rows = [[run.name, *(pm(run.scores.values[name]) for name in names)] for run in runs]
     return Table(header, rows, means_note(runs[0].scores.protocol))
 
 
-def _scores(run: Run) -> Table:
-    """The scores of one run below each other: a telephone has room for them."""
+def _means(run: Run) -> Table:
+    """The means of one run below each other: a telephone has room for them."""
     if not run.scores.values:
         return Table(["score"], [["of samples only"]], NO_DENSITY)
     rows = [
-        [with_way(name), pm(score), score["unit"]] for name, score in run.scores.values.items()
+        [mean_with_arrow(name), pm(score), score["unit"]]
+        for name, score in run.scores.values.items()
     ]
     return Table(["score", "mean per item", "unit"], rows, means_note(run.scores.protocol))
 
@@ -192,7 +192,7 @@ def _seen(runs: Sequence[Run]) -> Section:
     title = "Reconstructions and samples" if coded else "Samples"
     cards = _reconstructions(coded) if coded else []
     if all(run.shows(Generative) for run in runs):
-        cards += [*sampling.samples(runs), *sampling.origins(runs)]
+        cards += [*sample_cards.samples(runs), *sample_cards.origins(runs)]
     else:
         cards.append(Card("Samples", note=_why_not(runs, "sample")))
     return Section(title, cards=cards)
@@ -211,5 +211,5 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
         rows[name] = pictures.reconstruction(run.pair, shown)
     note = "Images spread over the test set, and the mean of p(x | z) at the mean of q(z | x)."
     several = len(runs) > 1
-    figure = figures.images(rows, width=sampling.WIDE if several else figures.WIDTH)
+    figure = figures.images(rows, width=sample_cards.WIDE if several else figures.WIDTH)
     return [Card(title, figure, note, "reconstructions", wide=several)]
