@@ -61,12 +61,21 @@ def joint_of(g, do=()):
         yield x, weight
 
 
+def fits(evidence, x):
+    """How likely the evidence is at these states: 0 or 1, or the product of likelihoods."""
+    weight = 1.0
+    for v, state in evidence.items():
+        weight *= state[x[v]] if isinstance(state, dict) else x[v] == state
+    return weight
+
+
 def brute(g, evidence, do=None):
     """The weight of the evidence, and every node's posterior, by enumeration."""
     do, total = do or {}, 0.0
     sums = {v: dict.fromkeys(g.nodes[v]["states"], 0.0) for v in g}
     for x, weight in joint_of(g, do):
-        if all(x[v] == s for v, s in {**evidence, **do}.items()):
+        weight *= fits({**evidence, **do}, x)
+        if weight:
             total += weight
             for v in g:
                 sums[v][x[v]] += weight
@@ -79,6 +88,18 @@ def brute(g, evidence, do=None):
 def draw_evidence(data, g, largest=3):
     nodes = data.draw(st.lists(st.sampled_from(sorted(g)), max_size=largest, unique=True))
     return {v: data.draw(st.sampled_from(g.nodes[v]["states"])) for v in nodes}
+
+
+def draw_soft(data, g, largest=4):
+    """Evidence of which some is soft: a likelihood for every state, not all 0."""
+    evidence = draw_evidence(data, g, largest)
+    level = st.sampled_from([0.0, 0.1, 0.7, 1.0, 3.0])
+    for v in evidence:
+        if data.draw(st.booleans()):
+            likelihoods = {s: data.draw(level) for s in g.nodes[v]["states"]}
+            if any(likelihoods.values()):
+                evidence[v] = likelihoods
+    return evidence
 
 
 def assert_same(found, expected, tolerance=1e-12):

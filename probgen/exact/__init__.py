@@ -1,7 +1,8 @@
 """Exact answers from networks with tables: every posterior is a derivative of log Z."""
 
-from probgen.exact.learning import Fit, counts, fit, log_likelihood
-from probgen.exact.network import ExactError, ImpossibleEvidence
+from probgen.exact.learning import Fit, counts, fit
+from probgen.exact.likelihood import log_likelihood
+from probgen.exact.network import ExactError, ImpossibleEvidence, ImpossibleRows
 from probgen.exact.plan import Cost, TooCostly
 from probgen.exact.potentials import Sameness, marginalise, same_distribution
 from probgen.exact.queries import (
@@ -24,6 +25,7 @@ __all__ = [
     "Explanation",
     "Fit",
     "ImpossibleEvidence",
+    "ImpossibleRows",
     "Joint",
     "Rows",
     "Sameness",

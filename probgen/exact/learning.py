@@ -1,22 +1,21 @@
-"""Tables from data: expected counts, and their maximum likelihood by EM or by gradient."""
+"""Tables from data: expected counts, and tables learned from them by EM or by gradient."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from math import inf, prod
+from typing import Any, Literal, NamedTuple
 
 import networkx as nx
 import numpy as np
 
-from probgen.exact.network import Array, ExactError, Network, network_of
-from probgen.exact.plan import Plan, piece, planned
-from probgen.exact.propagation import LINEAR, Algebra, Evidence, sweeps, tables
+from probgen.exact.likelihood import log_likelihoods
+from probgen.exact.network import Array, ExactError, Network, bayesian
+from probgen.exact.plan import Cost, Plan, TooCostly, allowed, planned
+from probgen.exact.propagation import Evidence
 from probgen.exact.queries import calibrated, parts_of, question
-from probgen.exact.rows import Rows, evidence_of, rows_of
+from probgen.exact.rows import Rows, is_missing, weighted
 from probgen.reasoning import loading
 from probgen.reasoning.loading import GraphLike
-from probgen.reasoning.names import Node, shown
-
-if TYPE_CHECKING:
-    import torch
+from probgen.reasoning.names import Node, listed, shown
 
 
 def counts(network: GraphLike, rows: Any, *, max_bytes: int | None = None) -> dict[Node, Array]:
@@ -39,44 +38,11 @@ def counts(network: GraphLike, rows: Any, *, max_bytes: int | None = None) -> di
     >>> counts("asia", [{"smoke": "yes"}, {"smoke": "no"}, {}])["smoke"].tolist()
     [1.5, 1.5]
     """
-    known = _bayesian(network)
-    data = _weighted(known, rows)
+    known = bayesian(network)
+    data = _Data(*weighted(known, rows))
     plan = planned(known, question(data.evidence), max_bytes, len(data.weights))
     found = _counts(known, plan, data)[0]
     return {known.nodes[v]: table for v, table in enumerate(found)}
-
-
-def log_likelihood(
-    network: GraphLike,
-    rows: Any,
-    tables: Mapping[Node, "torch.Tensor"],
-    *,
-    max_bytes: int | None = None,
-) -> "torch.Tensor":
-    """The log-probability of every row in nats, differentiable with respect to the tables.
-
-    Args:
-        network: a Bayesian network; its tables serve where `tables` has none.
-        rows: as evidence for `marginals`: what a row does not have is summed out.
-        tables: {node: tensor (*parents, node)}, used as they are: give softmax rows. Rows whose
-            products leave the range of the numbers are done in logarithms, in which an entry
-            of 0 has the gradient 0.
-        max_bytes: that may be taken; half of what the machine has available unless given.
-
-    Returns:
-        A tensor (rows,).
-
-    >>> import torch
-    >>> table = torch.tensor([0.5, 0.5], dtype=torch.float64, requires_grad=True)
-    >>> log_likelihood("asia", [{"smoke": "yes"}], {"smoke": table}).sum().backward()
-    >>> [round(g, 9) for g in table.grad.tolist()]
-    [2.0, 0.0]
-    """
-    known = _bayesian(network)
-    found = evidence_of(known, rows_of(known, rows), None)
-    plan = planned(known, question(found), max_bytes, found.rows)
-    given = {known.number(v, "nodes with a table"): table for v, table in tables.items()}
-    return _log_likelihood(known, plan, found, given)
 
 
 class Fit(NamedTuple):
@@ -85,34 +51,48 @@ class Fit(NamedTuple):
     Attributes:
         network: a new graph with tables.
         log_likelihood: of all rows in nats, before each step and after the last.
+        unseen: {node: array (*parents) of bool} where no row has these states of the parents, so
+            that the data say nothing: the row of the table is the prior's mean, without a prior
+            that of the network given, and uniform where that had no table.
     """
 
     network: nx.DiGraph
     log_likelihood: list[float]
+    unseen: dict[Node, Array]
 
 
 def fit(
     network: GraphLike,
     rows: Any,
     *,
+    pseudo_counts: Any = 0.0,
+    equivalent_sample_size: Any = 0.0,
     method: Literal["em", "gradient"] = "em",
     steps: int = 500,
     tolerance: float = 1e-10,
     seed: int = 0,
     max_bytes: int | None = None,
 ) -> Fit:
-    """Maximum likelihood tables for a graph, from complete or incomplete rows.
+    """Learn the tables of a graph from complete or incomplete rows, with a prior or without.
+
+    Without one the maximum likelihood is sought. A Dirichlet prior counts as rows seen before:
+    with complete rows table[u, x] = (n[u, x] + a[u, x]) / (n[u] + a[u]), its posterior mean
+    (Heckerman 1995, "A tutorial on learning with Bayesian networks", section 5).
 
     "em": expected counts, normalised, until a step gains less than `tolerance` nats per row
     (Lauritzen 1995, "The EM algorithm for graphical association models with missing data"); one
     step when nothing is missing. "gradient": L-BFGS on the logits of the tables, through the
-    exact log-likelihood. Either starts at the network's tables and finds a local maximum, the
-    global one when nothing is missing. Parent states that no row has keep their distribution.
+    exact log-likelihood. Either starts at the network's tables and finds a local maximum of the
+    likelihood times the product of table^a, the global one when nothing is missing.
 
     Args:
         network: a directed graph; nodes without a table start at a random one, nodes without
             `states` have those of their column, sorted.
-        rows: a list of {node: state}, a data frame or `Rows`; None is missing.
+        rows: a list of {node: state}, a data frame or `Rows`; None, not-a-number and "?" are
+            missing, {state: likelihood} is soft evidence.
+        pseudo_counts: a of every entry; or {node: a number, or an array that fits its table}.
+        equivalent_sample_size: of BDeu (Heckerman, Geiger and Chickering 1995): so many rows,
+            spread evenly over each table; or {node: a number}.
         method: how.
         steps: at most so many.
         tolerance: in nats per row.
@@ -120,26 +100,35 @@ def fit(
         max_bytes: that may be taken; half of what the machine has available unless given.
 
     Raises:
-        ExactError: no rows, or a state that is not the node's.
+        ExactError: no rows, a state that is not the node's, or a prior below 0.
         ImpossibleEvidence: a row of probability zero under the tables to start from.
+        TooCostly: tables or an inference of more bytes than that.
 
-    >>> fitted = fit("A -> B", [{"A": 0, "B": 0}, {"A": 0, "B": 1}, {"A": 1, "B": 1}])
-    >>> fitted.network.nodes["B"]["table"].tolist()
+    >>> rows = [{"A": 0, "B": 0}, {"A": 0, "B": 1}, {"A": 1, "B": 1}]
+    >>> fit("A -> B", rows).network.nodes["B"]["table"].tolist()
     [[0.5, 0.5], [0.0, 1.0]]
+    >>> fit("A -> B", rows, pseudo_counts=1).network.nodes["B"]["table"][1].round(3).tolist()
+    [0.333, 0.667]
     """
     if method not in ("em", "gradient"):
         raise ExactError(f"expected method 'em' or 'gradient'; got {method!r}")
-    graph = _started(loading.load(network), rows, seed)
-    known = _bayesian(graph)
-    data = _weighted(known, rows)
+    source = loading.load(network)
+    graph = _started(source, rows, seed, max_bytes)
+    known = bayesian(graph)
+    prior = _prior(known, pseudo_counts, equivalent_sample_size)
+    data = _Data(*weighted(known, rows))
     if not data.weights.size:
         raise ExactError("expected at least one row to learn from; got none")
     plan = planned(known, question(data.evidence), max_bytes, len(data.weights))
     learn = _em if method == "em" else _gradient
-    learned, history = learn(known, plan, data, steps, tolerance)
-    for node, table in zip(known.nodes, learned, strict=True):
+    learned, history = learn(known, plan, data, prior, steps, tolerance)
+    unseen = _unseen(known, plan, data, learned)
+    for v, node in enumerate(known.nodes):
+        table = learned[v]
+        if node in unseen and "table" not in source.nodes[node] and not prior[v].any():
+            table[unseen[node]] = 1 / known.cards[v]
         graph.nodes[node]["table"] = table
-    return Fit(graph, history)
+    return Fit(graph, history, unseen)
 
 
 class _Data(NamedTuple):
@@ -149,21 +138,59 @@ class _Data(NamedTuple):
     weights: Array
 
 
-def _bayesian(network: GraphLike) -> Network:
-    known = network_of(network)
-    if not known.directed:
-        raise ExactError("expected a directed network to learn tables of; got an undirected one")
-    return known
+def _prior(network: Network, pseudo_counts: Any, equivalent_sample_size: Any) -> list[Array]:
+    """Pseudo-counts in the shapes of the tables."""
+    counted = _per_node(network, pseudo_counts, "pseudo_counts")
+    spread = _per_node(network, equivalent_sample_size, "equivalent_sample_size")
+    if both := [v for v in counted if v in spread and np.any(counted[v]) and np.any(spread[v])]:
+        raise ExactError(
+            "expected pseudo_counts or an equivalent_sample_size; got both for "
+            f"{listed(network.nodes[v] for v in both)}: drop one"
+        )
+    made = []
+    for v, family in enumerate(network.families):
+        shape = tuple(network.cards[u] for u in family)
+        each = spread.get(v, 0.0) / prod(shape) + counted.get(v, 0.0)
+        try:
+            made.append(np.broadcast_to(each, shape))
+        except ValueError:
+            raise ExactError(
+                f"expected pseudo_counts of {shown(network.nodes[v])} that fit its table, "
+                f"{shape}; got {np.shape(each)}"
+            ) from None
+    return made
 
 
-def _weighted(network: Network, rows: Any) -> _Data:
-    found = rows_of(network, rows)
-    codes, weights = np.unique(found.codes, axis=0, return_counts=True)
-    few = Rows(found.nodes, found.states, codes)
-    return _Data(evidence_of(network, few, None), weights.astype(np.float64))
+def _per_node(network: Network, given: Any, name: str) -> dict[int, Array]:
+    """Numbers of at least 0 for every node, or for those that are named."""
+    if isinstance(given, Mapping):
+        numbered = {network.number(v, f"nodes in {name}"): x for v, x in given.items()}
+    else:
+        numbered = dict.fromkeys(range(len(network.nodes)), given)
+    found = {}
+    for v, value in numbered.items():
+        try:
+            found[v] = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ExactError(f"expected {name} as numbers; got {value!r}") from None
+        if not (np.isfinite(found[v]) & (found[v] >= 0)).all():
+            raise ExactError(f"expected {name} of at least 0, finite; got {value!r}")
+    return found
 
 
-def _started(source: nx.Graph, rows: Any, seed: int) -> nx.DiGraph:
+def _unseen(network: Network, plan: Plan, data: _Data, learned: list[Array]) -> dict[Node, Array]:
+    """Where the expected counts of a state of the parents are 0."""
+    factors = list(map(network.factor, network.families, learned))
+    last = network.with_factors(factors)
+    found = {}
+    for v, expected in enumerate(_counts(last, plan.renewed(last), data)[0]):
+        empty = expected.sum(-1) == 0
+        if empty.any():
+            found[network.nodes[v]] = empty
+    return found
+
+
+def _started(source: nx.Graph, rows: Any, seed: int, max_bytes: int | None) -> nx.DiGraph:
     """A copy in which every node has states, parents and a table."""
     if not source.is_directed():
         raise ExactError("expected a directed graph to learn tables of; got an undirected one")
@@ -172,18 +199,36 @@ def _started(source: nx.Graph, rows: Any, seed: int) -> nx.DiGraph:
         if "states" not in data:
             data["states"] = _column_states(rows, v)
         data.setdefault("parents", tuple(graph.pred[v]))
-    for _, data in graph.nodes(data=True):
-        if "table" not in data:
-            shape = [len(graph.nodes[p]["states"]) for p in data["parents"]]
-            data["table"] = rng.dirichlet(np.ones(len(data["states"])), shape or None)
+    absent = [v for v, data in graph.nodes(data=True) if "table" not in data]
+    shapes = {
+        v: [len(graph.nodes[u]["states"]) for u in graph.nodes[v]["parents"]] for v in absent
+    }
+    _require_affordable(graph, shapes, max_bytes)
+    for v, shape in shapes.items():
+        states = graph.nodes[v]["states"]
+        graph.nodes[v]["table"] = rng.dirichlet(np.ones(len(states)), shape or None)
     return graph
+
+
+def _require_affordable(
+    graph: nx.DiGraph, shapes: Mapping[Node, list[int]], max_bytes: int | None
+) -> None:
+    """A table, its counts and its prior are kept at once."""
+    sizes = {v: prod(shape) * len(graph.nodes[v]["states"]) for v, shape in shapes.items()}
+    memory, most = 24 * sum(sizes.values()), allowed(max_bytes)
+    if memory <= most:
+        return
+    v = max(sizes, key=sizes.__getitem__)
+    entries = sum(sizes.values())
+    cost = Cost(len(shapes[v]), sizes[v], entries, memory, 3 * entries)
+    raise TooCostly(cost, most, f"give {shown(v)} fewer than {len(shapes[v])} parents")
 
 
 def _column_states(rows: Any, v: Node) -> tuple[Any, ...]:
     whole = isinstance(rows, Rows) or hasattr(rows, "columns")
     try:
         column = rows[v] if whole else [row.get(v) for row in rows]
-        if found := tuple(sorted({s for s in column if s is not None and s == s})):
+        if found := tuple(sorted({s for s in column if not is_missing(s)})):
             return found
     except (KeyError, ValueError, TypeError, AttributeError):
         pass
@@ -224,19 +269,39 @@ def _count(
 
 
 def _em(
-    network: Network, plan: Plan, data: _Data, steps: int, tolerance: float
+    network: Network,
+    plan: Plan,
+    data: _Data,
+    prior: list[Array],
+    steps: int,
+    tolerance: float,
 ) -> tuple[list[Array], list[float]]:
-    current, history = network, list[float]()
+    current, history, before = network, list[float](), -inf
     gain = tolerance * data.weights.sum()
-    for _ in range(steps + 1):
+    for step in range(steps + 1):
         expected, value = _counts(current, plan, data)
         history.append(value)
-        if len(history) > 1 and value - history[-2] <= gain:
+        objective = value + _log_prior(prior, current.tables())
+        if step == steps or objective - before <= gain:
             break
-        found = [_normalised(*pair) for pair in zip(expected, current.tables(), strict=True)]
+        before = objective
+        found = [
+            _normalised(counts + pseudo, table)
+            for counts, pseudo, table in zip(expected, prior, current.tables(), strict=True)
+        ]
         current = current.with_factors(list(map(network.factor, network.families, found)))
         plan = plan.renewed(current)
     return current.tables(), history
+
+
+def _log_prior(prior: list[Array], tables: list[Array]) -> float:
+    """The sum of a log table, up to a constant the logarithm of the Dirichlet density."""
+    total = 0.0
+    for pseudo, table in zip(prior, tables, strict=True):
+        if pseudo.any():
+            with np.errstate(divide="ignore"):
+                total += float((pseudo * np.log(table))[pseudo > 0].sum())
+    return total
 
 
 def _normalised(expected: Array, before: Array) -> Array:
@@ -245,12 +310,18 @@ def _normalised(expected: Array, before: Array) -> Array:
 
 
 def _gradient(
-    network: Network, plan: Plan, data: _Data, steps: int, tolerance: float
+    network: Network,
+    plan: Plan,
+    data: _Data,
+    prior: list[Array],
+    steps: int,
+    tolerance: float,
 ) -> tuple[list[Array], list[float]]:
     import torch
 
     start = [np.log(np.maximum(np.ascontiguousarray(table), 1e-12)) for table in network.tables()]
     logits = [torch.from_numpy(values).requires_grad_() for values in start]
+    pseudo = [torch.from_numpy(values.copy()) for values in prior]
     weights, history = torch.from_numpy(data.weights), list[float]()
     n = float(data.weights.sum())
     optimiser = torch.optim.LBFGS(
@@ -265,94 +336,14 @@ def _gradient(
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
         given = {v: values.softmax(-1) for v, values in enumerate(logits)}
-        value = -(weights * _log_likelihood(network, plan, data.evidence, given)).sum() / n
+        value = (weights * log_likelihoods(network, plan, data.evidence, given)).sum()
+        history.append(float(value.detach()))
+        for counts, values in zip(pseudo, logits, strict=True):
+            if counts.any():
+                value = value + (counts * values.log_softmax(-1)).sum()
+        value = -value / n
         value.backward()
-        history.append(-float(value.detach()) * n)
         return value
 
     optimiser.step(loss)
     return [values.detach().softmax(-1).numpy() for values in logits], history
-
-
-def _log_likelihood(
-    network: Network, plan: Plan, evidence: Evidence, given: "Mapping[int, torch.Tensor]"
-) -> "torch.Tensor":
-    import torch
-
-    first = next(iter(given.values()), torch.ones((), dtype=torch.float64))
-    algebra, logs = _torch(first.device, first.dtype), _torch_logs(first.device, first.dtype)
-    ascending = {
-        v: table.permute(sorted(range(table.ndim), key=network.families[v].__getitem__))
-        for v, table in given.items()
-    }
-    pieces = _pieces(network, plan, ascending, algebra.enter)
-    numbers = {v: table.detach().cpu().numpy() for v, table in ascending.items()}
-    plain = _pieces(network, plan, numbers, np.asarray)
-    parts = []
-    for part in parts_of(plan, evidence):
-        if _in_range(plan, part, plain):
-            made = tables(plan, part, algebra, pieces)
-            value = sweeps(plan, made, algebra, down=False, scale=True).log_z
-        else:
-            made = tables(plan, part, logs, pieces)
-            value = sweeps(plan, made, logs, down=False).log_z
-        parts.append(value.expand(part.rows))
-    return torch.cat(parts)
-
-
-def _pieces(
-    network: Network, plan: Plan, given: Mapping[int, Any], enter: Callable[[Array], Any]
-) -> list[Any]:
-    """What each clique is the product of, with some tables replaced."""
-    made = []
-    for clique in plan.cliques:
-        few = [
-            piece(clique.scope, axes, given[f] if f in given else enter(values))
-            for f in clique.factors
-            for axes, values in [network.factors[f]]
-        ]
-        made.append(few or [piece(clique.scope, (), enter(np.ones(())))])
-    return made
-
-
-def _in_range(plan: Plan, evidence: Evidence, pieces: list[Any]) -> bool:
-    """Whether no product leaves the range of the numbers, which the processor reports."""
-    try:
-        with np.errstate(under="raise", over="raise"):
-            sweeps(plan, tables(plan, evidence, LINEAR, pieces), LINEAR, False, scale=True)
-    except FloatingPointError:
-        return False
-    return True
-
-
-def _torch(device: Any, dtype: Any) -> Algebra:
-    """The upward sweep in torch, whose derivative autograd takes."""
-    import torch
-
-    return Algebra(
-        times=torch.mul,
-        plus=lambda table, axes: table.sum(axes, keepdim=True) if axes else table,
-        over=torch.div,
-        enter=lambda values: torch.as_tensor(values, device=device, dtype=dtype),
-        log=torch.log,
-        permute=torch.permute,
-        take=lambda values, code: values.index_select(-1, torch.as_tensor(code, device=device)),
-    )
-
-
-def _torch_logs(device: Any, dtype: Any) -> Algebra:
-    """The same in logarithms; an entry of 0 stays 0 and has no gradient."""
-    import torch
-
-    def log(values: Any) -> Any:
-        entered = torch.as_tensor(values, device=device, dtype=dtype)
-        some = entered > 0
-        return torch.where(some, torch.where(some, entered, 1.0).log(), -torch.inf)
-
-    return _torch(device, dtype)._replace(
-        times=torch.add,
-        plus=lambda table, axes: table.logsumexp(axes, keepdim=True) if axes else table,
-        over=torch.sub,
-        enter=log,
-        log=lambda values: values,
-    )

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import networkx as nx
 import numpy as np
 
+from probgen import ProbgenWarning
 from probgen.reasoning import loading
 from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
@@ -25,6 +26,10 @@ class ExactError(GraphError):
 
 class ImpossibleEvidence(ExactError):
     """The evidence has probability zero, so nothing follows from it."""
+
+
+class ImpossibleRows(ProbgenWarning):
+    """Some rows of evidence have probability zero; their answers are NaN."""
 
 
 class Factor(NamedTuple):
@@ -199,6 +204,18 @@ def network_of(source: GraphLike) -> Network:
     return _known[source][1]
 
 
+def bayesian(source: Any) -> Network:
+    """`network_of` a directed network.
+
+    Raises:
+        ExactError: an undirected one.
+    """
+    known = network_of(source)
+    if not known.directed:
+        raise ExactError("expected a directed network to learn tables of; got an undirected one")
+    return known
+
+
 def _stamp(graph: nx.Graph) -> list[Any]:
     """What an answer depends on, by value."""
     near = graph._pred if graph.is_directed() else graph._adj
@@ -230,12 +247,7 @@ def _content(table: Any) -> Any:
 def _states(graph: nx.Graph, v: Node) -> tuple[State, ...]:
     data = graph.nodes[v]
     if graph.is_directed() and "table" not in data:
-        kind = f"a {type(data['cpd']).__name__}" if "cpd" in data else "none"
-        raise ExactError(
-            f"expected a table at every node; got {kind} at {shown(v)}: set "
-            f"graph.nodes[{shown(v)!r}]['states'], ['parents'] and ['table'] (discrete nodes "
-            "only), or load a network with tables"
-        )
+        raise ExactError(_without_table(graph, v))
     if "states" not in data:
         states: Sequence[State] = range(_card(graph, v))
     else:
@@ -248,6 +260,22 @@ def _states(graph: nx.Graph, v: Node) -> tuple[State, ...]:
             f"{listed(states) or 'none'}"
         )
     return tuple(states)
+
+
+def _without_table(graph: nx.Graph, v: Node) -> str:
+    absent = [u for u, data in graph.nodes(data=True) if "table" not in data]
+    if all("states" in graph.nodes[u] for u in absent):
+        return (
+            f"expected a table at every node; got none at {listed(absent)}: learn what is absent "
+            "from data by exact.fit(network, rows), or set graph.nodes[...]['table']"
+        )
+    data = graph.nodes[v]
+    kind = f"a {type(data['cpd']).__name__}" if "cpd" in data else "none"
+    return (
+        f"expected a table at every node; got {kind} at {shown(v)}: set "
+        f"graph.nodes[{shown(v)!r}]['states'], ['parents'] and ['table'] (discrete nodes "
+        "only), or load a network with tables"
+    )
 
 
 def _card(graph: nx.Graph, v: Node) -> int:

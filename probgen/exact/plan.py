@@ -70,10 +70,11 @@ def _bytes(n: int) -> str:
 class TooCostly(ExactError):
     """The cost is above `max_bytes`; nothing was computed. `cost` has the numbers."""
 
-    def __init__(self, cost: Cost, max_bytes: int) -> None:
-        self.cost, self.max_bytes = cost, max_bytes
+    def __init__(self, cost: Cost, max_bytes: float, advice: str = "") -> None:
+        self.cost, self.max_bytes = cost, int(max_bytes)
         super().__init__(
-            f"expected a cost of at most {_bytes(max_bytes)}; got {cost}: {_advice(cost)}"
+            f"expected a cost of at most {_bytes(self.max_bytes)}; got {cost}: "
+            f"{advice or _advice(cost)}"
         )
 
 
@@ -269,7 +270,7 @@ def planned(
     Raises:
         TooCostly: the cost is above `max_bytes`, by default half of what is available.
     """
-    most = _allowed(max_bytes)
+    most = allowed(max_bytes)
     whole = _made(network, Question(), OFTEN)
     general = Question(forced=question.forced, joint=question.joint)
     few = SMALL // rows if rows else inf
@@ -283,11 +284,16 @@ def planned(
     if plan.cost.memory > most:
         plan = _made(network, question, inf, whole.order)
     if plan.cost.memory > most:
-        raise TooCostly(plan.cost, int(most))
+        raise TooCostly(plan.cost, most)
     return plan
 
 
-def _allowed(max_bytes: Any) -> float:
+def allowed(max_bytes: Any) -> float:
+    """The bytes that a call may take.
+
+    Raises:
+        ExactError: something else than a number.
+    """
     if max_bytes is None:
         return allowance()
     if not isinstance(max_bytes, Real) or max_bytes != max_bytes:

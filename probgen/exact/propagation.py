@@ -76,9 +76,11 @@ class Evidence(NamedTuple):
     Attributes:
         rows: how many.
         picks: the position of the observed state: a number, or an array (rows,).
-        likely: for nodes that only some rows observe, an array (states, rows) of 0 and 1.
+        likely: for nodes that only some rows observe, or observe softly, the likelihood of each
+            state, an array (states, rows).
         forced: the nodes among `picks` that are set from outside.
         single: asked as one mapping, so that the answer is one too.
+        labels: what the rows are called, where there are several.
     """
 
     rows: int
@@ -86,6 +88,7 @@ class Evidence(NamedTuple):
     likely: Mapping[int, Array]
     forced: frozenset[int]
     single: bool
+    labels: Any = None
 
     def parts(self, size: int) -> "list[Evidence]":
         """The same in parts of at most so many rows."""
@@ -97,6 +100,7 @@ class Evidence(NamedTuple):
                 rows=min(size, self.rows - span.start),
                 picks={v: codes[span] for v, codes in self.picks.items()},
                 likely={v: like[:, span] for v, like in self.likely.items()},
+                labels=None if self.labels is None else self.labels[span],
             )
             for span in spans
         ]

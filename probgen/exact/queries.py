@@ -1,5 +1,6 @@
 """Questions to a network with tables: posteriors, probabilities, joint tables, explanations."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf
@@ -7,7 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from probgen.exact.network import Array, ExactError, ImpossibleEvidence, Network, State, network_of
+from probgen.exact.network import (
+    Array,
+    ExactError,
+    ImpossibleEvidence,
+    ImpossibleRows,
+    Network,
+    State,
+    network_of,
+)
 from probgen.exact.plan import Cost, Plan, Question, planned
 from probgen.exact.propagation import CHUNK, GREATEST, Beliefs, Evidence, beliefs, sweeps, tables
 from probgen.exact.rows import evidence_of
@@ -54,13 +63,17 @@ def marginals(
     Args:
         network: a Bayesian network with tables or a Markov network with potentials.
         evidence: {node: state}; or many rows at once: a list of such mappings, a pandas data
-            frame or `Rows`, with None where a row does not observe a node.
+            frame or `Rows`, with None where a row does not observe a node. In place of a state
+            {state: likelihood} for all states is soft evidence: p(what was seen | state), as
+            of a child of the node that is observed (Pearl 1988, "Probabilistic Reasoning in
+            Intelligent Systems", section 2.2.2). Its scale changes no posterior.
         do: {node: state} set from outside: p(. | do(node = state), evidence), in which the node's
             own table does not count (Pearl 2009, "Causality", definition 3.2.1).
         max_bytes: that may be taken; half of what the machine has available unless given.
 
     Returns:
-        {node: {state: probability}}; for many rows {node: array (rows, states)}.
+        {node: {state: probability}}; for many rows {node: array (rows, states)}, NaN in rows of
+        probability zero, which an `ImpossibleRows` warning names.
 
     Raises:
         ImpossibleEvidence: evidence of probability zero.
@@ -72,13 +85,15 @@ def marginals(
     0.147978
     >>> round(marginals("asia", do={"lung": "yes"})["smoke"]["yes"], 6)
     0.5
+    >>> round(marginals("asia", {"smoke": {"yes": 0.8, "no": 0.2}})["lung"]["yes"], 6)
+    0.082
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
     plan = planned(known, question(found), max_bytes, found.rows)
     parts = [_posteriors(known, plan, part) for part in parts_of(plan, found)]
     if found.single:
-        return _named(known, plan, found, parts[0])
+        return _named(known, plan, found, parts[0].values)
     return _stacked(known, plan, found, parts)
 
 
@@ -98,34 +113,85 @@ def parts_of(plan: Plan, evidence: Evidence) -> list[Evidence]:
 
 
 def calibrated(network: Network, plan: Plan, evidence: Evidence, down: bool = True) -> Beliefs:
-    """Beliefs given evidence that is possible."""
+    """Beliefs given evidence that is possible in every row."""
     found = beliefs(plan, evidence, down)
     if found.total.min(initial=1.0) <= 0:
         raise ImpossibleEvidence(_impossible(network, evidence, int(found.total.argmin())))
     return found
 
 
+def _where_possible(network: Network, plan: Plan, evidence: Evidence, down: bool) -> Beliefs:
+    """Beliefs; the total of an impossible row among several is NaN."""
+    if evidence.single or not (evidence.picks or evidence.likely):
+        return calibrated(network, plan, evidence, down)
+    found = beliefs(plan, evidence, down)
+    return found._replace(total=np.where(found.total > 0, found.total, np.nan))
+
+
 def _impossible(network: Network, evidence: Evidence, row: int) -> str:
     if not evidence.picks and not evidence.likely:
         return ZERO
-    states = ", ".join(
+    at = "" if evidence.single else f" in row {shown(evidence.labels[row])}"
+    return (
+        f"expected possible evidence; got evidence of probability zero{at}: "
+        f"{_observed(network, evidence, row)}; drop an observation, or give the state that never "
+        "occurs a small probability"
+    )
+
+
+def _observed(network: Network, evidence: Evidence, row: int) -> str:
+    """What a row observes, as text."""
+    found = [
         f"{shown(network.nodes[v])} = {shown(network.states[v][int(np.ravel(codes)[row])])}"
         for v, codes in evidence.picks.items()
-    )
-    at = "" if evidence.single else " in a row"
-    return (
-        f"expected possible evidence; got evidence of probability zero{at}: {states or 'none'}; "
-        "drop an observation, or give the state that never occurs a small probability"
+    ]
+    for v, like in evidence.likely.items():
+        values = like[:, row]
+        some = [shown(s) for s, x in zip(network.states[v], values, strict=True) if x > 0]
+        if len(some) < len(values):
+            found.append(f"{shown(network.nodes[v])} = {' or '.join(some)}")
+    return ", ".join(found) or "none"
+
+
+def _warn(network: Network, evidence: Evidence, impossible: Array) -> None:
+    """Name the rows whose answers are NaN."""
+    rows = np.flatnonzero(impossible)
+    if not rows.size:
+        return
+    names = [
+        f"{shown(evidence.labels[row])} ({_observed(network, evidence, int(row))})"
+        for row in rows[:5]
+    ]
+    more = f" and {rows.size - 5:,} more" if rows.size > 5 else ""
+    warnings.warn(
+        f"{rows.size:,} of {evidence.rows:,} rows have probability zero, so that their answers "
+        f"are NaN: row {', '.join(names)}{more}",
+        ImpossibleRows,
+        stacklevel=3,
     )
 
 
-def _posteriors(network: Network, plan: Plan, evidence: Evidence) -> Array:
-    """The posteriors of the nodes in `plan.homes`, one below the other: (states, rows)."""
-    found = calibrated(network, plan, evidence)
+class _Posteriors(NamedTuple):
+    """The posteriors of the nodes in `plan.homes`, one below the other, and where there are none.
+
+    Attributes:
+        values: (states, rows).
+        impossible: (rows,) whether the row has probability zero, so that its values are NaN.
+    """
+
+    values: Array
+    impossible: Array
+
+
+def _posteriors(network: Network, plan: Plan, evidence: Evidence) -> _Posteriors:
+    found = _where_possible(network, plan, evidence, down=True)
     made, reduce = found.tables, np.add.reduce
     sums = [reduce(made[home.clique], home.others) for home in plan.homes.values()]
     below = np.concatenate(sums or [np.empty((0, 1))]) / found.total
-    return np.broadcast_to(below, (len(below), evidence.rows))
+    return _Posteriors(
+        np.broadcast_to(below, (len(below), evidence.rows)),
+        np.broadcast_to(np.isnan(found.total), evidence.rows),
+    )
 
 
 def _named(network: Network, plan: Plan, evidence: Evidence, below: Array) -> dict[Node, Any]:
@@ -144,9 +210,10 @@ def _named(network: Network, plan: Plan, evidence: Evidence, below: Array) -> di
 
 
 def _stacked(
-    network: Network, plan: Plan, evidence: Evidence, parts: list[Array]
+    network: Network, plan: Plan, evidence: Evidence, parts: list[_Posteriors]
 ) -> dict[Node, Any]:
-    below = np.concatenate(parts, 1) if parts else np.empty((0, 0))
+    below = np.concatenate([part.values for part in parts], 1)
+    impossible = np.concatenate([part.impossible for part in parts])
     found, start = {}, 0
     for v in plan.homes:
         stop = start + (1 if v in evidence.picks else network.cards[v])
@@ -154,6 +221,8 @@ def _stacked(
         start = stop
     for v, codes in evidence.picks.items():
         found[v] = (codes[:, None] == np.arange(network.cards[v])).astype(np.float64)
+        found[v][impossible] = np.nan
+    _warn(network, evidence, impossible)
     return {node: found[v] for v, node in enumerate(network.nodes)}
 
 
@@ -272,20 +341,24 @@ def query(
     known = network_of(network)
     found = evidence_of(known, evidence, do)
     asked = [known.number(v, "nodes of a joint table") for v in joint]
-    if both := set(asked) & (found.picks.keys() | found.likely.keys()):
+    if both := set(asked) & found.picks.keys():
         names = listed(known.nodes[v] for v in both)
         raise ExactError(f"expected other nodes than the known ones; got {names} in both: drop it")
     asking = question(found, frozenset(asked), pruned=True)
     plan = planned(known, asking, max_bytes, found.rows)
     below = [_root_table(known, plan, part, asked) for part in parts_of(plan, found)]
     values = np.concatenate(below, -1)
-    values = values[..., 0] if found.single else np.moveaxis(values, -1, 0)
+    if found.single:
+        values = values[..., 0]
+    else:
+        values = np.moveaxis(values, -1, 0)
+        _warn(known, found, np.isnan(values).any(tuple(range(1, values.ndim))))
     return Joint(tuple(joint), tuple(known.states[v] for v in asked), values)
 
 
 def _root_table(network: Network, plan: Plan, evidence: Evidence, asked: list[int]) -> Array:
     """The table of the asked nodes, in their order, and the rows; the root clique holds them."""
-    found = calibrated(network, plan, evidence, down=False)
+    found = _where_possible(network, plan, evidence, down=False)
     scope = plan.cliques[0].scope
     others = tuple(i for i, v in enumerate(scope) if v not in asked)
     table = np.add.reduce(found.tables[0], others) / found.total

@@ -51,24 +51,21 @@ class Rows:
 def rows_of(network: Network, source: Any) -> Rows:
     """Rows from `Rows`, a pandas data frame, or mappings from node to state.
 
-    None and not-a-number are missing values, and so is what a mapping does not name.
+    None, not-a-number and "?" (unless the node has such a state) are missing values, and so is
+    what a mapping does not name.
 
     Raises:
         UnknownNode: a column that is no node.
         ExactError: a state that the node does not have, or something else than rows.
     """
-    columns: Mapping[Node, Any]
-    if isinstance(source, Rows):
-        columns = {v: source[v] for v in source.nodes}
-    elif hasattr(source, "columns") and hasattr(source, "to_numpy"):
-        columns = {v: source[v].to_numpy(object) for v in source.columns}
-    else:
-        columns = _columns(source)
+    return _rows(network, _columns(source), len(source))
+
+
+def _rows(network: Network, columns: Mapping[Node, Any], n: int) -> Rows:
     numbers = [network.number(v, "nodes as columns") for v in columns]
     codes = [
         _codes(network, v, column) for v, column in zip(numbers, columns.values(), strict=True)
     ]
-    n = len(source)
     return Rows(
         tuple(columns),
         tuple(network.states[v] for v in numbers),
@@ -76,7 +73,11 @@ def rows_of(network: Network, source: Any) -> Rows:
     )
 
 
-def _columns(source: Any) -> dict[Node, list[Any]]:
+def _columns(source: Any) -> dict[Node, Any]:
+    if isinstance(source, Rows):
+        return {v: source[v] for v in source.nodes}
+    if hasattr(source, "columns") and hasattr(source, "to_numpy"):
+        return {v: source[v].to_numpy(object) for v in source.columns}
     rows = list(source) if isinstance(source, Iterable) and not isinstance(source, str) else None
     if rows is None or not all(isinstance(row, Mapping) for row in rows):
         raise ExactError(
@@ -94,12 +95,17 @@ def _codes(network: Network, v: int, column: Iterable[Any]) -> list[int]:
         try:
             found.append(known[state])
         except (KeyError, TypeError):
-            found.append(MISSING if _is_missing(state) else network.code(v, state))
+            found.append(MISSING if is_missing(state) else network.code(v, state))
     return found
 
 
-def _is_missing(state: Any) -> bool:
-    return state is None or type(state).__name__ == "NAType" or bool(np.all(state != state))
+def is_missing(state: Any) -> bool:
+    """Whether a value says that it is not known: None, not-a-number, pandas' NA or "?"."""
+    if state is None or type(state).__name__ == "NAType":
+        return True
+    if isinstance(state, str):
+        return state == "?"
+    return bool(np.all(state != state))
 
 
 def evidence_of(network: Network, evidence: Any, do: Mapping[Node, State] | None) -> Evidence:
@@ -107,25 +113,101 @@ def evidence_of(network: Network, evidence: Any, do: Mapping[Node, State] | None
 
     Raises:
         UnknownNode: a node that the network does not have.
-        ExactError: an unknown state, a node both observed and set, `do` without directions.
+        ExactError: an unknown state, likelihoods that are none, a node both observed and set,
+            `do` without directions.
     """
     forced = _picks(network, do or {}, "nodes to set by do=")
     if forced and not network.directed:
         raise ExactError("expected a directed network for do=; an undirected one has no causes")
-    picks: Mapping[int, Any]
-    likely: Mapping[int, Array] = {}
-    single = evidence is None or isinstance(evidence, Mapping)
-    if single:
-        picks, n = _picks(network, evidence or {}, "nodes as evidence"), 1
+    if evidence is None or isinstance(evidence, Mapping):
+        found = _one(network, evidence or {})
     else:
-        rows = rows_of(network, evidence)
-        picks, likely = _split(network, rows)
-        n = len(rows)
-    if both := forced.keys() & (picks.keys() | likely.keys()):
+        found = several(network, evidence)
+    if both := forced.keys() & (found.picks.keys() | found.likely.keys()):
         names = listed(network.nodes[v] for v in both)
         raise ExactError(f"expected {names} either observed or set by do=; got both: drop one")
-    constant = forced if single else {v: np.full(n, code) for v, code in forced.items()}
-    return Evidence(n, {**picks, **constant}, likely, frozenset(forced), single)
+    constant: Mapping[int, Any] = forced
+    if not found.single:
+        constant = {v: np.full(found.rows, code) for v, code in forced.items()}
+    return found._replace(picks={**found.picks, **constant}, forced=frozenset(forced))
+
+
+def _one(network: Network, evidence: Mapping[Node, Any]) -> Evidence:
+    role = "nodes as evidence"
+    hard = {v: state for v, state in evidence.items() if not isinstance(state, Mapping)}
+    likely = {}
+    for node in evidence.keys() - hard.keys():
+        v = network.number(node, role)
+        likely[v] = _likelihoods(network, v, evidence[node])[:, None]
+    return Evidence(1, _picks(network, hard, role), likely, frozenset(), True)
+
+
+def several(network: Network, source: Any) -> Evidence:
+    """Evidence of rows; errors are those of `evidence_of`."""
+    columns, n = _columns(source), len(source)
+    soft = {v for v, column in columns.items() if _is_soft(column)}
+    hard = {v: column for v, column in columns.items() if v not in soft}
+    picks, likely = _split(network, _rows(network, hard, n))
+    for node in soft:
+        v = network.number(node, "nodes as columns")
+        likely[v] = np.stack([_cell(network, v, state) for state in columns[node]], 1)
+    return Evidence(n, picks, likely, frozenset(), False, _labels(source))
+
+
+def weighted(network: Network, source: Any) -> tuple[Evidence, Array]:
+    """Different rows, and how often each occurs.
+
+    Raises:
+        UnknownNode, ExactError: as `evidence_of`; one mapping in place of rows.
+    """
+    columns, n = _columns(source), len(source)
+    if any(map(_is_soft, columns.values())):
+        return several(network, source), np.ones(n)
+    rows = _rows(network, columns, n)
+    codes, first, times = np.unique(rows.codes, axis=0, return_index=True, return_counts=True)
+    picks, likely = _split(network, Rows(rows.nodes, rows.states, codes))
+    labels = _labels(source)[first]
+    found = Evidence(len(times), picks, likely, frozenset(), False, labels)
+    return found, times.astype(np.float64)
+
+
+def _labels(source: Any) -> Any:
+    """What the rows are called: a frame's index, or 0, 1, ..."""
+    return source.index if hasattr(source, "columns") else np.arange(len(source))
+
+
+def _is_soft(column: Any) -> bool:
+    return any(isinstance(state, Mapping) for state in column)
+
+
+def _cell(network: Network, v: int, state: Any) -> Array:
+    if isinstance(state, Mapping):
+        return _likelihoods(network, v, state)
+    (code,) = _codes(network, v, [state])
+    return np.ones(network.cards[v]) if code == MISSING else np.eye(network.cards[v])[code]
+
+
+def _likelihoods(network: Network, v: int, given: Mapping[State, Any]) -> Array:
+    """One likelihood per state: those of a child that is observed (Pearl 1988, section 2.2.2)."""
+    name, states = shown(network.nodes[v]), network.states[v]
+    numbers = {network.code(v, state): value for state, value in given.items()}
+    if absent := [state for k, state in enumerate(states) if k not in numbers]:
+        raise ExactError(
+            f"expected a likelihood for every state of {name}; got none for {listed(absent)}: "
+            "give 0 where a state is ruled out"
+        )
+    try:
+        values = np.array([float(numbers[k]) for k in range(len(states))])
+    except (TypeError, ValueError):
+        raise ExactError(
+            f"expected numbers as likelihoods of {name}; got {list(given.values())!r}"
+        ) from None
+    if not (np.isfinite(values) & (values >= 0)).all() or not values.any():
+        raise ExactError(
+            f"expected likelihoods of {name} that are finite, at least 0 and not all 0; got "
+            f"{values.tolist()}"
+        )
+    return values
 
 
 def _picks(network: Network, states: Any, role: str) -> dict[int, int]:

@@ -51,7 +51,7 @@ def sample(
         raise ExactError(f"expected n of at least 0 rows; got {n}")
     rng = np.random.default_rng(seed)
     codes = {v: np.full(n, code) for v, code in found.picks.items()}
-    if known.directed and found.picks.keys() == found.forced:
+    if known.directed and not found.likely and found.picks.keys() == found.forced:
         _forwards(known, codes, n, rng)
     else:
         plan = planned(known, question(found), max_bytes)

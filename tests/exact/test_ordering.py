@@ -95,7 +95,7 @@ def test_many_questions_share_one_plan(g, data):
         total, expected = brute(g, evidence)
         if total:
             assert_same(exact.marginals(g, evidence), expected)
-    assert set(network_of(g).plans) == {plan.Question()}
+    assert set(network_of(g).plans) <= {plan.Question()}
 
 
 @common
