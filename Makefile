@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/probgen train vae --data digits --likelihood gaussian-optimal --epochs 150 --out runs/demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 `python tests/fuzz_readers.py 100000` runs that many per reader; the tests run fewer.
 """
 
+import json
 import random
 import resource
 import sys
@@ -102,6 +103,21 @@ def fuzz(reader, count, seed=0):
     return max(attempt(reader, mutated(rng.choice(SEEDS[reader]), rng)) for _ in range(count))
 
 
+def bombed():
+    """What bombs cost: the most seconds by reader, and the MiB by which the process grew."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    slowest = {
+        named(reader): max(attempt(reader, bomb) for bomb in bombs())
+        for reader in [*SEEDS, graph.load]
+    }
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"seconds": slowest, "MiB": grown / 1024}
+
+
+def named(reader):
+    return f"{reader.__module__}.{reader.__name__}"
+
+
 def main(count):
     for reader in SEEDS:
         slowest = fuzz(reader, count)
@@ -112,11 +128,14 @@ def main(count):
         )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
-            f"{reader.__module__}.{reader.__name__}: {count:,} mutated, slowest {slowest:.3f} s; "
+            f"{named(reader)}: {count:,} mutated, slowest {slowest:.3f} s; "
             f"64 KiB bombs: slowest {worst[0]:.3f} s ({worst[1]}); peak {peak:.0f} MiB",
             flush=True,
         )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    if sys.argv[1] == "bombs":
+        print(json.dumps(bombed()))
+    else:
+        main(int(sys.argv[1]))
