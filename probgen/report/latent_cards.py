@@ -13,7 +13,7 @@ from probgen.report.page import Card, Section
 from probgen.run.grids import is_image
 
 
-def _coded(runs: Sequence[Run]) -> list[Run]:
+def with_codes(runs: Sequence[Run]) -> list[Run]:
     """Those with codes to show or to miss: all but what samples without any, as a GAN does."""
     return [
         run for run in runs
@@ -21,7 +21,8 @@ def _coded(runs: Sequence[Run]) -> list[Run]:
     ]  # fmt: skip
 
 
-def _latent(run: Run) -> list[Card]:
+def latent_cards(run: Run) -> list[Card]:
+    """Show a run's KL per dimension, traversals, lines between codes, and the codes."""
     cards = [_kl_card([run]), *_traversals([run])]
     if run.shows(Codec) and len(run.data) > 1:
         lines = pictures.interpolation(run.pair, pictures.items(run.pair, run.data))
@@ -31,7 +32,8 @@ def _latent(run: Run) -> list[Card]:
     return cards + _codes(run)
 
 
-def _compared_latents(runs: Sequence[Run]) -> list[Section]:
+def latent_section(runs: Sequence[Run]) -> list[Section]:
+    """Show KL per dimension and traversals of several runs side by side; nothing for none."""
     cards = [_kl_card(runs), *_traversals(runs)]
     return [Section("Latent space", cards=cards)] if runs else []
 
@@ -57,7 +59,7 @@ def _traversals(runs: Sequence[Run]) -> list[Card]:
     for i, run in enumerate(runs):
         title = "Latent traversal" if len(runs) == 1 else f"Latent traversal: {run.name}"
         if not run.shows(Codec):
-            cards.append(Card(title, note=_why_not([run], "encode", "decode")))
+            cards.append(Card(title, note=why_no_pictures([run], "encode", "decode")))
             continue
         if pictures.codes_on_a_grid(run.pair, run.data):
             cards.append(Card(title, note="No pictures: the latent is a grid, not a vector."))
@@ -106,7 +108,8 @@ def _one_dimension(data: Set, codes: Tensor) -> Card:
     return Card(title, figures.histogram(groups, "mean of q(z | x)"), note, "codes-1")
 
 
-def _why_not(runs: Sequence[Run], *abilities: str) -> str:
+def why_no_pictures(runs: Sequence[Run], *abilities: str) -> str:
+    """Say what stands in the way: data that are no images, or what the pair lacks."""
     for run in runs:
         if not is_image(run.data.shape):
             return f"No pictures: items of shape {run.data.shape} are no grey or RGB images."

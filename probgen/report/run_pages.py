@@ -11,7 +11,7 @@ from probgen.evaluation import likelihood
 from probgen.objectives import Codec, Generative, Pair
 from probgen.report import figures, page, pictures, sample_cards
 from probgen.report.facts import _differences, _facts
-from probgen.report.latent_cards import _coded, _compared_latents, _latent, _why_not
+from probgen.report.latent_cards import latent_cards, latent_section, why_no_pictures, with_codes
 from probgen.report.loaded import Run, _name
 from probgen.report.page import Card, Page, ReportError, Section, Table
 from probgen.report.scores import mean_with_arrow, means_note, metric_tables, pm, saved_metrics
@@ -71,7 +71,7 @@ def save(
         Section("Scores", [_means(one), *metric_tables([one])]),
         Section("Training", cards=_curves([one])),
         _seen([one]),
-        *([Section("Latent space", cards=_latent(one))] if _coded([one]) else []),
+        *([Section("Latent space", cards=latent_cards(one))] if with_codes([one]) else []),
         Section("Recipe", facts=_facts(one)),
     ]
     return page.write(path / "report.html", Page(one.name, subtitle, sections))
@@ -98,7 +98,7 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
         Section("Recipes", [_differences(runs)]),
         Section("Training", cards=_curves(runs)),
         _seen(runs),
-        *_compared_latents(_coded(runs)),
+        *latent_section(with_codes(runs)),
     ]
     title = f"{len(runs)} runs compared"
     return page.write(
@@ -188,13 +188,13 @@ def _of_site(name: str) -> str:
 
 
 def _seen(runs: Sequence[Run]) -> Section:
-    coded = _coded(runs)
+    coded = with_codes(runs)
     title = "Reconstructions and samples" if coded else "Samples"
     cards = _reconstructions(coded) if coded else []
     if all(run.shows(Generative) for run in runs):
         cards += [*sample_cards.samples(runs), *sample_cards.origins(runs)]
     else:
-        cards.append(Card("Samples", note=_why_not(runs, "sample")))
+        cards.append(Card("Samples", note=why_no_pictures(runs, "sample")))
     return Section(title, cards=cards)
 
 
@@ -203,7 +203,7 @@ def _reconstructions(runs: Sequence[Run]) -> list[Card]:
     if len({(run.data.shape, run.data.digest()) for run in runs}) > 1:
         return [Card(title, note="The runs saw different data: there are no common test images.")]
     if not all(run.shows(Codec) for run in runs):
-        return [Card(title, note=_why_not(runs, "encode", "decode"))]
+        return [Card(title, note=why_no_pictures(runs, "encode", "decode"))]
     rows = {" original": pictures.items(runs[0].pair, runs[0].data).x}  # no run's name
     for run in runs:
         shown = pictures.items(run.pair, run.data)
