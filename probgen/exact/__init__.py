@@ -1,12 +1,13 @@
 """Exact answers from networks with tables: every posterior is a derivative of log Z."""
 
+from probgen.exact.explanations import Explanation
+from probgen.exact.explanations import explanation as map
 from probgen.exact.learning import Fit, counts, fit
 from probgen.exact.likelihood import log_likelihood
 from probgen.exact.network import ExactError, ImpossibleEvidence, ImpossibleRows
 from probgen.exact.plan import Cost, TooCostly
 from probgen.exact.potentials import Sameness, marginalise, same_distribution
 from probgen.exact.queries import (
-    Explanation,
     Joint,
     cost,
     log_partition,
@@ -15,7 +16,6 @@ from probgen.exact.queries import (
     probability,
     query,
 )
-from probgen.exact.queries import explanation as map
 from probgen.exact.rows import Rows
 from probgen.exact.sampling import sample
 

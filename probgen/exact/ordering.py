@@ -18,6 +18,9 @@ LEAST = 2
 SEARCH = 1 << 13
 """Table entries that take as long as finding the place of one node in one order."""
 
+LATER = 1e12
+"""Above every price of a node."""
+
 Near = dict[int, set[int]]
 Rule = Callable[[list[int], int], tuple[float, ...]]
 
@@ -39,6 +42,7 @@ def ordered(
     scopes: Iterable[Iterable[int]],
     uses: float,
     known: Sequence[int] | None = None,
+    last: frozenset[int] = frozenset(),
 ) -> Order:
     """An order with few table entries.
 
@@ -47,11 +51,12 @@ def ordered(
         scopes: sets of nodes that are joined to each other; other nodes are left out.
         uses: how often the tables will be passed through, which says what a search may take.
         known: a good order of a network with more nodes and edges, to be tried first.
+        last: nodes before which all nodes stand that are connected to them.
     """
     near = _neighbours(scopes)
-    order = _simplicial(near)
+    order = _simplicial(near, last)
     for part in _parts(near):
-        found = _best(cards, near, part, uses, known)
+        found = _best(cards, near, part, uses, known, last)
         order.nodes.extend(found.nodes)
         order.cliques.extend(found.cliques)
     return order
@@ -67,14 +72,14 @@ def _neighbours(scopes: Iterable[Iterable[int]]) -> Near:
     return near
 
 
-def _simplicial(near: Near) -> Order:
+def _simplicial(near: Near, last: frozenset[int]) -> Order:
     """Sum simplicial nodes out as long as there are any; takes them out of `near`."""
     order = Order([], [])
     waiting = sorted(near, key=lambda v: (len(near[v]), v), reverse=True)
     while waiting:
         v = waiting.pop()
         around = near.get(v)
-        if around is None or not _is_complete(near, around):
+        if around is None or v in last or not _is_complete(near, around):
             continue
         order.nodes.append(v)
         order.cliques.append(frozenset((v, *around)))
@@ -107,7 +112,12 @@ def _parts(near: Near) -> list[list[int]]:
 
 
 def _best(
-    cards: Sequence[int], near: Near, part: list[int], uses: float, known: Sequence[int] | None
+    cards: Sequence[int],
+    near: Near,
+    part: list[int],
+    uses: float,
+    known: Sequence[int] | None,
+    last: frozenset[int],
 ) -> Order:
     """The cheapest of a few orders; random-greedy ones are tried while they may pay."""
     place = {v: k for k, v in enumerate(part)}
@@ -116,6 +126,8 @@ def _best(
     rules = _rules(sizes)
     if known is not None:
         rules.insert(0, _as_before([place[v] for v in known if v in place]))
+    if late := {place[v] for v in part if v in last}:
+        rules = [_late(rule, late) for rule in rules]
     best: tuple[list[int], list[int]] = [], []
     cheapest, searched = inf, 0
     for trial, rule in enumerate(rules):
@@ -142,6 +154,14 @@ def _rules(cards: Sequence[int]) -> list[Rule]:
         return lambda around, v: (fill(around, v)[0] * draw(0.6, 1.4), draw(0, 1))
 
     return [fill, size, *map(loose, range(TRIALS))]
+
+
+def _late(rule: Rule, late: set[int]) -> Rule:
+    def cost(neighbours: list[int], v: int) -> tuple[float, ...]:
+        price, *ties = rule(neighbours, v)
+        return (price + LATER if v in late else price, *ties)
+
+    return cost
 
 
 def _as_before(order: Sequence[int]) -> Rule:

@@ -251,6 +251,7 @@ class Question(NamedTuple):
         joint: nodes that one clique has to hold.
         partly: nodes with evidence in some rows.
         pruned: leave out what none of these nodes descends from.
+        last: nodes that are eliminated after all others, not by a sum.
     """
 
     observed: frozenset[int] = frozenset()
@@ -258,6 +259,7 @@ class Question(NamedTuple):
     joint: frozenset[int] = frozenset()
     partly: frozenset[int] = frozenset()
     pruned: bool = False
+    last: frozenset[int] = frozenset()
 
 
 def planned(
@@ -272,7 +274,7 @@ def planned(
     """
     most = allowed(max_bytes)
     whole = _made(network, Question(), OFTEN)
-    general = Question(forced=question.forced, joint=question.joint)
+    general = Question(forced=question.forced, joint=question.joint, last=question.last)
     few = SMALL // rows if rows else inf
     if not any(general) and whole.cost.entries > few:
         few = few * len(_used(network, question)) // 8
@@ -324,9 +326,10 @@ def _made(
 
 def _plan(network: Network, question: Question, uses: float, known: Sequence[int] | None) -> Plan:
     hard, joint = question.observed, question.joint - question.observed
+    last = question.last - hard
     scopes = {f: _without(network.factors[f].scope, hard) for f in _used(network, question)}
     forced = [(v,) for v in question.forced - hard]
-    order = ordered(network.cards, [*scopes.values(), *forced, tuple(joint)], uses, known)
+    order = ordered(network.cards, [*scopes.values(), *forced, tuple(joint)], uses, known, last)
     tree = _filled(_rooted(_tree(order), joint), order.nodes, scopes)
     return Plan(network, tree, order.nodes, hard)
 
@@ -341,7 +344,7 @@ def _used(network: Network, question: Question) -> list[int]:
         return list(range(len(network.factors)))
     if not question.pruned:
         return [f for f in range(len(network.factors)) if f not in question.forced]
-    asked = question.observed | question.joint | question.partly
+    asked = question.observed | question.joint | question.partly | question.last
     return sorted(network.ancestors(asked, question.forced) - question.forced)
 
 

@@ -1,9 +1,9 @@
-"""Questions to a network with tables: posteriors, probabilities, joint tables, explanations."""
+"""Questions to a network with tables: posteriors, probabilities, joint tables."""
 
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, inf
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,20 +18,23 @@ from probgen.exact.network import (
     network_of,
 )
 from probgen.exact.plan import Cost, Plan, Question, planned
-from probgen.exact.propagation import CHUNK, GREATEST, Beliefs, Evidence, beliefs, sweeps, tables
+from probgen.exact.propagation import CHUNK, Beliefs, Evidence, beliefs
 from probgen.exact.rows import evidence_of
 from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import Node, listed, shown
 
 ZERO = "expected potentials with a product above 0 somewhere; got Z = 0"
-TIE = 1e-9
-"""Nats within which two explanations are equally probable."""
 
 Do = Mapping[Node, State] | None
 
 
 def cost(
-    network: GraphLike, evidence: Any = None, *, do: Do = None, joint: Sequence[Node] = ()
+    network: GraphLike,
+    evidence: Any = None,
+    *,
+    do: Do = None,
+    joint: Sequence[Node] = (),
+    nodes: Sequence[Node] = (),
 ) -> Cost:
     """What a question takes, before it is paid: width, largest table, bytes, operations.
 
@@ -40,6 +43,7 @@ def cost(
         evidence: as for `marginals`; observed nodes make tables smaller.
         do: nodes that are set from outside.
         joint: nodes whose joint table `query` is asked for.
+        nodes: whose most probable states `map` is asked for.
 
     >>> cost("asia")
     width 2, largest table 8 entries, 712 bytes, 280 operations
@@ -47,7 +51,8 @@ def cost(
     known = network_of(network)
     found = evidence_of(known, evidence, do)
     asked = frozenset(known.number(v, "nodes of a joint table") for v in joint)
-    asking = question(found, asked, pruned=bool(asked))
+    last = frozenset(known.number(v, "nodes to explain") for v in nodes)
+    asking = question(found, asked, bool(asked or last), last)
     return planned(known, asking, inf, found.rows).given(asking.observed)
 
 
@@ -98,11 +103,30 @@ def marginals(
 
 
 def question(
-    evidence: Evidence, joint: frozenset[int] = frozenset(), pruned: bool = False
+    evidence: Evidence,
+    joint: frozenset[int] = frozenset(),
+    pruned: bool = False,
+    last: frozenset[int] = frozenset(),
 ) -> Question:
     """What a plan has to be made for, given which nodes are known."""
     partly = frozenset(evidence.likely)
-    return Question(frozenset(evidence.picks), evidence.forced, joint, partly, pruned)
+    return Question(frozenset(evidence.picks), evidence.forced, joint, partly, pruned, last)
+
+
+def asked_for(network: Network, nodes: Any, evidence: Evidence, name: str) -> list[int]:
+    """The numbers of nodes that are asked for.
+
+    Raises:
+        UnknownNode: a node that the network does not have.
+        ExactError: no list, none or one twice, or one that is known.
+    """
+    if isinstance(nodes, str) or not nodes or len(set(nodes)) < len(nodes):
+        raise ExactError(f"expected {name}= as a list of different nodes; got {nodes!r}")
+    asked = [network.number(v, f"nodes in {name}=") for v in nodes]
+    if both := set(asked) & evidence.picks.keys():
+        names = listed(network.nodes[v] for v in both)
+        raise ExactError(f"expected other nodes than the known ones; got {names} in both: drop it")
+    return asked
 
 
 def parts_of(plan: Plan, evidence: Evidence) -> list[Evidence]:
@@ -116,7 +140,7 @@ def calibrated(network: Network, plan: Plan, evidence: Evidence, down: bool = Tr
     """Beliefs given evidence that is possible in every row."""
     found = beliefs(plan, evidence, down)
     if found.total.min(initial=1.0) <= 0:
-        raise ImpossibleEvidence(_impossible(network, evidence, int(found.total.argmin())))
+        raise ImpossibleEvidence(impossible(network, evidence, int(found.total.argmin())))
     return found
 
 
@@ -128,7 +152,8 @@ def _where_possible(network: Network, plan: Plan, evidence: Evidence, down: bool
     return found._replace(total=np.where(found.total > 0, found.total, np.nan))
 
 
-def _impossible(network: Network, evidence: Evidence, row: int) -> str:
+def impossible(network: Network, evidence: Evidence, row: int) -> str:
+    """What is wrong with evidence of probability zero."""
     if not evidence.picks and not evidence.likely:
         return ZERO
     at = "" if evidence.single else f" in row {shown(evidence.labels[row])}"
@@ -278,7 +303,7 @@ def log_partition(network: GraphLike, *, max_bytes: int | None = None) -> float:
 
     >>> import networkx as nx
     >>> pair = nx.Graph([("A", "B")], factors=[(("A", "B"), [[1.0, 2.0], [3.0, 4.0]])])
-    >>> round(exp(log_partition(pair)), 9)
+    >>> round(float(np.exp(log_partition(pair))), 9)
     10.0
     """
     known = network_of(network)
@@ -336,14 +361,9 @@ def query(
     >>> round(query("asia", ["lung", "bronc"], {"dysp": "yes"})["yes", "yes"], 6)
     0.065027
     """
-    if isinstance(joint, str) or not joint or len(set(joint)) < len(joint):
-        raise ExactError(f"expected joint= as a list of different nodes; got {joint!r}")
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    asked = [known.number(v, "nodes of a joint table") for v in joint]
-    if both := set(asked) & found.picks.keys():
-        names = listed(known.nodes[v] for v in both)
-        raise ExactError(f"expected other nodes than the known ones; got {names} in both: drop it")
+    asked = asked_for(known, joint, found, "joint")
     asking = question(found, frozenset(asked), pruned=True)
     plan = planned(known, asking, max_bytes, found.rows)
     below = [_root_table(known, plan, part, asked) for part in parts_of(plan, found)]
@@ -365,86 +385,3 @@ def _root_table(network: Network, plan: Plan, evidence: Evidence, asked: list[in
     table = np.broadcast_to(table, (*table.shape[:-1], evidence.rows))
     kept = [v for v in scope if v in asked]
     return table.transpose([*(kept.index(v) for v in asked), len(kept)])
-
-
-class Explanation(NamedTuple):
-    """The most probable states of all nodes, given the evidence.
-
-    Attributes:
-        states: {node: state}, the evidence included.
-        probability: of these states given the evidence.
-        log_joint: log of the product of all tables at these states, in nats.
-        ties: {node: states} where another state is as probable: the explanation isn't unique.
-    """
-
-    states: dict[Node, State]
-    probability: float
-    log_joint: float
-    ties: dict[Node, tuple[State, ...]]
-
-
-def explanation(
-    network: GraphLike,
-    evidence: Mapping[Node, State] | None = None,
-    *,
-    do: Do = None,
-    max_bytes: int | None = None,
-) -> Explanation:
-    """The most probable explanation of the evidence: argmax of p(all nodes | evidence).
-
-    The two sweeps with max in place of sum, in logarithms (Dawid 1992, "Applications of a
-    general propagation algorithm", section 4). Equally probable within 1e-9 nats counts as a tie.
-
-    Args:
-        network: as for `marginals`.
-        evidence: {node: state}, one row.
-        do: as for `marginals`.
-        max_bytes: as for `marginals`.
-
-    Raises:
-        ImpossibleEvidence, TooCostly, UnknownNode, ExactError: as `marginals`.
-
-    >>> best = explanation("asia", {"dysp": "yes"})
-    >>> best.states["bronc"], round(best.probability, 4), best.ties
-    ('yes', 0.4613, {})
-    """
-    known = network_of(network)
-    found = evidence_of(known, evidence, do)
-    if not found.single:
-        raise ExactError("expected one {node: state} as evidence; got rows: ask once per row")
-    plan = planned(known, question(found), max_bytes, found.rows)
-    best = sweeps(plan, tables(plan, found, GREATEST), GREATEST)
-    if not np.isfinite(best.total[0]):
-        raise ImpossibleEvidence(_impossible(known, found, 0))
-    codes = _decoded(plan, best, dict(found.picks))
-    log_joint = float(best.total[0])
-    log_evidence = float(beliefs(plan, found, down=False).log_z[0])
-    return Explanation(
-        {node: known.states[v][codes[v]] for v, node in enumerate(known.nodes)},
-        exp(log_joint - log_evidence),
-        log_joint,
-        _ties(known, plan, best, found),
-    )
-
-
-def _decoded(plan: Plan, best: Beliefs, codes: dict[int, int]) -> dict[int, int]:
-    """Best states, clique by clique from the root, given those chosen above."""
-    observed = set(codes)
-    for clique, table in zip(plan.cliques, best.tables, strict=True):
-        index = tuple(0 if v in observed else codes.get(v, slice(None)) for v in clique.scope)
-        open_ = [v for v in clique.scope if v not in codes]
-        values = table[(*index, 0)]
-        codes.update(zip(open_, np.unravel_index(values.argmax(), values.shape), strict=True))
-    return codes
-
-
-def _ties(
-    network: Network, plan: Plan, best: Beliefs, evidence: Evidence
-) -> dict[Node, tuple[State, ...]]:
-    ties = {}
-    for v, home in sorted(plan.homes.items()):
-        greatest = np.maximum.reduce(best.tables[home.clique], home.others)[:, 0]
-        equal = np.flatnonzero(greatest >= best.total[0] - TIE)
-        if len(equal) > 1 and v not in evidence.picks:
-            ties[network.nodes[v]] = tuple(network.states[v][k] for k in equal)
-    return ties
