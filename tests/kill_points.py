@@ -1,6 +1,6 @@
 """Kill a run at 20 moments, ten of them inside a save, and resume each: one import, many forks.
 
-Run by test_training.py with a scratch folder; prints one JSON record per moment. The parent never
+Run by test_loop.py with a scratch folder; prints one JSON record per moment. The parent never
 computes, so that its forks inherit no thread pools.
 """
 

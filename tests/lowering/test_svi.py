@@ -310,13 +310,13 @@ def in_a_thread():
 
 
 BAD = {
-    "float(z)": (asks, "asks the host for a value (test_lowering.py, line"),
+    "float(z)": (asks, "asks the host for a value (test_svi.py, line"),
     "a file named after torch": (
         asks_in_a_file_named_after_torch,
         "asks the host for a value (torch_models.py, line 3)",
     ),
-    "a sampled branch": (branches, "asks the host for a value (test_lowering.py, line"),
-    "tolist": (lists, "asks the host for a value (test_lowering.py, line"),
+    "a sampled branch": (branches, "asks the host for a value (test_svi.py, line"),
+    "tolist": (lists, "asks the host for a value (test_svi.py, line"),
     "a site that comes and goes": (comes_and_goes, "draws from Python's or NumPy's"),
     "noise from NumPy": (numpy_noise, "draws from Python's or NumPy's"),
     "a branch by NumPy": (numpy_branch, "a generator's state changes in every call"),
@@ -356,7 +356,7 @@ def test_an_objective_that_asks_the_host_runs_eagerly():
         svi = kind(conjugate, by_hand, adam(), Asking())
         return [svi.step(torch.ones(3)) for _ in range(4)]
 
-    with pytest.warns(LoweringWarning, match=r"for a value \(test_lowering.py, line") as said:
+    with pytest.warns(LoweringWarning, match=r"for a value \(test_svi.py, line") as said:
         found = losses(SVI)
     assert len(said) == 1
     assert found == pytest.approx(losses(pyro.infer.SVI), rel=1e-6)
@@ -580,7 +580,7 @@ def test_a_parameter_in_a_list_is_no_constant():
 
     svi = SVI(model, by_hand, adam(), Trace_ELBO())
     svi.step(torch.ones(3))
-    with pytest.warns(LoweringWarning, match=r"for a value \(test_lowering.py, line"):
+    with pytest.warns(LoweringWarning, match=r"for a value \(test_svi.py, line"):
         svi.step(torch.ones(3))
 
 
