@@ -55,7 +55,7 @@ def recipes(epochs: int, quick: bool, full: bool) -> dict[str, recipe.Recipe]:
         words = {"data": "digits", "limit": 300, "width": 16, "noise_steps": 250}
     words |= {"model": "diffusion", "net": "conv", "by_class": True, "objective": "simple",
               "epochs": epochs, "clip_norm": 1.0}  # fmt: skip
-    return {f"{words['data']} diffusion": recipe.DEFAULTS | words}
+    return {f"{words['data']} diffusion": recipe.Recipe(**words)}
 
 
 def sampled(run: Run, labels: Tensor, **settings: Any) -> tuple[Tensor, float]:
@@ -125,7 +125,7 @@ def of_run(run: Run, steps: time_steps.Steps, rows: list[study.Row]) -> study.Ro
     return {
         "run": run.name,
         "parameters": f"{sum(p.numel() for p in run.pair.parameters()):,}",
-        "epochs": str(run.facts["recipe"]["epochs"]),
+        "epochs": str(run.recipe.epochs),
         "bits/dim": steps.bits_per_dimension,
         "nats": steps.nats,
         "KL": steps.steps[1:].sum().item(),
@@ -209,7 +209,7 @@ def main(
     runs, out = study.places(runs, out, quick)
     words = recipes(2 if quick else epochs, quick, full)
     (run,) = study.train(words, runs / NAME, device)
-    parts = recipe.sets(run.facts["recipe"])
+    parts = recipe.sets(run.recipe)
     judge, n = judged(run), 60 if quick else 10_000 if full else 1_000
     test = run.data.draw(n)
     passes = math.ceil(run.pair.steps * 2 / len(run.data))

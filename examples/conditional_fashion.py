@@ -25,8 +25,8 @@ from probgen.models.pairs import batches, device_of, evaluation_mode
 from probgen.report import Run, figures, pictures
 
 NAME = "conditional_fashion"
-PLAIN: recipe.Recipe = {"likelihood": "gaussian", "sigma": math.sqrt(0.5)}
-LEARNED: recipe.Recipe = {"likelihood": "gaussian-optimal", "prior": "mixture", "latent": 16}
+PLAIN: dict[str, Any] = {"likelihood": "gaussian", "sigma": math.sqrt(0.5)}
+LEARNED: dict[str, Any] = {"likelihood": "gaussian-optimal", "prior": "mixture", "latent": 16}
 CHANGES = {
     "conv VAE": PLAIN,
     "conv cVAE": PLAIN | {"model": "conditional"},
@@ -64,12 +64,12 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     if quick:
         words = {"data": "digits", "limit": 300, "validation": 0.1}
     words |= {"net": "conv", "latent": 64, "hidden": 256, "objective": "beta", "epochs": epochs}
-    return {name: recipe.DEFAULTS | words | changes for name, changes in CHANGES.items()}
+    return {name: recipe.Recipe(**(words | changes)) for name, changes in CHANGES.items()}
 
 
 def constant(run: Run) -> float:
     """What -log N(x; mean, 1/2) has beyond the sum of squares."""
-    fixed = run.facts["recipe"]["likelihood"] == "gaussian"
+    fixed = run.recipe.likelihood == "gaussian"
     return fixed * math.prod(run.data.shape) / 2 * math.log(math.pi)
 
 
@@ -129,7 +129,7 @@ def drawn(runs: list[Run], scores: dict[str, Score]) -> dict[str, Figure]:
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
     runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
-    parts = recipe.sets(trained[0].facts["recipe"])
+    parts = recipe.sets(trained[0].recipe)
     judge, n = extractor("auto", parts.test.name), 200 if quick else 10_000
     seen = [Inputs(run.pair, parts.training, run.data, judge) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]

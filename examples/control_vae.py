@@ -10,6 +10,7 @@ interrupted study goes on where it stopped, and `probgen evaluate "runs/control_
 reproduces a run's scores. Numbers and figures go to docs/results.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -52,8 +53,9 @@ SOURCE = "coursework report, data set and features not stated"
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     data = {"data": "digits", "limit": 300} if quick else {"data": "mnist"}
-    common = recipe.DEFAULTS | data | {"latent": 10, "hidden": 256, "epochs": epochs}
-    return {name: common | words for name, words in (SWEEP | CONTROLLED | CAPACITY).items()}
+    common = recipe.Recipe(**data, latent=10, hidden=256, epochs=epochs)
+    changes = SWEEP | CONTROLLED | CAPACITY
+    return {name: replace(common, **words) for name, words in changes.items()}
 
 
 def row(run: Run, seen: Inputs) -> study.Row:
@@ -78,8 +80,7 @@ def row(run: Run, seen: Inputs) -> study.Row:
 
 
 def goal(run: Run) -> float | None:
-    words = run.facts["recipe"]
-    return words["target_kl"] or words["capacity"]
+    return run.recipe.target_kl or run.recipe.capacity
 
 
 def settled(history: History, target: float) -> str:
@@ -132,7 +133,7 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     runs, out = study.places(runs, out, quick)
     words = recipes(1 if quick else epochs, quick)
     trained = study.train(words, runs / NAME, device, log_every=25)
-    parts = recipe.sets(trained[0].facts["recipe"])
+    parts = recipe.sets(trained[0].recipe)
     judge = extractor("auto", parts.test.name)
     seen = [Inputs(run.pair, parts.training, run.data, judge) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]

@@ -11,6 +11,7 @@ reproduces a run's scores. Numbers and figures go to docs/results.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +63,19 @@ def recipes(epochs: int, quick: bool, full: bool) -> dict[str, recipe.Recipe]:
         words = {"net": "conv", "hidden": 256, "latent": 10, "lr": 1e-4}
     if quick:
         words = {"net": "dense", "hidden": 32, "latent": 10, "limit": 300}
-    common = recipe.DEFAULTS | words | {"data": "dsprites", "batch_size": BATCH}
+    common = recipe.Recipe(**words, data="dsprites", batch_size=BATCH)
     items = len(recipe.sets(common).training)
     epochs = math.ceil(STEPS * BATCH / items) if full else epochs
     steps = epochs * math.ceil(items / BATCH)
-    return {
-        name: common | {"epochs": epochs, "warmup": steps // 2 * ("target_kl" in words)} | words
-        for name, words in CHANGES.items()
-    }
+    found = {}
+    for name, words in CHANGES.items():
+        warmup = steps // 2 if "target_kl" in words else 0
+        found[name] = replace(common, epochs=epochs, warmup=warmup, **words)
+    return found
 
 
 def row(run: Run, scores: dict[str, Score]) -> study.Row:
-    total = {} if run.facts["recipe"]["objective"] == "beta" else {"total": "-"}
+    total = {} if run.recipe.objective == "beta" else {"total": "-"}
     return study.terms(run) | total | {name: float(score) for name, score in scores.items()}
 
 

@@ -11,6 +11,7 @@ study goes on where it stopped. Numbers and figures go to docs/results.
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -21,9 +22,9 @@ from probgen.evaluation.scoring import Inputs
 from probgen.report import Run, figures, pictures
 
 NAME = "families"
-EXPLICIT: recipe.Recipe = {"likelihood": "discretized-logistic"}
-GAN: recipe.Recipe = {"model": "gan", "net": "conv", "latent": 64, "batch_size": 64}
-CHANGES: dict[str, recipe.Recipe] = {
+EXPLICIT: dict[str, Any] = {"likelihood": "discretized-logistic"}
+GAN: dict[str, Any] = {"model": "gan", "net": "conv", "latent": 64, "batch_size": 64}
+CHANGES: dict[str, dict[str, Any]] = {
     "VAE": EXPLICIT | {"net": "conv", "latent": 32, "hidden": 256, "epochs": 10},
     "VQ-VAE": EXPLICIT | {"model": "vq", "latent": 64, "codes": 512, "epochs": 4},
     "GAN": GAN | {"epochs": 4},
@@ -31,7 +32,7 @@ CHANGES: dict[str, recipe.Recipe] = {
     "diffusion": {"model": "diffusion", "net": "conv", "objective": "simple", "width": 32,
                   "patch": 2, "by_class": True, "clip_norm": 1.0, "epochs": 4},
 }  # fmt: skip
-SMALL: recipe.Recipe = {"data": "digits", "limit": 300, "epochs": 1, "batch_size": 50}
+SMALL = {"data": "digits", "limit": 300, "epochs": 1, "batch_size": 50}
 SHOWN = 80
 NOTE = """
 bits/dim: -log2 p(x) per pixel of 256 levels, at most: the ELBO on the test set; GANs have no
@@ -48,8 +49,8 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     found = {}
     for name, words in CHANGES.items():
         share = max(1, round(words["epochs"] * epochs / 100))
-        own = recipe.DEFAULTS | {"data": "fashion-mnist"} | words | {"epochs": share}
-        found[name] = own | SMALL if quick else own
+        size = SMALL if quick else {"data": "fashion-mnist", "epochs": share}
+        found[name] = recipe.Recipe(**(words | size))
     return found
 
 

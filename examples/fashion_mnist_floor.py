@@ -10,6 +10,7 @@ are those of the classifier that comes with the package. Runs go to runs/fashion
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -45,10 +46,10 @@ nor the features of its FID, which has no unit: no comparison."""
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     data = {"data": "digits", "limit": 300} if quick else {"data": "fashion-mnist"}
-    common = recipe.DEFAULTS | data | {"likelihood": "gaussian-optimal", "epochs": epochs}
+    common = recipe.Recipe(**data, likelihood="gaussian-optimal", epochs=epochs)
     if not quick:
-        common |= {"validation": 5_000 / 60_000}
-    return {name: common | changes for name, changes in CHANGES.items()}
+        common = replace(common, validation=5_000 / 60_000)
+    return {name: replace(common, **changes) for name, changes in CHANGES.items()}
 
 
 def principal(train: Tensor, x: Tensor, components: int) -> Tensor:

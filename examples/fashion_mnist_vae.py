@@ -9,7 +9,9 @@ scores. Numbers and figures go to docs/results.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -21,15 +23,17 @@ NAME = "fashion_mnist_vae"
 HALF = math.sqrt(0.5)
 DENSE = {"net": "dense", "latent": 32}
 CONV = {"net": "conv", "latent": 64, "hidden": 256}
-OPTIMAL = {"likelihood": "gaussian-optimal"}
-FIXED = {
+NETS: dict[str, dict[str, Any]] = {
     "dense-32": DENSE,
     "conv-64": CONV,
     "conv-128": CONV | {"latent": 128},
     "conv-64 beta 0.5": CONV | {"beta": 0.5},
     "conv-64 beta 4": CONV | {"beta": 4.0},
 }
-CHANGES = FIXED | {f"{name} optimal": words | OPTIMAL for name, words in FIXED.items()}
+FIXED = {"likelihood": "gaussian", "sigma": HALF}
+OPTIMAL = {"likelihood": "gaussian-optimal"}
+CHANGES = {name: words | FIXED for name, words in NETS.items()}
+CHANGES |= {f"{name} optimal": words | OPTIMAL for name, words in NETS.items()}
 REFERENCE = {
     "dense-32": {"total": 54.38, "reconstruction": 35.77, "KL": 18.61},
     "conv-64": {"total": 49.96, "reconstruction": 29.97, "KL": 19.99},
@@ -49,14 +53,13 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     data = {"data": "fashion-mnist", "validation": 5_000 / 60_000}
     if quick:
         data = {"data": "digits", "limit": 300, "validation": 0.1}
-    common = recipe.DEFAULTS | data | {"likelihood": "gaussian", "sigma": HALF}
-    common |= {"objective": "beta", "epochs": epochs}
-    return {name: common | changes for name, changes in CHANGES.items()}
+    common = recipe.Recipe(**data, objective="beta", epochs=epochs)
+    return {name: replace(common, **changes) for name, changes in CHANGES.items()}
 
 
 def constant(run: Run) -> float:
     """What -log N(x; mean, 1/2) has beyond the sum of squares."""
-    fixed = run.facts["recipe"]["likelihood"] == "gaussian"
+    fixed = run.recipe.likelihood == "gaussian"
     return math.prod(run.data.shape) / 2 * math.log(math.pi) if fixed else 0.0
 
 
@@ -85,7 +88,7 @@ def before_and_after(runs: dict[str, Run]) -> dict[str, Tensor]:
     rows = {"original": few.x}
     for name in ("dense-32", "conv-64"):
         run = runs[name]
-        untrained = recipe.pair(run.facts["recipe"], run.data.shape)
+        untrained = recipe.pair(run.recipe, run.data.shape)
         rows[f"{name} before"] = pictures.reconstruction(untrained, few)
         rows[f"{name} after"] = pictures.reconstruction(run.pair, few)
     return rows

@@ -15,6 +15,7 @@ go to docs/results.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -51,9 +52,11 @@ def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     words = {"data": "mnist", "latent": 64, "batch_size": 64, "net": "conv"}
     if quick:
         words |= {"data": "digits", "limit": 300, "latent": 8, "batch_size": 50}
-    common = recipe.DEFAULTS | {"model": "gan"} | words | {"epochs": epochs}
-    found = {name: common | changes for name, changes in CHANGES.items()}
-    return {name: one | {"data": "digits"} if quick else one for name, one in found.items()}
+    common = recipe.Recipe(model="gan", **words, epochs=epochs)
+    found = {name: replace(common, **changes) for name, changes in CHANGES.items()}
+    if not quick:
+        return found
+    return {name: replace(one, data="digits") for name, one in found.items()}
 
 
 def by_inception(run: Run) -> study.Row:

@@ -32,7 +32,7 @@ from probgen.evaluation.latents import knn, pca
 from probgen.report import Run, figures, pictures
 
 NAME = "latent_knn"
-MODELS: dict[str, recipe.Recipe] = {
+MODELS: dict[str, dict[str, Any]] = {
     "AE": {"model": "autoencoder", "likelihood": "gaussian", "sigma": math.sqrt(0.5)},
     "VAE": {"model": "vae", "likelihood": "gaussian-optimal"},
 }
@@ -84,8 +84,7 @@ QUICK = Sizes((5, 10), 200, 8, (5, 20))
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     data = {"data": "digits", "limit": 300} if quick else {"data": "fashion-mnist"}
-    common = recipe.DEFAULTS | data | {"epochs": epochs}
-    return {name: common | words for name, words in CHANGES.items()}
+    return {name: recipe.Recipe(**data, **words, epochs=epochs) for name, words in CHANGES.items()}
 
 
 def pixels(data: Set) -> np.ndarray:
@@ -196,7 +195,7 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     runs, out = study.places(runs, out, quick)
     epochs, sizes = (1, QUICK) if quick else (epochs, FULL)
     trained = study.train(recipes(epochs, quick), runs / NAME, device)
-    train, _, test = recipe.sets(trained[0].facts["recipe"])
+    train, _, test = recipe.sets(trained[0].recipe)
     components = chosen(pixels(train), train.y.numpy(), sizes.options)
     scores = classical(train, test, sizes, components)
     codes = {run.name: coded(run, train) for run in trained}

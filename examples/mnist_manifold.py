@@ -9,6 +9,7 @@ format of `probgen train`: an interrupted study goes on where it stopped. Number
 docs/results.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,8 +36,8 @@ test codes among the training codes.
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
     data = {"data": "digits", "limit": 300} if quick else {"data": "mnist"}
-    common = recipe.DEFAULTS | data | {"latent": 2, "epochs": epochs}
-    return {name: common | words for name, words in CHANGES.items()}
+    common = recipe.Recipe(**data, latent=2, epochs=epochs)
+    return {name: replace(common, **words) for name, words in CHANGES.items()}
 
 
 def row(run: Run, seen: Inputs) -> study.Row:
@@ -81,7 +82,7 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
 def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) -> list[study.Row]:
     runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
-    parts = recipe.sets(trained[0].facts["recipe"])
+    parts = recipe.sets(trained[0].recipe)
     judge = extractor("auto", parts.test.name)
     rows = [row(run, Inputs(run.pair, parts.training, run.data, judge)) for run in trained]
     study.show(rows, NOTE)

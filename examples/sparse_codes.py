@@ -7,6 +7,7 @@ Runs go to runs/sparse_codes, each in the format of `probgen train`: an interrup
 where it stopped. Numbers and figures go to docs/results.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -29,16 +30,15 @@ uses. ELBO and KL: nats per image, Gaussian likelihood with sigma = 0.1, prior L
 
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
-    common = recipe.DEFAULTS | {"model": "sparse", "likelihood": "gaussian", "sigma": 0.1}
-    common |= {"lr": 1e-2}
+    common = recipe.Recipe(model="sparse", likelihood="gaussian", sigma=0.1, lr=1e-2)
     found = {}
     for data, atoms in ATOMS.items():
-        words = {"data": data, "latent": atoms, "epochs": epochs * EPOCHS[data]}
-        found |= {f"{data} {p:g}": common | words | {"penalty": p} for p in PENALTIES}
+        own = replace(common, data=data, latent=atoms, epochs=epochs * EPOCHS[data])
+        found |= {f"{data} {p:g}": replace(own, penalty=p) for p in PENALTIES}
     if not quick:
         return found
-    small = {"limit": 300, "epochs": 1}
-    return {name: found[name] | small for name in ("digits 0.5", "digits 1")}
+    shown = ("digits 0.5", "digits 1")
+    return {name: replace(found[name], limit=300, epochs=1) for name in shown}
 
 
 def row(run: Run) -> study.Row:
@@ -46,7 +46,7 @@ def row(run: Run) -> study.Row:
     score = study.means(run)
     return {
         "run": run.name,
-        "penalty": run.facts["recipe"]["penalty"],
+        "penalty": run.recipe.penalty,
         "zeros": float(evaluation.sparsity.zeros(codes)),
         "Hoyer": float(evaluation.sparsity.hoyer(codes)),
         "used": float((codes != 0).any(0).sum()),
@@ -70,7 +70,7 @@ def atoms(run: Run, columns: int = 16) -> dict[str, Tensor]:
 
 
 def drawn(runs: list[Run], rows: list[study.Row]) -> dict[str, Figure]:
-    groups = {data: [r for r in runs if r.facts["recipe"]["data"] == data] for data in ATOMS}
+    groups = {data: [r for r in runs if r.recipe.data == data] for data in ATOMS}
     groups = {data: found for data, found in groups.items() if found}
     by_run = {str(found["run"]): found for found in rows}
     traded = {
@@ -83,7 +83,7 @@ def drawn(runs: list[Run], rows: list[study.Row]) -> dict[str, Figure]:
     figure = {"sparsity": figures.lines(traded, "share of zeros", "sum of squares per image")}
     for data, found in groups.items():
         few = pictures.items(found[0].pair, found[0].data)
-        shown = next(run for run in found if run.facts["recipe"]["penalty"] == SHOWN)
+        shown = next(run for run in found if run.recipe.penalty == SHOWN)
         rebuilt = {run.name: pictures.reconstruction(run.pair, few) for run in found}
         samples = {run.name: pictures.samples(run.pair, 8) for run in found}
         figure |= {

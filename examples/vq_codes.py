@@ -9,6 +9,7 @@ stopped. Numbers and figures go to docs/results.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -41,13 +42,12 @@ of the library's classifier of these images, where it has one.
 
 
 def recipes(epochs: int, quick: bool) -> dict[str, recipe.Recipe]:
-    common = recipe.DEFAULTS | {"likelihood": "gaussian", "sigma": math.sqrt(0.5)}
+    common = recipe.Recipe(likelihood="gaussian", sigma=math.sqrt(0.5), epochs=epochs)
     if quick:
-        words = {"data": "digits", "limit": 300, "epochs": 1}
-        return {f"digits {name}": common | words | model for name, model in CHANGES.items()}
-    common |= {"epochs": epochs}
+        small = replace(common, data="digits", limit=300, epochs=1)
+        return {f"digits {name}": replace(small, **model) for name, model in CHANGES.items()}
     return {
-        f"{data} {name}": common | {"data": data} | model
+        f"{data} {name}": replace(common, data=data, **model)
         for data in DATA
         for name, model in CHANGES.items()
     }
@@ -82,7 +82,7 @@ def edges(images: Tensor) -> float:
 
 def used(run: Run) -> Tensor | None:
     """How often the test set uses each code of a VQ-VAE."""
-    if run.facts["recipe"]["model"] != "vq":
+    if run.recipe.model != "vq":
         return None
     with evaluation_mode(run.pair, seed=0):
         codes = [run.pair.codes(x).flatten().cpu() for x, _ in batches(run.pair, run.data, 500)]
@@ -103,8 +103,8 @@ def drawn(runs: list[Run]) -> dict[str, Figure]:
         "code, by use",
         "share of the test set's codes",
     )
-    for data in dict.fromkeys(run.facts["recipe"]["data"] for run in runs):
-        same = [run for run in runs if run.facts["recipe"]["data"] == data]
+    for data in dict.fromkeys(run.recipe.data for run in runs):
+        same = [run for run in runs if run.recipe.data == data]
         few = pictures.items(same[0].pair, same[0].data)
         rebuilt = {run.name: pictures.reconstruction(run.pair, few).clamp(0, 1) for run in same}
         samples = {run.name: pictures.samples(run.pair, 8).clamp(0, 1) for run in same}

@@ -1,5 +1,5 @@
 """``python -m probgen`` is the command ``probgen``."""
 
-from probgen.cli.learning import main
+from probgen.cli.app import main
 
 main()

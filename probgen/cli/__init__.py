@@ -1,5 +1,5 @@
 """The command line ``probgen``."""
 
-from probgen.cli.learning import app, main
+from probgen.cli.app import app, main
 
 __all__ = ["app", "main"]

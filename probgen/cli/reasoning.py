@@ -6,35 +6,47 @@ from typing import Annotated
 
 import typer
 
-graph_app = typer.Typer(help="Graphs: what they are and what they factorise into.")
+graph_app = typer.Typer(help="Show graphs and how they factorise.", no_args_is_help=True)
 
 Names = Annotated[
     list[str] | None,
-    typer.Option("--given", "-g", help="Observed nodes: repeat the option or use commas."),
+    typer.Option(
+        "--given", "-g", help="Observed nodes, separated by commas or by repeating the option."
+    ),
 ]
+
+GRAPH = "Graph as text ('M -> I <- S'), a .dot or .bif file, or a name."
+GraphName = Annotated[str, typer.Argument(help=GRAPH)]
+Nodes = Annotated[str, typer.Argument(help="Node, or several nodes separated by commas.")]
 
 States = Annotated[
     list[str] | None,
-    typer.Option("--given", "-g", help="NODE=STATE that is observed: repeat the option."),
+    typer.Option(
+        "--given",
+        "-g",
+        help="State of an observed node, as NODE=STATE; repeat the option for more.",
+    ),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.command("dsep")(dsep)
-    app.command("infer")(infer)
-    app.add_typer(graph_app, name="graph")
-
-
 def dsep(
-    graph: Annotated[str, typer.Argument(help="'M -> I <- S', a .dot or .bif file, or a name.")],
-    x: Annotated[str, typer.Argument(help="A node, or several with commas.")],
-    y: Annotated[str, typer.Argument(help="A node, or several with commas.")],
+    graph: GraphName,
+    x: Nodes,
+    y: Nodes,
     given: Names = None,
-    trails: Annotated[bool, typer.Option("--trails", help="List every trail.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the answer with its picture.")] = None,
+    trails: Annotated[
+        bool, typer.Option("--trails", help="List every trail between the nodes.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="HTML file to write the answer to, with a picture.")
+    ] = None,
 ) -> None:
-    """Is X independent of Y given Z, and why. Exit status: 0 independent, 1 dependent, 2 error."""
+    """Say whether X and Y are independent given the observed nodes, and why.
+
+    The exit status is 0 if they are independent, 1 if they are dependent, and 2 after an error.
+
+    Example: `probgen dsep "M -> I <- S; I -> T <- F" M F --given T`
+    """
     from probgen.reasoning import dsep as separation
 
     index = separation.Index(graph)
@@ -49,20 +61,26 @@ def dsep(
 
 
 def infer(
-    network: Annotated[str, typer.Argument(help="A .bif file, or a name: `probgen graph show`.")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="A .bif file, or the name of a network: `probgen graph show` lists them."
+        ),
+    ],
     nodes: Annotated[
-        list[str] | None, typer.Argument(help="What to show; default: every node.")
+        list[str] | None, typer.Argument(help="Nodes to show; all of them unless given.")
     ] = None,
     given: States = None,
     do: Annotated[
-        list[str] | None, typer.Option("--do", help="NODE=STATE set from outside.")
+        list[str] | None,
+        typer.Option("--do", help="State that a node is set to from outside, as NODE=STATE."),
     ] = None,
     memory: Annotated[
         float | None,
-        typer.Option(help="GiB that may be taken; default: half of what is available."),
+        typer.Option(help="Memory that may be used, in GiB; half of what is free unless given."),
     ] = None,
 ) -> None:
-    """Exact posteriors of a network with tables, given what is observed or set from outside.
+    """Compute the exact probability of each state, given what is observed or set from outside.
 
     Example: `probgen infer asia lung bronc --given smoke=yes --given xray=yes`
     """
@@ -129,10 +147,13 @@ def _write(path: Path, text: str) -> None:
 
 @graph_app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A graph in arrows, a file, or a name.")] = "",
-    svg: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+    name: Annotated[str, typer.Argument(help=GRAPH, show_default=False)] = "",
+    svg: Annotated[Path | None, typer.Option(help="SVG file to write a picture to.")] = None,
 ) -> None:
-    """Nodes, edges and factorisation of a graph; without a name, the graphs there are."""
+    """Show the nodes, the edges and the factorisation of a graph.
+
+    Without a graph, list the names of the graphs that come with probgen.
+    """
     from probgen.reasoning import graph as graphs
     from probgen.reasoning import markov
 

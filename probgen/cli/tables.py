@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from probgen.evaluation.likelihood import Scores
 
 
-def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> None:
+def show_scores(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> None:
+    """Print the scores of a run on its test set, and save them in its folder."""
     from rich.console import Console
     from rich.table import Table
 
@@ -27,7 +28,7 @@ def _show(folder: Path, scores: "Scores", metrics: "Sequence[Score]" = ()) -> No
     elif not metrics:
         print(f"no density to score: probgen evaluate {folder} --metrics fid,kid,prdc,classes")
     for one in report.metric_tables([_Scored("value", metrics)]):
-        _print(one)
+        print_table(one)
     report.save_scores(folder, scores, metrics)
 
 
@@ -36,7 +37,8 @@ class _Scored(NamedTuple):
     metrics: "Sequence[Score]"
 
 
-def _print(table: Any) -> None:
+def print_table(table: Any) -> None:
+    """Print a table of a report."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

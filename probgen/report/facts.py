@@ -4,16 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from probgen.recipe import training as recipe
+from probgen.recipe.owners import in_force
+from probgen.recipe.written import written_in
 from probgen.report.loaded import Run
 from probgen.report.page import Facts, Table
+from probgen.run.folder import RunError
 
 
 def _facts(run: Run) -> list[Facts]:
-    words = run.facts.get("recipe")
-    if words and "model" in words:
-        words = recipe.in_force(recipe.DEFAULTS | words)
-    chosen = words or run.facts.get("run") or {}
+    chosen = _words(run) or run.facts.get("run") or {}
     parameters = sum(p.numel() for p in run.pair.parameters())
     known = {**chosen, "parameters": f"{parameters:,}", **run.facts.get("results", {})}
     facts = [Facts(_texts(known))]
@@ -21,6 +20,15 @@ def _facts(run: Run) -> list[Facts]:
         where = "Where it was trained." if i == 0 else "Before that."
         facts.append(Facts(_texts(environment), where))
     return facts
+
+
+def _words(run: Run) -> dict[str, Any]:
+    """The words that have an effect, or all of a recipe of the user's own."""
+    try:
+        found = written_in(run.facts, run.name)
+    except RunError:
+        return run.facts.get("recipe") or {}
+    return {**in_force(found.recipe), "shape": list(found.shape), "classes": found.classes}
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:
@@ -38,8 +46,7 @@ def _text(value: Any) -> str:
 
 
 def _differences(runs: Sequence[Run]) -> Table:
-    found = [run.facts.get("recipe") for run in runs]
-    recipes = [recipe.in_force(recipe.DEFAULTS | one) if one else {} for one in found]
+    recipes = [_words(run) for run in runs]
     names = list(dict.fromkeys(name for one in recipes for name in one))
     differ = [n for n in names if len({json.dumps(one.get(n)) for one in recipes}) > 1]
     same = [f"{n.replace('_', ' ')} {_text(recipes[0][n])}" for n in names if n not in differ]

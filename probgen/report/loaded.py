@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 from probgen.data import Set
 from probgen.evaluation import Score, likelihood
-from probgen.recipe import training as recipe
+from probgen.recipe.training import sets, trained
+from probgen.recipe.words import Recipe
+from probgen.recipe.written import read, written_in
 from probgen.report.scores import saved_metrics
 from probgen.run.folder import Folder, RunError
 from probgen.run.grids import is_image
@@ -24,6 +26,15 @@ class Run(NamedTuple):
     metrics: tuple[Score, ...] = ()
     folder: Path | None = None
 
+    @property
+    def recipe(self) -> Recipe:
+        """What it was trained by.
+
+        Raises:
+            RunError: it was not made from a recipe.
+        """
+        return written_in(self.facts, self.folder or self.name).recipe
+
     def shows(self, ability: type) -> bool:
         """Whether the data are images and the pair is a ``models.Codec``, or another of these."""
         return isinstance(self.pair, ability) and is_image(self.data.shape)
@@ -41,8 +52,8 @@ def load(folder: str | Path, images: Path | None = None, device: str = "auto") -
         RunError: no run, or one that is unfinished, lacks a file or is of another version.
     """
     path = Path(folder)
-    pair = recipe.trained(path, device)
-    data = recipe.sets(recipe.read(path), images).test
+    pair = trained(path, device)
+    data = sets(read(path), images).test
     scores = likelihood.scores(pair, data)
     facts = Folder(path).facts()
     return Run(_name(path), history(path), pair, data, scores, facts, saved_metrics(path), path)

@@ -4,6 +4,7 @@ import argparse
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,6 +17,7 @@ from probgen.evaluation import Score
 from probgen.evaluation.interval import mean_interval
 from probgen.evaluation.scoring import Inputs
 from probgen.recipe import training as recipe
+from probgen.recipe.owners import check
 from probgen.recipe.words import Recipe
 from probgen.report import Run
 from probgen.run import checkpoint
@@ -64,8 +66,11 @@ def train(
         settings: others of ``training.fit``, such as ``log_every``.
 
     Raises:
+        RecipeError: a word of a recipe that would change nothing.
         CheckpointError: a folder holds a run by another recipe.
     """
+    for words in recipes.values():
+        check(words)
     runs = []
     for name, words in recipes.items():
         path = folder / name
@@ -81,7 +86,7 @@ def train(
 def repeated(recipes: Mapping[str, Recipe], seeds: int) -> dict[str, Recipe]:
     """Each recipe with seeds 0 to ``seeds`` - 1; all but the first have theirs in their names."""
     return {
-        name if seed == 0 else f"{name}, seed {seed}": words | {"seed": seed}
+        name if seed == 0 else f"{name}, seed {seed}": replace(words, seed=seed)
         for seed in range(seeds)
         for name, words in recipes.items()
     }
@@ -107,7 +112,7 @@ def places(runs: Path, out: Path | None, quick: bool) -> tuple[Path, Path]:
 
 def inputs(run: Run, features: str = "auto") -> Inputs:
     """What scores take of a run; ``features`` as for ``features.extractor``."""
-    return Inputs(run.pair, recipe.sets(run.facts["recipe"]).training, run.data, features)
+    return Inputs(run.pair, recipe.sets(run.recipe).training, run.data, features)
 
 
 def means(run: Run) -> dict[str, float]:
@@ -122,7 +127,7 @@ def terms(run: Run, constant: float = 0.0) -> Row:
     """
     score = means(run)
     reconstruction = -score["log-likelihood"] - constant
-    total = reconstruction + run.facts["recipe"]["beta"] * score["KL"]
+    total = reconstruction + run.recipe.beta * score["KL"]
     return {"run": run.name, "total": total, "ELBO": score["ELBO"],
             "reconstruction": reconstruction, "KL": score["KL"],
             "sum of squares": score["sum of squares"]}  # fmt: skip

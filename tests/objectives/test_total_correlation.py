@@ -315,12 +315,12 @@ def test_a_last_batch_of_one_row_stops_fit_before_the_first_step():
 
 
 def test_a_recipe_names_both_objectives():
-    words = recipe.DEFAULTS | {"objective": "total-correlation", "beta": 6.0}
+    words = recipe.Recipe(objective="total-correlation", beta=6.0)
     assert repr(recipe.objective(words)) == repr(Split(beta=6.0))
-    words = recipe.DEFAULTS | {"objective": "iwae", "k": 5}
+    words = recipe.Recipe(objective="iwae", num_particles=5)
     assert repr(recipe.objective(words)) == repr(objectives.ImportanceWeightedELBO(5))
-    with pytest.raises(recipe.RecipeError, match="--objective iwae needs --k"):
-        recipe.objective(words | {"k": None})
+    with pytest.raises(recipe.RecipeError, match="--objective iwae needs --num-particles"):
+        recipe.objective(recipe.Recipe(objective="iwae"))
 
 
 @pytest.mark.parametrize(

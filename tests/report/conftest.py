@@ -1,5 +1,7 @@
 """Runs and generators that the tests of reports share."""
 
+from dataclasses import replace
+
 import pytest
 
 from probgen import recipe, report
@@ -8,10 +10,10 @@ from probgen import recipe, report
 @pytest.fixture
 def runs(tmp_path):
     """Two runs by recipe, one of them with a name that is nobody's friend."""
-    words = recipe.DEFAULTS | {"limit": 200, "hidden": 8, "latent": 4, "epochs": 2}
+    words = recipe.Recipe(limit=200, hidden=8, latent=4, epochs=2, objective="beta")
     folders = [tmp_path / "plain", tmp_path / "<i>b <script> A[b] cost $a_$"]
     for beta, folder in enumerate(folders, 1):
-        recipe.train(words | {"objective": "beta", "beta": float(beta)}, folder)
+        recipe.train(replace(words, beta=beta), folder)
     return folders
 
 
@@ -23,5 +25,5 @@ def generators(tmp_path_factory):
     diffusion = {"model": "diffusion", "objective": "simple", "noise_steps": 50, "latent": 16}
     made = {"game": {"model": "gan"}, "noisy": diffusion}
     for name, words in made.items():
-        recipe.train(recipe.DEFAULTS | small | words, folder / name)
+        recipe.train(recipe.Recipe(**(small | words)), folder / name)
     return [report.load(folder / name) for name in made]

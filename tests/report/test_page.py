@@ -145,7 +145,7 @@ def test_runs_on_other_items_share_no_table_and_no_pictures(tmp_path):
     for words in ({"seed": 0}, {"seed": 1}, {"seed": 0, "binarize": True}):
         small = {"limit": 100, "hidden": 8, "latent": 2, "batch_size": 50, "epochs": 1}
         path = tmp_path / f"run {len(runs)}"
-        recipe.train(recipe.DEFAULTS | small | words, path)
+        recipe.train(recipe.Recipe(**small, **words), path)
         runs.append(report.load(path))
     assert runs[0].scores.protocol == runs[1].scores.protocol  # the seed draws no test set
     other = data.digits()[1].take(slice(100))

@@ -53,7 +53,7 @@ def test_a_word_that_an_older_recipe_lacks_is_no_difference(runs, tmp_path):
 def test_evaluate_reproduces_a_studys_scores(probgen, tmp_path):
     from probgen import study
 
-    words = recipe.DEFAULTS | {"limit": 200, "hidden": 8, "epochs": 1, "binarize": True}
+    words = recipe.Recipe(limit=200, hidden=8, epochs=1, binarize=True)
     [run] = study.train({"a run": words}, tmp_path)
     scores = (tmp_path / "a run" / "scores.json").read_bytes()
     assert checkpoint.read_json(tmp_path / "a run" / "scores.json")["scores"] == run.scores.values
