@@ -1,9 +1,9 @@
 """Exact answers from networks with tables: every posterior is a derivative of log Z."""
 
+from probgen.exact.differentiable import log_likelihood
 from probgen.exact.explanations import Explanation
 from probgen.exact.explanations import explanation as map
 from probgen.exact.learning import Fit, counts, fit
-from probgen.exact.likelihood import log_likelihood
 from probgen.exact.network import ExactError, ImpossibleEvidence, ImpossibleRows
 from probgen.exact.plan import Cost, TooCostly
 from probgen.exact.potentials import Sameness, marginalise, same_distribution
@@ -18,6 +18,7 @@ from probgen.exact.queries import (
 )
 from probgen.exact.rows import Rows
 from probgen.exact.sampling import sample
+from probgen.exact.sensitivity import Parameter, Sensitivity, sensitivity, value_of_information
 
 __all__ = [
     "Cost",
@@ -27,8 +28,10 @@ __all__ = [
     "ImpossibleEvidence",
     "ImpossibleRows",
     "Joint",
+    "Parameter",
     "Rows",
     "Sameness",
+    "Sensitivity",
     "TooCostly",
     "cost",
     "counts",
@@ -43,4 +46,6 @@ __all__ = [
     "query",
     "same_distribution",
     "sample",
+    "sensitivity",
+    "value_of_information",
 ]

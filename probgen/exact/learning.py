@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import networkx as nx
 import numpy as np
 
-from probgen.exact.likelihood import log_likelihoods
+from probgen.exact.differentiable import log_likelihoods
 from probgen.exact.network import Array, ExactError, Network, bayesian
 from probgen.exact.plan import Cost, Plan, TooCostly, allowed, planned
 from probgen.exact.propagation import Evidence

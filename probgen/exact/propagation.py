@@ -90,6 +90,17 @@ class Evidence(NamedTuple):
     single: bool
     labels: Any = None
 
+    def repeated(self, n: int) -> "Evidence":
+        """One row as n rows."""
+        return Evidence(
+            n,
+            {v: np.full(n, np.ravel(code)[0]) for v, code in self.picks.items()},
+            {v: np.repeat(like, n, 1) for v, like in self.likely.items()},
+            self.forced,
+            False,
+            np.arange(n),
+        )
+
     def parts(self, size: int) -> "list[Evidence]":
         """The same in parts of at most so many rows."""
         if self.rows <= size:
@@ -184,18 +195,31 @@ def _downward(plan: Plan, made: list[Any], messages: list[Any], algebra: Algebra
 def tables(plan: Plan, evidence: Evidence, algebra: Algebra, pieces: Any = None) -> list[Any]:
     """For every clique the product of its factors at the observed states."""
     pieces = pieces or plan.pieces
-    look = _one_state(plan, evidence) if evidence.single else _states(plan, evidence, algebra)
+    look = looking(plan, evidence, algebra)
     made = []
     for few in pieces:
         table = algebra.enter(look(few[0]))
         for piece in few[1:]:
             table = algebra.times(table, algebra.enter(look(piece)))
         made.append(table)
+    for home, like in indicators(plan, evidence):
+        made[home] = algebra.times(made[home], algebra.enter(like))
+    return made
+
+
+def indicators(plan: Plan, evidence: Evidence) -> list[tuple[int, Array]]:
+    """The likelihoods of nodes that are not observed in every row, each with its clique."""
+    found = []
     for v, like in evidence.likely.items():
         home, others = plan.homes[v]
         axes = tuple(None if i in others else ALL for i in range(len(others) + 1))
-        made[home] = algebra.times(made[home], algebra.enter(like[(*axes, ALL)]))
-    return made
+        found.append((home, like[(*axes, ALL)]))
+    return found
+
+
+def looking(plan: Plan, evidence: Evidence, algebra: Algebra) -> Callable[[Piece], Any]:
+    """What looks a piece up at the observed states."""
+    return _one_state(plan, evidence) if evidence.single else _states(plan, evidence, algebra)
 
 
 def _one_state(plan: Plan, evidence: Evidence) -> Callable[[Piece], Any]:

@@ -96,7 +96,7 @@ def marginals(
     known = network_of(network)
     found = evidence_of(known, evidence, do)
     plan = planned(known, question(found), max_bytes, found.rows)
-    parts = [_posteriors(known, plan, part) for part in parts_of(plan, found)]
+    parts = [posteriors(known, plan, part) for part in parts_of(plan, found)]
     if found.single:
         return _named(known, plan, found, parts[0].values)
     return _stacked(known, plan, found, parts)
@@ -196,7 +196,7 @@ def _warn(network: Network, evidence: Evidence, impossible: Array) -> None:
     )
 
 
-class _Posteriors(NamedTuple):
+class Posteriors(NamedTuple):
     """The posteriors of the nodes in `plan.homes`, one below the other, and where there are none.
 
     Attributes:
@@ -208,12 +208,13 @@ class _Posteriors(NamedTuple):
     impossible: Array
 
 
-def _posteriors(network: Network, plan: Plan, evidence: Evidence) -> _Posteriors:
+def posteriors(network: Network, plan: Plan, evidence: Evidence) -> Posteriors:
+    """The posteriors of one part of the rows."""
     found = _where_possible(network, plan, evidence, down=True)
     made, reduce = found.tables, np.add.reduce
     sums = [reduce(made[home.clique], home.others) for home in plan.homes.values()]
     below = np.concatenate(sums or [np.empty((0, 1))]) / found.total
-    return _Posteriors(
+    return Posteriors(
         np.broadcast_to(below, (len(below), evidence.rows)),
         np.broadcast_to(np.isnan(found.total), evidence.rows),
     )
@@ -235,7 +236,7 @@ def _named(network: Network, plan: Plan, evidence: Evidence, below: Array) -> di
 
 
 def _stacked(
-    network: Network, plan: Plan, evidence: Evidence, parts: list[_Posteriors]
+    network: Network, plan: Plan, evidence: Evidence, parts: list[Posteriors]
 ) -> dict[Node, Any]:
     below = np.concatenate([part.values for part in parts], 1)
     impossible = np.concatenate([part.impossible for part in parts])

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
+from probgen.reasoning.colours import LINE, OPEN, SHADE
 from probgen.reasoning.layout import LAYER, Layout, Point, layout
 from probgen.reasoning.names import GraphError, Node, shown
 from probgen.reasoning.separation import Index
 from probgen.reasoning.trails import Trail
 
 DASHES = ' stroke-dasharray="5 4"'
-OPEN, BLOCKED, SHADE, LINE = "#0072b2", "#d55e00", "#c9ccd1", "#5b6068"
 HEIGHT, LETTER, LONGEST = 32.0, 9.0, 26
 SQUARE, ABOVE, BELOW = 12.0, 12.0, 24.0
 """Side of a factor; room of a plate above and below what it holds, in pixels."""

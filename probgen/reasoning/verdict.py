@@ -7,7 +7,8 @@ from typing import Any
 
 import networkx as nx
 
-from probgen.reasoning.drawing import BLOCKED, OPEN, node_pairs, picture, plot, svg
+from probgen.reasoning.colours import BLOCKED, OPEN
+from probgen.reasoning.drawing import node_pairs, picture, plot, svg
 from probgen.reasoning.loading import GraphLike
 from probgen.reasoning.names import GraphError, Node, listed
 from probgen.reasoning.separation import Index, Nodes
