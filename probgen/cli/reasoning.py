@@ -24,7 +24,8 @@ States = Annotated[
     typer.Option(
         "--given",
         "-g",
-        help="State of an observed node, as NODE=STATE; repeat the option for more.",
+        help="State of an observed node, as NODE=STATE, or what was seen of it, as "
+        "NODE=STATE:LIKELIHOOD,STATE:LIKELIHOOD; repeat the option for more.",
     ),
 ]
 
@@ -79,32 +80,37 @@ def infer(
         float | None,
         typer.Option(help="Memory that may be used, in GiB; half of what is free unless given."),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with the probability of what is given.")
+    ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print rows of node, state and probability.")
+    ] = False,
 ) -> None:
     """Compute the exact probability of each state, given what is observed or set from outside.
 
     Example: `probgen infer asia lung bronc --given smoke=yes --given xray=yes`
     """
     from probgen import exact
+    from probgen.cli import posteriors
     from probgen.reasoning import graph as graphs
 
     loaded = graphs.load(network)
-    seen, forced = _states(given), _states(do)
+    if as_json and as_csv:
+        raise exact.ExactError("expected --json or --csv; got both: drop one")
+    seen = posteriors.read_states(loaded, given, soft=True)
+    forced = posteriors.read_states(loaded, do)
     most = None if memory is None else int(memory * 2**30)
     found = exact.marginals(loaded, seen, do=forced, max_bytes=most)
     chance = exact.probability(loaded, seen, do=forced, max_bytes=most)
-    asked = [_known(found, name) for name in nodes or found]
-    _table({node: found[node] for node in asked})
-    typer.echo(f"probability of what is given: {chance:.6g}")
-
-
-def _states(pairs: list[str] | None) -> dict[Hashable, Hashable]:
-    """`node=state` as a mapping; the state begins after the last equals sign."""
-    from probgen.exact import ExactError
-
-    for pair in pairs or ():
-        if "=" not in pair:
-            raise ExactError(f"expected NODE=STATE; got {pair!r}")
-    return {node: state for node, _, state in (pair.rpartition("=") for pair in pairs or ())}
+    asked = {node: found[node] for node in (_known(found, name) for name in nodes or found)}
+    if as_json:
+        typer.echo(posteriors.as_json(asked, chance))
+    elif as_csv:
+        posteriors.print_csv(asked)
+    else:
+        typer.echo(posteriors.as_table(asked))
+        typer.echo(f"probability of what is given: {chance:.6g}")
 
 
 def _known(found: Mapping[Hashable, object], name: Hashable) -> Hashable:
@@ -113,20 +119,6 @@ def _known(found: Mapping[Hashable, object], name: Hashable) -> Hashable:
     if name not in found:
         raise UnknownNode(f"expected nodes to show; got {shown(name)!r}{suggestion(name, found)}")
     return name
-
-
-def _table(posteriors: Mapping[Hashable, Mapping[Hashable, float]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from probgen.reasoning.names import shown
-
-    table = Table("node", "state", "probability", box=None)
-    for node, row in posteriors.items():
-        for state, p in row.items():
-            table.add_row(escape(shown(node)), escape(shown(state)), f"{p:.6f}")
-    Console().print(table)
 
 
 def _split(index: object, text: str) -> list[str]:
