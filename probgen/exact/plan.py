@@ -72,16 +72,11 @@ class TooCostly(ExactError):
 
     def __init__(self, cost: Cost, max_bytes: float, advice: str = "") -> None:
         self.cost, self.max_bytes = cost, int(max_bytes)
-        super().__init__(
-            f"expected a cost of at most {_bytes(self.max_bytes)}; got {cost}: "
-            f"{advice or _advice(cost)}"
-        )
-
-
-def _advice(cost: Cost) -> str:
-    """What helps: more bytes only where the machine has them."""
-    raised = "raise max_bytes=, " if cost.memory <= available() else ""
-    return f"{raised}observe more nodes, or ask query(joint=[...]) for few nodes"
+        helps = [advice] if advice else []
+        if cost.memory <= available():
+            helps.insert(0, "raise max_bytes=")
+        text = f"expected a cost of at most {_bytes(self.max_bytes)}; got {cost}"
+        super().__init__(": ".join([text, " or ".join(helps)] if helps else [text]))
 
 
 class Clique(NamedTuple):
@@ -263,11 +258,22 @@ class Question(NamedTuple):
 
 
 def planned(
-    network: Network, question: Question, max_bytes: float | None = None, rows: int = 1
+    network: Network,
+    question: Question,
+    max_bytes: float | None = None,
+    rows: int = 1,
+    advice: str = "",
 ) -> Plan:
     """The plan for a question: the one that takes any evidence, or one without the known nodes.
 
     In the first observed nodes stay as axes of size 1; in the second they leave the network.
+
+    Args:
+        network: with the tables.
+        question: what is known and asked for.
+        max_bytes: that may be taken.
+        rows: of evidence.
+        advice: what answers the question where this is refused.
 
     Raises:
         TooCostly: the cost is above `max_bytes`, by default half of what is available.
@@ -286,7 +292,7 @@ def planned(
     if plan.cost.memory > most:
         plan = _made(network, question, inf, whole.order)
     if plan.cost.memory > most:
-        raise TooCostly(plan.cost, most)
+        raise TooCostly(plan.cost, most, advice)
     return plan
 
 

@@ -95,7 +95,9 @@ def marginals(
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    plan = planned(known, question(found), max_bytes, found.rows)
+    instead = "likelihood_weighting" if known.directed else "belief_propagation"
+    advice = f"approximate by exact.{instead}"
+    plan = planned(known, question(found), max_bytes, found.rows, advice)
     parts = [posteriors(known, plan, part) for part in parts_of(plan, found)]
     if found.single:
         return _named(known, plan, found, parts[0].values)
@@ -274,7 +276,8 @@ def log_probability(
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    plan = planned(known, question(found, pruned=True), max_bytes, found.rows)
+    advice = "approximate by exact.likelihood_weighting" if known.directed else ""
+    plan = planned(known, question(found, pruned=True), max_bytes, found.rows, advice)
     logs = [
         np.broadcast_to(beliefs(plan, part, down=False).log_z, part.rows)
         for part in parts_of(plan, found)

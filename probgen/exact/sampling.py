@@ -66,7 +66,7 @@ def _forwards(network: Network, codes: dict[int, Array], n: int, rng: np.random.
     above = {family[-1]: family[:-1] for family in network.families}
     for v in TopologicalSorter(above).static_order():
         if v not in codes:
-            codes[v] = _drawn(*network.factors[v], v, codes, n, rng)
+            codes[v] = drawn(*network.factors[v], v, codes, n, rng)
 
 
 def _clique(
@@ -84,10 +84,10 @@ def _clique(
     for k, v in enumerate(fresh):
         later = tuple(axes.index(u) for u in fresh[k + 1 :])
         left = tuple(u for u in axes if u not in fresh[k + 1 :])
-        codes[v] = _drawn(left, values.sum(later), v, codes, n, rng)
+        codes[v] = drawn(left, values.sum(later), v, codes, n, rng)
 
 
-def _drawn(
+def drawn(
     axes: tuple[int, ...],
     values: Array,
     v: int,
