@@ -107,6 +107,18 @@ def outside(path: Path) -> set[str]:
     return found - {"probgen"}
 
 
+def borrowed(root: Path = ROOT) -> list[str]:
+    """Imports of a name that is private to another file of the package."""
+    found = []
+    for module, path in modules(root).items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("probgen"):
+                names = [alias.name for alias in node.names]
+                private = [n for n in names if n.startswith("_") and not n.startswith("__")]
+                found += [f"{module}: {node.module}.{name}" for name in private]
+    return found
+
+
 def undocumented(root: Path = ROOT) -> tuple[list[str], int]:
     """Public names without a docstring, and how many public names there are."""
     bare, total = [], 0

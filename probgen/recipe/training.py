@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from probgen.data import Set
-    from probgen.objectives import ELBO
+    from probgen.models import GAN
+    from probgen.objectives import ELBO, Pair
     from probgen.run.history import History
 
 LARGEST = 10**9
@@ -159,7 +160,7 @@ def _interval(recipe: Recipe, size: int) -> int:
     return min(50, max(1, steps // 100))
 
 
-def _fit(pair: Any, recipe: Recipe, parts: Parts, settings: dict[str, Any]) -> "History":
+def _fit(pair: "Pair", recipe: Recipe, parts: Parts, settings: dict[str, Any]) -> "History":
     from probgen import training
 
     return training.fit(
@@ -175,7 +176,7 @@ def _fit(pair: Any, recipe: Recipe, parts: Parts, settings: dict[str, Any]) -> "
 
 
 def _fit_adversarial(
-    gan: Any, recipe: Recipe, parts: Parts, settings: dict[str, Any]
+    gan: "GAN", recipe: Recipe, parts: Parts, settings: dict[str, Any]
 ) -> "History":
     """Judged on what is held out, else on training images, where a classifier is shipped."""
     from probgen import training

@@ -11,7 +11,8 @@ from probgen.report.page import Facts, Table
 from probgen.run.folder import RunError
 
 
-def _facts(run: Run) -> list[Facts]:
+def facts_of(run: Run) -> list[Facts]:
+    """Say what a run was trained by, what came of it, and where it was trained."""
     chosen = _words(run) or run.facts.get("run") or {}
     parameters = sum(p.numel() for p in run.pair.parameters())
     known = {**chosen, "parameters": f"{parameters:,}", **run.facts.get("results", {})}
@@ -45,7 +46,8 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _differences(runs: Sequence[Run]) -> Table:
+def differences(runs: Sequence[Run]) -> Table:
+    """Say in which words of their recipes runs differ, one row for each run."""
     recipes = [_words(run) for run in runs]
     names = list(dict.fromkeys(name for one in recipes for name in one))
     differ = [n for n in names if len({json.dumps(one.get(n)) for one in recipes}) > 1]

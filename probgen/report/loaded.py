@@ -56,7 +56,7 @@ def load(folder: str | Path, images: Path | None = None, device: str = "auto") -
     data = sets(read(path), images).test
     scores = likelihood.scores(pair, data)
     facts = Folder(path).facts()
-    return Run(_name(path), history(path), pair, data, scores, facts, saved_metrics(path), path)
+    return Run(name_of(path), history(path), pair, data, scores, facts, saved_metrics(path), path)
 
 
 def history(folder: str | Path) -> History:
@@ -71,5 +71,6 @@ def history(folder: str | Path) -> History:
         raise RunError(f"the run in {folder} has no history.csv that can be read") from error
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """Name a run by its folder, also where that is no valid UTF-8."""
     return path.resolve().name.encode(errors="replace").decode()

@@ -10,9 +10,9 @@ from probgen.data import Set
 from probgen.evaluation import likelihood
 from probgen.objectives import Codec, Generative, Pair
 from probgen.report import figures, page, pictures, sample_cards
-from probgen.report.facts import _differences, _facts
+from probgen.report.facts import differences, facts_of
 from probgen.report.latent_cards import latent_cards, latent_section, why_no_pictures, with_codes
-from probgen.report.loaded import Run, _name
+from probgen.report.loaded import Run, name_of
 from probgen.report.page import Card, Page, ReportError, Section, Table
 from probgen.report.scores import mean_with_arrow, means_note, metric_tables, pm, saved_metrics
 from probgen.run import checkpoint
@@ -64,7 +64,7 @@ def save(
     path = Path(folder)
     facts = Folder(path).facts() if (path / "run.json").exists() else {}
     scores = scores or likelihood.scores(pair, data)
-    one = Run(_name(path), history, pair, data, scores, facts, saved_metrics(path), path)
+    one = Run(name_of(path), history, pair, data, scores, facts, saved_metrics(path), path)
     checkpoint.write(path / "report.json", checkpoint.to_json(_numbers(one)))
     subtitle = f"{type(pair).__name__} on {data.name}: {len(data):,} items of shape {data.shape}"
     sections = [
@@ -72,7 +72,7 @@ def save(
         Section("Training", cards=_curves([one])),
         _seen([one]),
         *([Section("Latent space", cards=latent_cards(one))] if with_codes([one]) else []),
-        Section("Recipe", facts=_facts(one)),
+        Section("Recipe", facts=facts_of(one)),
     ]
     return page.write(path / "report.html", Page(one.name, subtitle, sections))
 
@@ -95,7 +95,7 @@ def compare(folder: str | Path, runs: Sequence[Run]) -> Path:
     tables = [*_score_tables(runs), *metric_tables(runs)]
     sections = [
         Section("Scores", tables, note="" if tables else NO_DENSITY),
-        Section("Recipes", [_differences(runs)]),
+        Section("Recipes", [differences(runs)]),
         Section("Training", cards=_curves(runs)),
         _seen(runs),
         *latent_section(with_codes(runs)),
