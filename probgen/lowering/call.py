@@ -1,4 +1,10 @@
-"""One call of a program: its arguments, and what else tells it from another."""
+"""One call of a program: its arguments, and what else tells it from another.
+
+A recording holds for one *kind* of call. The tensors among the arguments are put in anew in each
+call, so of them only shape, layout, dtype and device count. Everything else is told by its value,
+or by identity where it may change within. PyTorch's settings that decide dtypes and gradients
+count too.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -10,24 +16,42 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from probgen.lowering.recording import Unrecordable
-from probgen.lowering.watch import is_watched
+from probgen.lowering.entries import is_watched
+from probgen.lowering.reasons import Reason, Unrecordable
 
 _PLAIN = (
     bool, int, float, complex, str, bytes, type(None), range, np.generic, torch.dtype, torch.device
 )  # fmt: skip
+TENSOR = object()
+"""What stands in the place of a tensor where the others are compared."""
 
 
-class _Call(NamedTuple):
+class Kind(NamedTuple):
+    """What has to be the same in two calls for one recording to hold for both.
+
+    Attributes:
+        values: what is no tensor, each with its type.
+        shapes: of the tensors, with their layouts, dtypes and devices.
+        spec: how the arguments are nested.
+        settings: PyTorch's, that decide dtypes and gradients.
+    """
+
+    values: tuple[Any, ...]
+    shapes: tuple[Any, ...]
+    spec: TreeSpec
+    settings: tuple[Any, ...]
+
+
+class Call(NamedTuple):
     """Arguments as tensors and the kind of call they make."""
 
     tensors: list[Tensor]
     others: tuple[Any, ...]
     spec: TreeSpec
-    kind: Any
+    kind: Kind
 
     @classmethod
-    def of(cls, args: Any, kwargs: Any, moving: Mapping[TreeSpec, frozenset[int]]) -> "_Call":
+    def of(cls, args: Any, kwargs: Any, moving: Mapping[TreeSpec, frozenset[int]]) -> "Call":
         """A call, with the numbers at ``moving`` positions as tensors."""
         if not kwargs and all(isinstance(arg, Tensor) for arg in args):
             leaves, spec = list(args), _flat(len(args))  # the common call, without a walk
@@ -37,46 +61,42 @@ class _Call(NamedTuple):
                 if type(leaves[i]) is float:
                     leaves[i] = torch.tensor(leaves[i], device="cpu")
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        others = tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        kinds = tuple((type(o), _identity(o)) for o in others)
+        others = tuple(TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+        values = tuple((type(o), _identity(o)) for o in others)
         shapes = tuple((t.shape, t.stride(), t.dtype, t.device, t.requires_grad) for t in tensors)
-        return cls(tensors, others, spec, (kinds, shapes, spec, _surroundings()))
+        return cls(tensors, others, spec, Kind(values, shapes, spec, _settings()))
 
     @property
     def objects(self) -> list[Any]:
         """Arguments that are told apart by identity, and watched."""
-        return [o for o in self.others if not (isinstance(o, _PLAIN) or o is _TENSOR)]
+        return [o for o in self.others if not (isinstance(o, _PLAIN) or o is TENSOR)]
 
-    def moved_since(self, kind: Any) -> frozenset[int]:
+    def moved_since(self, kind: Kind) -> frozenset[int]:
         """Positions of the numbers in which alone it differs from a call of that kind."""
-        (kinds, *mine), (before, *theirs) = self.kind, kind
-        if mine != theirs:
+        if self.kind[1:] != kind[1:]:
             return frozenset()
-        changed = [i for i, (a, b) in enumerate(zip(kinds, before, strict=True)) if a != b]
-        numbers = all(kinds[i][0] is before[i][0] is float for i in changed)
+        now, before = self.kind.values, kind.values
+        pairs = zip(now, before, strict=True)
+        changed = [i for i, (one, other) in enumerate(pairs) if one != other]
+        numbers = all(now[i][0] is before[i][0] is float for i in changed)
         return frozenset(changed) if numbers else frozenset()
 
     def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
         """The arguments with other tensors."""
         remaining = iter(tensors)
-        leaves = [next(remaining) if other is _TENSOR else other for other in self.others]
+        leaves = [next(remaining) if other is TENSOR else other for other in self.others]
         return tree_unflatten(leaves, self.spec)
 
     def check(self) -> None:
         """Raise unless a recording can hold for other calls of the kind."""
         for value in self.objects:
             if not is_watched(value):
-                raise Unrecordable(
-                    "expected arguments of tensors, numbers, strings, functions, modules and "
-                    f"objects of your own; got {type(value)}"
-                )
-        if others := [t.layout for t in self.tensors if t.layout is not torch.strided]:
-            raise Unrecordable(f"expected dense arguments; got one of layout {others[0]}")
+                raise Unrecordable(Reason.ARGUMENT_KIND, kind=type(value))
+        for tensor in self.tensors:
+            if tensor.layout is not torch.strided:
+                raise Unrecordable(Reason.ARGUMENT_LAYOUT, layout=tensor.layout)
         if any(tensor.requires_grad for tensor in self.tensors):
-            raise Unrecordable("an argument requires gradients: make it a parameter")
-
-
-_TENSOR = object()
+            raise Unrecordable(Reason.ARGUMENT_GRADIENT)
 
 
 def _identity(value: Any) -> Any:
@@ -91,7 +111,7 @@ def _flat(n: int) -> TreeSpec:
     return tree_flatten(((0,) * n, {}))[1]
 
 
-def _surroundings() -> tuple[Any, ...]:
+def _settings() -> tuple[Any, ...]:
     return (
         torch.get_default_dtype(),
         torch.is_autocast_enabled("cpu"),

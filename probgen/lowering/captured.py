@@ -1,4 +1,9 @@
-"""Whole updates on CUDA as one launch: a recorded program and what follows it, captured."""
+"""Whole updates on CUDA as one launch: a recorded program and what follows it, captured.
+
+A CUDA graph is a list of kernels with the memory that they use. It is made by running code once in
+a mode in which nothing is executed, and launched as one. Nothing of Python is in it, so an update
+can be captured only where Python decides nothing and waits for nothing.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from probgen.lowering.lowered import KINDS, Lowered
+from probgen.lowering.reasons import Reason
 from probgen.lowering.recording import Recording
 from probgen.lowering.trial import agree, undisturbed
 
@@ -90,7 +96,7 @@ class Captured:
             return self._update(args, kwargs)
         with aside(device) as waits:
             result = self._update(args, kwargs)
-        self._judge(key, tensors, result, waits)
+        self._count(key, tensors, result, waits)
         return result.clone() if isinstance(result, Tensor) else result
 
     def _device(self) -> torch.device | None:
@@ -101,15 +107,15 @@ class Captured:
     def _update(self, args: Any, kwargs: Any) -> Any:
         return self.finish(self.lowered(*args, **kwargs))
 
-    def _judge(self, key: Any, tensors: Sequence[Tensor], result: Any, waits: list[str]) -> None:
+    def _count(self, key: Any, tensors: Sequence[Tensor], result: Any, waits: list[str]) -> None:
         """Capture what has warmed up, unless it cannot be."""
         if len(self.calls) > KINDS:
             self.calls.clear()
         self.calls[key] = self.calls.get(key, 0) + 1
         if waits:
-            self._refuse("it makes the host wait for the device")
+            self._refuse(Reason.HOST_WAITS.say())
         elif not isinstance(result, Tensor):
-            self._refuse(f"its result is a {type(result).__name__}, expected one tensor")
+            self._refuse(Reason.RESULT_KIND.say(kind=type(result).__name__))
         elif self.calls[key] == WARM_UP:
             self._capture(key, tensors, result)
 
@@ -125,7 +131,8 @@ class Captured:
             with _capturable(self.optimizers()):
                 self.graphs[key] = _Graph(update, tensors, example, self.keep)
         except RuntimeError as error:
-            self._refuse(f"its capture failed: {str(error).strip().splitlines()[0]}")
+            message, *_ = str(error).strip().splitlines()
+            self._refuse(Reason.CAPTURE_FAILED.say(error=message))
 
     def _try(self, graph: "_Graph", key: Any, args: Any, kwargs: Any, tensors: Any) -> Any:
         """An update as it is, and by the first replay, which counts only if it does the same."""
@@ -141,7 +148,7 @@ class Captured:
         graph.tried = agree(replayed, [result, *written]) and _alike(start, moved, parameters)
         if not graph.tried:
             self.graphs.clear()
-            self._refuse("captured, it gives other numbers")
+            self._refuse(Reason.CAPTURED_NUMBERS.say())
         return result.clone()
 
     def _refuse(self, reason: str) -> None:
@@ -225,19 +232,18 @@ def aside(device: torch.device) -> Iterator[list[str]]:
 
 def _needs_host(recording: Recording, arguments: Sequence[Tensor], device: torch.device) -> str:
     """What a capture would do once, and its replays not again."""
+    here = device.type
     if recording.pinned:
-        return "Python decides by values of its inputs"
+        return Reason.HOST_DECIDES.say()
     if recording.expected:
-        return "Python checks values in every step"
-    if elsewhere := recording.drawn - {device.type}:
-        where = elsewhere.pop()
-        return f"it draws noise on the {where}: make its distributions of tensors on {device.type}"
+        return Reason.HOST_CHECKS.say()
+    if elsewhere := recording.drawn - {here}:
+        return Reason.HOST_NOISE.say(there=elsewhere.pop(), here=here)
     kept = [tensor for tensor in recording.externals if tensor.dim()] + recording.written
-    if where := _elsewhere(kept, device):
-        there = f"move it to {device.type}, as a module does its buffers"
-        return f"it uses a tensor on the {where}: {there}"
-    if where := _elsewhere([tensor for tensor in arguments if tensor.dim()], device):
-        return f"an argument is on the {where}: give it on {device.type}"
+    if there := _elsewhere(kept, device):
+        return Reason.HOST_TENSOR.say(there=there, here=here)
+    if there := _elsewhere([tensor for tensor in arguments if tensor.dim()], device):
+        return Reason.HOST_ARGUMENT.say(there=there, here=here)
     return ""
 
 
@@ -251,8 +257,8 @@ def _counts_on_host(optimizers: Sequence[torch.optim.Optimizer]) -> str:
         ready = all(group.get("capturable") or group.get("fused") for group in groups)
         if not ready and type(optimizer) is not torch.optim.SGD:
             able = "fused" in groups[0] or "capturable" in groups[0]
-            what = "give it fused=True or capturable=True" if able else "Adam does not"
-            return f"{type(optimizer).__name__} counts on the host: {what}"
+            reason = Reason.HOST_COUNTS if able else Reason.HOST_COUNTS_ALWAYS
+            return reason.say(optimizer=type(optimizer).__name__)
     return ""
 
 
@@ -292,7 +298,7 @@ def _restore(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 
 
 def _alike(before: Sequence[Tensor], found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-    """Whether most of the way is the same: Adam makes whole steps of rounding errors."""
+    """Whether most of the step is the same: Adam makes whole steps of rounding errors."""
 
     def squared(tensors: Sequence[Tensor]) -> float:
         pairs = zip(tensors, expected, strict=True)

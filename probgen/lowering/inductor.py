@@ -1,4 +1,8 @@
-"""Recorded programs through TorchInductor: fused kernels, compiled by the C++ compiler."""
+"""Recorded programs through TorchInductor: fused kernels, compiled by the C++ compiler.
+
+Compiling costs seconds once and saves microseconds a step: what is not handed from Python to a
+kernel, and what fused operations do not write. Both are estimated from the recording alone.
+"""
 
 import logging
 import math

@@ -1,4 +1,11 @@
-"""Pyro's optimisers, one per parameter, stepped all at once on the same state."""
+"""Pyro's optimisers, one per parameter, stepped all at once on the same state.
+
+Adam moves each parameter by itself: theta -= lr m / (sqrt(v) + eps), with running means m and v of
+its gradient and of the square. So parameters with equal settings can share the few calls that
+PyTorch has for lists of tensors, in place of a few for each.
+
+Source: Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
+"""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence

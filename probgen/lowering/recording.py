@@ -4,9 +4,12 @@ Operations are seen where the dispatcher hands them to kernels, below autograd, 
 step holds its backward pass and nothing of what called it. Tensors are told apart by identity: an
 argument, or an *external* one (parameter, buffer, data, constant), which the program goes on
 using in place. Nothing is baked in but Python numbers.
+
+Each value has an *origin*: the inputs that decide it. Python may look at a value whose origin is
+inputs alone, which are then *pinned*: the recording holds for calls in which they are the same.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import getitem
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
@@ -15,40 +18,18 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from probgen.lowering.frames import _decides_only_on_an_error, _is_only_a_check, _leaves, _where
-from probgen.lowering.python_reads import _PythonReads
+from probgen.lowering.frames import decides_only_on_an_error, is_only_a_check, where
+from probgen.lowering.operations import SAME_AS, Traits, aten, leaves, looked_at
+from probgen.lowering.python_reads import PythonReads
+from probgen.lowering.reasons import Reason, Unrecordable
 
-aten = torch.ops.aten
 WRITES = "bytes"
 """Where a node says how much an operation writes that can be fused with others."""
-_WRITTEN_UNSAID = {
-    aten.native_batch_norm.default: (3, 4),
-    aten.cudnn_batch_norm.default: (3, 4),
-    aten.miopen_batch_norm.default: (3, 4),
+_NEVER_TAKEN = {
+    torch.Generator: Reason.OWN_GENERATOR,
+    torch.UntypedStorage: Reason.OTHER_STORAGE,
 }
-"""Positions of arguments that an operation writes although its schema does not say so."""
-_UNFILLED = {
-    aten.empty.memory_format,
-    aten.empty_like.default,
-    aten.empty_strided.default,
-    aten.new_empty.default,
-    aten.new_empty_strided.default,
-}
-_FILLS = {
-    f"aten::{name}_"
-    for name in (
-        "copy", "fill", "zero", "set", "normal", "uniform", "random", "bernoulli", "exponential",
-        "geometric", "cauchy", "log_normal", "index_put", "_index_put_impl", "index_copy",
-        "index_fill", "scatter", "masked_fill", "masked_scatter",
-    )
-}  # fmt: skip
-_MOVES = ("aten::set_", "aten::resize_", "aten::resize_as_")
-"""Operations after which a tensor has other memory."""
-_VALUE_TAGS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
-
-
-class Unrecordable(Exception):  # noqa: N818
-    """Why a program has to stay eager."""
+"""Kinds of arguments with which an operation cannot be replayed, and why."""
 
 
 class Recording(NamedTuple):
@@ -106,7 +87,7 @@ def record(
     aliases = [argument.detach() for argument in arguments]  # told from the same tensor as global
     recorder = _Recorder(aliases, varying)
     try:
-        with recorder, _PythonReads(recorder):
+        with recorder, PythonReads(recorder):
             outputs = list(program(*aliases))
         if recorder.refusal is not None:  # the program may have caught it
             raise recorder.refusal
@@ -119,6 +100,22 @@ def record(
 
 
 class _Recorder(TorchDispatchMode):
+    """Writes down what is dispatched.
+
+    Attributes:
+        nodes: of the tensors so far.
+        inputs: arguments, then whatever else was met that no operation made.
+        varying: memory whose values change between calls.
+        origins: of what lies in each memory.
+        held: memory that was there before.
+        before: its values, where they were written over.
+        pinned: inputs whose values Python looked at.
+        unfilled: new memory without values, by its storage.
+        checks: values that a replay has to give again.
+        drawn: types of the devices that noise was drawn on.
+        refusal: why it cannot be recorded, if so.
+    """
+
     def __init__(self, arguments: Sequence[Tensor], varying: Iterable[Tensor]) -> None:
         super().__init__()
         self.graph = fx.Graph()
@@ -142,37 +139,34 @@ class _Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        leaves = [*_leaves(args), *_leaves([*kwargs.values()])]
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        if _looks_at_values(func, args):
-            if _is_only_a_check():
+        tensors = _tensors(args, kwargs)
+        if values := looked_at(func, args, tensors):
+            if is_only_a_check():
                 return func(*args, **kwargs)
-            if func is aten._local_scalar_dense.default and _decides_only_on_an_error():
+            if func is aten._local_scalar_dense.default and decides_only_on_an_error():
                 return self._checked(args[0])
-            self.look_at(_looked_at(func, args, tensors))
-            if not _gives_tensors(func):
+            self.look_at(values)
+            if not Traits.of(func).gives_tensors:
                 return func(*args, **kwargs)
-        if func._schema.name in _MOVES and self._is_held(args[0]):
-            self.refuse_other_memory()
-        if func is aten.lift_fresh.default:
-            func = aten.clone.default  # of a literal, which the program may write to
-        if any(isinstance(leaf, torch.Generator) for leaf in leaves):
-            self._refuse(f"it draws from a generator of its own{_where()}")
-        if any(isinstance(leaf, torch.UntypedStorage) for leaf in leaves):
-            self._refuse(f"it makes a tensor of another's storage{_where()}")
+        return self._write_down(SAME_AS.get(func, func), args, kwargs, tensors)
+
+    def _write_down(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: Sequence[Tensor]
+    ) -> Any:
+        """Run an operation, and add it to the graph."""
+        traits = Traits.of(func)
+        if traits.moves and self._is_held(args[0]):
+            self.refuse(Reason.OTHER_MEMORY, where=where())
+        self._check_kinds(args, kwargs)
+        written = traits.written(args, kwargs)
         if self.unfilled:
-            self._fill(func, tensors, _written(func, args, kwargs))
+            self._fill(func, tensors, written if traits.fills else [])
         nodes = self._nodes(args), {name: self._nodes(value) for name, value in kwargs.items()}
-        self._save_before_writing(func, args, kwargs)
+        self._save_before_writing(written)
         result = func(*args, **kwargs)
         node = self.graph.call_function(func, *nodes)
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            self.drawn.add(next(_leaves([result])).device.type)
-        if torch.Tag.pointwise in func.tags and isinstance(result, Tensor):
-            node.meta[WRITES] = result.nbytes
-        if func in _UNFILLED:
-            self.unfilled[_storage(result)] = (result, node)
-        origin = self._origin(func, tensors)
+        self._note_traits(traits, result, node)
+        origin = None if traits.draws else _joined(self.origins[_storage(t)] for t in tensors)
         self._note(result, node, origin, {_storage(tensor) for tensor in tensors})
         return result
 
@@ -182,15 +176,13 @@ class _Recorder(TorchDispatchMode):
             self._node(tensor)
             origin = self.origins[_storage(tensor)]
             if origin is None:
-                self._refuse(f"it asks the host for a value{_where()}")
-            else:
-                self.pinned |= {i: self.inputs[i].detach() for i in origin}
+                self.refuse(Reason.ASKS_HOST, where=where())
+            self.pinned |= {i: self.inputs[i].detach() for i in origin}
 
-    def refuse_other_memory(self) -> NoReturn:
-        """Refuse what cannot be undone."""
-        self._refuse(
-            f"it puts other memory in a tensor{_where()}: write to it in place, as x.copy_(y)"
-        )
+    def refuse(self, reason: Reason, **fields: object) -> NoReturn:
+        """Give up, also where the program catches the error."""
+        self.refusal = Unrecordable(reason, **fields)
+        raise self.refusal
 
     def _checked(self, tensor: Tensor) -> Any:
         """A value that is to be as true in every replay."""
@@ -212,22 +204,29 @@ class _Recorder(TorchDispatchMode):
         self.graph.erase_node(self.start)
         _skip_detach(self.graph)
         self.graph.eliminate_dead_code(_matters)
-        if any(_storage(tensor) in self.before for tensor in self.pinned.values()):
-            self._refuse("it asks the host for a value that it changes itself")
-        if any(_storage(tensor) in self.before for tensor in self.inputs[: self.arguments]):
-            self._refuse("it writes to an argument: let it write to a copy")
+        self._check_written()
         used = self._drop_unused()
-        written = [self.inputs[i] for i in used if _storage(self.inputs[i]) in self.before]
+        written = [self.inputs[i] for i in used if self._is_written(self.inputs[i])]
         return Recording(
-            self.graph,
-            [self.inputs[i] for i in used if i >= self.arguments],
-            written,
-            {used.index(i): tensor.clone() for i, tensor in self.pinned.items()},
-            self.drawn,
-            outputs + [tensor for _, tensor, _ in self.checks],
-            [value for *_, value in self.checks],
-            [tensor.detach().clone() for tensor in written],
+            graph=self.graph,
+            externals=[self.inputs[i] for i in used if i >= self.arguments],
+            written=written,
+            pinned={used.index(i): tensor.clone() for i, tensor in self.pinned.items()},
+            drawn=self.drawn,
+            outputs=outputs + [tensor for _, tensor, _ in self.checks],
+            expected=[value for *_, value in self.checks],
+            after=[tensor.detach().clone() for tensor in written],
         )
+
+    def _check_written(self) -> None:
+        """Refuse writes to what has to stay the same, or is the caller's."""
+        if any(map(self._is_written, self.pinned.values())):
+            self.refuse(Reason.ASKS_HOST_FOR_WRITTEN)
+        if any(map(self._is_written, self.inputs[: self.arguments])):
+            self.refuse(Reason.ARGUMENT_WRITTEN)
+
+    def _is_written(self, tensor: Tensor) -> bool:
+        return _storage(tensor) in self.before
 
     def _drop_unused(self) -> list[int]:
         """Positions of the inputs that are left: arguments, and what serves the outputs."""
@@ -240,7 +239,7 @@ class _Recorder(TorchDispatchMode):
 
     def _add_input(self, tensor: Tensor) -> fx.Node:
         if tensor.grad_fn is not None and not tensor._is_view():
-            self._refuse(f"it uses what was computed before, or in another thread{_where()}")
+            self.refuse(Reason.COMPUTED_BEFORE, where=where())
         key = _storage(tensor)
         alone = frozenset([len(self.inputs)])
         earlier: _Origin = self.origins[key] if key in self.held else frozenset()
@@ -261,7 +260,7 @@ class _Recorder(TorchDispatchMode):
 
     def _check_layout(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:
-            self._refuse(f"it uses a tensor of layout {tensor.layout}{_where()}")
+            self.refuse(Reason.LAYOUT, layout=tensor.layout, where=where())
 
     def _nodes(self, value: Any) -> Any:
         """An argument with nodes for tensors."""
@@ -271,10 +270,20 @@ class _Recorder(TorchDispatchMode):
             return type(value)(map(self._nodes, value))
         return value
 
-    def _origin(self, func: Any, tensors: Sequence[Tensor]) -> "_Origin":
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            return None
-        return _joined(self.origins[_storage(tensor)] for tensor in tensors)
+    def _check_kinds(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        for leaf in leaves([*args, *kwargs.values()]):
+            for kind, reason in _NEVER_TAKEN.items():
+                if isinstance(leaf, kind):
+                    self.refuse(reason, where=where())
+
+    def _note_traits(self, traits: Traits, result: Any, node: fx.Node) -> None:
+        """What the recording says of an operation beside its place in the graph."""
+        if traits.draws:
+            self.drawn.add(next(leaves([result])).device.type)
+        if traits.fuses and isinstance(result, Tensor):
+            node.meta[WRITES] = result.nbytes
+        if traits.unfilled:
+            self.unfilled[_storage(result)] = (result, node)
 
     def _note(self, result: Any, node: fx.Node, origin: "_Origin", seen: set[int]) -> None:
         if isinstance(result, list | tuple):
@@ -286,29 +295,27 @@ class _Recorder(TorchDispatchMode):
             self.origins[key] = _joined([origin, self.origins[key]]) if key in seen else origin
             self.nodes.setdefault(result, node)
 
-    def _save_before_writing(self, func: Any, args: Sequence[Any], kwargs: Any) -> None:
-        for tensor in _written(func, args, kwargs):
+    def _save_before_writing(self, written: Iterable[Tensor]) -> None:
+        for tensor in written:
             key, storage = _storage(tensor), tensor.untyped_storage()
             if key in self.held and key not in self.before:
                 self.before[key] = (storage, storage.clone())
 
-    def _fill(self, func: Any, tensors: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+    def _fill(self, func: Any, tensors: Iterable[Tensor], filled: Iterable[Tensor]) -> None:
         """Take as a constant what C++ put, unseen, into new memory that is read before a write."""
-        filled = {_storage(tensor) for tensor in written} if _overwrites(func) else set()
+        overwritten = {_storage(tensor) for tensor in filled}
         for key in {_storage(tensor) for tensor in tensors} & self.unfilled.keys():
-            if key in filled:
+            if key in overwritten:
                 del self.unfilled[key]
             elif not func.is_view:
-                tensor, node = self.unfilled.pop(key)
-                constant = self._add_input(tensor.clone())
-                with self.graph.inserting_after(node):
-                    copy = self.graph.call_function(aten.clone.default, (constant,))
-                node.replace_all_uses_with(copy)
-                self.nodes[tensor] = copy
+                self._take_as_constant(*self.unfilled.pop(key))
 
-    def _refuse(self, reason: str) -> NoReturn:
-        self.refusal = Unrecordable(reason)
-        raise self.refusal
+    def _take_as_constant(self, tensor: Tensor, node: fx.Node) -> None:
+        constant = self._add_input(tensor.clone())
+        with self.graph.inserting_after(node):
+            copy = self.graph.call_function(aten.clone.default, (constant,))
+        node.replace_all_uses_with(copy)
+        self.nodes[tensor] = copy
 
 
 _Origin: TypeAlias = frozenset[int] | None
@@ -328,34 +335,8 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-def _looks_at_values(func: Any, args: Sequence[Any]) -> bool:
-    if func is aten.index.Tensor:
-        return any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
-    return not _VALUE_TAGS.isdisjoint(func.tags)
-
-
-def _looked_at(func: Any, args: Sequence[Any], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Of the tensors that such an operation takes, those by whose values it decides."""
-    if func is aten.index.Tensor:
-        return [i for i in args[1] if i is not None and i.dtype in (torch.bool, torch.uint8)]
-    return args[1:2] if func is aten.masked_select.default else tensors
-
-
-def _overwrites(func: Any) -> bool:
-    """Whether an operation writes without reading what was there."""
-    return func._schema.name in _FILLS or "out" in func._overloadname
-
-
-def _gives_tensors(func: Any) -> bool:
-    return any("Tensor" in str(result.type) for result in func._schema.returns)
-
-
-def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    written = [args[i] for i in _WRITTEN_UNSAID.get(func, ())]
-    for i, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            written.append(args[i] if i < len(args) else kwargs.get(argument.name))
-    return [leaf for leaf in _leaves(written) if isinstance(leaf, Tensor)]
+def _tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    return [leaf for leaf in leaves([*args, *kwargs.values()]) if isinstance(leaf, Tensor)]
 
 
 def _skip_detach(graph: fx.Graph) -> None:
@@ -368,7 +349,4 @@ def _matters(node: fx.Node) -> bool:
     """Whether a node does something beside its output: writing, drawing, checking."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return node.op in ("placeholder", "output")
-    schema = node.target._schema
-    draws = torch.Tag.nondeterministic_seeded in node.target.tags
-    unsaid = node.target in _WRITTEN_UNSAID
-    return schema.is_mutable or draws or unsaid or not schema.returns
+    return Traits.of(node.target).matters

@@ -1,4 +1,10 @@
-"""One recorded call, replayed: its inputs put in, its results taken out."""
+"""One recorded call, replayed: its inputs put in, its results taken out.
+
+A replay takes the arguments and the tensors that the recording is bound to, and gives the
+results, then the gradients, then the values that the program checks by ``assert`` or ``raise``.
+Where one of those is not what it was, the program would have raised an error: the replay is
+undone.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from probgen.lowering import inductor
-from probgen.lowering.call import _TENSOR
+from probgen.lowering.call import TENSOR
+from probgen.lowering.reasons import Reason
 from probgen.lowering.recording import Recording
 from probgen.lowering.trial import agree, generators, same_layout, set_generators, storages, trial
 from probgen.lowering.watch import Watch
@@ -18,7 +25,7 @@ class Deviation(Exception):  # noqa: N818
     """A replay, undone, in which the program would have raised an error."""
 
 
-class _Result(NamedTuple):
+class Result(NamedTuple):
     """How a flat list of tensors makes the program's result and gradients."""
 
     spec: TreeSpec
@@ -28,22 +35,22 @@ class _Result(NamedTuple):
     def rebuilt(self, tensors: Sequence[Tensor]) -> Any:
         """The result; gradients are set."""
         remaining = iter(tensors)
-        leaves = [next(remaining) if other is _TENSOR else other for other in self.others]
+        leaves = [next(remaining) if other is TENSOR else other for other in self.others]
         for parameter, gradient in zip(self.parameters, remaining, strict=True):
             parameter.grad = gradient
         return tree_unflatten(leaves, self.spec)
 
-    def same(self, other: "_Result") -> bool:
+    def same(self, other: "Result") -> bool:
         """Whether two calls gave results of one make."""
         ours, theirs = map(id, self.parameters), map(id, other.parameters)
         return self[:2] == other[:2] and list(ours) == list(theirs)
 
 
-class _Replay:
+class Replay:
     """A recording that stands for its kind of call."""
 
     def __init__(
-        self, recording: Recording, result: _Result, watch: Watch, objects: Sequence[Any]
+        self, recording: Recording, result: Result, watch: Watch, objects: Sequence[Any]
     ) -> None:
         self.recording, self.result, self.watch = recording, result, watch
         self.objects = objects  # kept alive, being told by identity
@@ -58,6 +65,11 @@ class _Replay:
         self.kinds = [*map(_kind, self.trained)]
 
     def __call__(self, tensors: Sequence[Tensor]) -> Any:
+        """The program's result for these arguments; gradients are set.
+
+        Raises:
+            Deviation: the program would have raised an error; nothing has changed.
+        """
         self.calls += 1
         inputs, checks = [*tensors, *self.recording.externals], len(self.recording.expected)
         with torch.no_grad():
@@ -90,14 +102,18 @@ class _Replay:
         expected = trial(self.run, inputs, self.recording.written)
         found = trial(compiled, inputs, self.recording.written)
         if not agree(found, expected):
-            raise inductor.CompileError("compiled, it gives other numbers")
-        last = len(found) - len(self.recording.written) - len(self.recording.expected)
-        gradients = found[last - len(self.result.parameters) : last]
+            raise inductor.CompileError(Reason.COMPILED_NUMBERS.say())
+        gradients = self._gradients(found)
         if len(storages(gradients) - storages(inputs)) < len(gradients):
-            raise inductor.CompileError("compiled, its gradients share memory")
+            raise inductor.CompileError(Reason.COMPILED_MEMORY.say())
         if not all(map(same_layout, found, expected)):
-            raise inductor.CompileError("compiled, its results have another layout")
+            raise inductor.CompileError(Reason.COMPILED_LAYOUT.say())
         self.run, self.compiled = compiled, True
+
+    def _gradients(self, found: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Those of what a trial gives: results, gradients, checks, what was written."""
+        end = len(found) - len(self.recording.written) - len(self.recording.expected)
+        return found[end - len(self.result.parameters) : end]
 
 
 def _kind(parameter: Tensor) -> tuple[Any, ...]:

@@ -1,4 +1,12 @@
-"""A drop-in for ``pyro.infer.SVI``."""
+"""A drop-in for ``pyro.infer.SVI``.
+
+Stochastic variational inference minimises E_q[log q(z) - log p(x, z)] by steps on gradients that
+are estimated from samples. What a step computes is the same from step to step; what Pyro does
+around it is not needed twice. So the loss with its gradients is one lowered program, the loss
+alone another, and the optimiser follows the first.
+
+Source: Hoffman et al. 2013, Stochastic variational inference.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,9 +22,10 @@ from pyro.util import warn_if_nan
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from probgen.lowering import optimisers as update
+from probgen.lowering import optimisers
 from probgen.lowering.captured import Captured
-from probgen.lowering.lowered import How, Lowered, put
+from probgen.lowering.lowered import How, Lowered, put_back
+from probgen.lowering.reasons import Reason
 from probgen.lowering.renyi import Renyi
 
 _MOVED = WeakTensorKeyDictionary()
@@ -101,7 +110,7 @@ class SVI(pyro.infer.SVI):
         loss = type(getattr(self.loss, "__self__", None))
         if loss in _TRACED and self.lower != "eager":
             plain = loss.__name__.removeprefix("Jit")
-            self.lowered.stay_eager(f"PyTorch's tracer compiles its loss: give it a {plain}")
+            self.lowered.stay_eager(Reason.TRACED_LOSS.say(plain=plain))
             self.evaluation.how = "eager"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -148,7 +157,7 @@ class SVI(pyro.infer.SVI):
         for name, indices in subsamples.items():
             self.stored[name]._pyro_subsample = indices  # type: ignore[attr-defined]
         self._leave_none_out(parameters)
-        update.step(self.optim, parameters)
+        optimisers.step(self.optim, parameters)
         for parameter in parameters:
             parameter.grad = None
         return loss
@@ -156,7 +165,7 @@ class SVI(pyro.infer.SVI):
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         if isinstance(self.optim, _OfAll):
             return [self.optim.optimizer]
-        found = (update.optimizer_of(self.optim, parameter) for parameter in self.trained)
+        found = (optimisers.optimizer_of(self.optim, parameter) for parameter in self.trained)
         return [optimizer for optimizer in found if optimizer is not None]
 
     def _with(self, known: list[Tensor], capture: Any) -> list[Tensor]:
@@ -202,7 +211,7 @@ def _kept_in_place() -> Iterator[None]:
         if new is not old and _is_value_for(old, new):
             with torch.no_grad():
                 old.copy_(new)
-            put(store, name, old)
+            put_back(store, name, old)
 
 
 def _is_value_for(old: Tensor, new: Tensor) -> bool:

@@ -1,4 +1,8 @@
-"""Runs that leave no trace, and whether two of them gave the same."""
+"""Runs that leave no trace, and whether two of them gave the same.
+
+Two runs of one computation from one generator state differ by rounding at most. A trial makes such
+a run: what it writes is put back, and all generators are left as they were.
+"""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
