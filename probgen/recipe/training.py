@@ -183,18 +183,18 @@ def _fit_adversarial(
     from probgen.evaluation.features.classifier import Classifier, shipped
     from probgen.recipe import building
 
-    judge: Any = None
+    extractor: Any = None
     if parts.test.name in shipped():
         device = training.place(settings.get("device") or "cpu")
-        judge = Classifier.load(parts.test.name).to(device)
+        extractor = Classifier.load(parts.test.name).to(device)
     return training.fit_adversarial(
         gan,
         building.loss(recipe),
         parts.training,
         lr=recipe.lr,
         critic_steps=recipe.critic_steps,
-        judge=judge,
-        validation=None if judge is None else parts.validation or parts.training,
+        extractor=extractor,
+        validation=None if extractor is None else parts.validation or parts.training,
         **settings,
     )
 

@@ -1,10 +1,17 @@
-"""Two players trained by turns: ``training.fit_adversarial(gan, loss, data)``."""
+"""Adversarial training of two players by turns: ``training.fit_adversarial(gan, loss, data)``.
 
-import math
+The discriminator learns to tell data from samples of the generator, the generator to make samples
+that it takes for data; each descends its own loss. Neither loss says how good samples are, so they
+are compared with data as they come: by their variance, and by what a feature extractor sees.
+
+Source: Goodfellow et al. 2014, Generative adversarial nets, algorithm 1.
+"""
+
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +22,15 @@ from probgen import ProbgenWarning
 from probgen.data import Set
 from probgen.evaluation import classes, features, fid, kid
 from probgen.evaluation.features import Extractor
-from probgen.lowering import How
+from probgen.lowering import How, Step
+from probgen.lowering.frames import level_outside
 from probgen.models import GAN, pairs
 from probgen.objectives.adversarial import Loss, Parts
 from probgen.run.errors import NonFiniteError
-from probgen.run.folder import Folder
 from probgen.run.history import History, Measured, Record
-from probgen.run.snapshot import Best, Snapshot
-from probgen.training.loop import (
-    Loop,
+from probgen.run.snapshot import Best, Driven, Snapshot
+from probgen.training.loop import Loop, fixed_facts, shuffled, updated
+from probgen.training.settings import (
     Optimizer,
     Precision,
     Settings,
@@ -32,16 +39,18 @@ from probgen.training.loop import (
     check_positive,
     check_whole,
     driven,
-    fixed_facts,
     opened,
     place,
-    shuffled,
 )
-from probgen.training.step import Update
 
 ALIVE, DEAD = 0.1, 0.01
+"""Shares of the data's variance: samples have not collapsed, and all are the same."""
 OLD, SEVERAL = 1000, 4
+"""Steps after which samples should vary, and classes of which a loss is noticed."""
+SPREAD = 5000
+"""Data whose variance is that of all."""
 GRID = 64
+"""Samples in a grid."""
 
 
 class CollapseError(TrainingError):
@@ -69,7 +78,7 @@ def fit_adversarial(
     precision: Precision = "float32",
     lower: How = "auto",
     validation: Set | None = None,
-    judge: Extractor | None = None,
+    extractor: Extractor | None = None,
     judged: int = 2000,
     validate_every: int = 1,
     checkpoint: str | Path | None = None,
@@ -89,17 +98,18 @@ def fit_adversarial(
 
     The history has ``d_loss`` and ``g_loss`` with their parts, ``distance`` from a Wasserstein
     critic, and from the end of every ``validate_every`` epochs: ``diversity``, the total variance
-    of samples over that of data; with a ``judge`` ``fid``, ``kid`` and, if it is a classifier,
-    ``classes``, how many appear. A run's folder also gets grids/step-N.png, each time the samples
-    of the same latents.
+    of samples over that of data; with an ``extractor`` ``fid``, ``kid`` and, if it is a
+    classifier, ``classes``, how many appear. A run's folder also gets grids/step-N.png, each time
+    the samples of the same latents.
 
     A loss that is NaN or infinite stops the run, and so do samples that all become one. The
-    players then get back what they were when last judged, and the folder a checkpoint of it.
+    players then get back what they were when samples last varied, and the folder a checkpoint of
+    it.
 
     Args:
         gan: the two players; left in evaluation mode.
         loss: from ``objectives.adversarial``.
-        data: training set, kept on the device; batches are drawn without replacement.
+        data: training set, kept on the device; batches are sampled without replacement.
         epochs: as many steps as give that many times the data in generated images; or else
         steps: of the generator.
         batch_size: data and samples per update of either player.
@@ -111,11 +121,11 @@ def fit_adversarial(
         seed: of the batches and the latents, from 0 to 2^48 - 1.
         precision: of matrix products and convolutions: "float32" in full, or "tf32".
         lower: how the updates of both run, as for ``training.fit``.
-        validation: set whose features the judge compares samples with.
-        judge: gives features, e.g. ``features.Classifier.load("mnist")``.
+        validation: set whose features are compared with those of samples.
+        extractor: gives features, e.g. ``features.Classifier.load("mnist")``.
         judged: samples, and images of the validation set at most, that are compared; distances
             at different numbers do not compare.
-        validate_every: epochs between judgements.
+        validate_every: epochs between comparisons.
         checkpoint: the run's folder.
         checkpoint_every: seconds between saves.
         resume: continue the run in ``checkpoint``, from the start if it was never saved.
@@ -145,9 +155,7 @@ def fit_adversarial(
     >>> history.records[-1]["step"]
     20
     """
-    if not isinstance(loss, Loss):
-        hint = ": call it" if isinstance(loss, type) else ""
-        raise TrainingError(f"expected a loss of objectives.adversarial; got {loss!r}{hint}")
+    _check_loss(loss)
     turns = loss.critic_steps if critic_steps is None else critic_steps
     settings = _Settings(
         epochs=epochs, steps=steps, batch_size=batch_size, critic_steps=turns, lr=lr, seed=seed,
@@ -156,18 +164,32 @@ def fit_adversarial(
     )  # fmt: skip
     settings.check(gan, data)
     loss.check(gan.discriminator, gan.shape)
-    if (judge is None) != (validation is None):
-        raise TrainingError("expected validation data and a judge of their features, or neither")
+    compared = _compared(validation, extractor)
     folder = opened(checkpoint, resume)
-    duel: Any = gan
-    where = pairs.device_of(duel) if device is None else place(device)
-    duel.to(where)
-    with pairs.isolated(where, seed, tf32=precision == "tf32"):
-        run = _Duel(duel, loss, data.to(where), settings, folder, log, recipe)
-        run.prepare(generator_optimizer, discriminator_optimizer, validation, judge)
+    module: Any = gan
+    there = pairs.device_of(module) if device is None else place(device)
+    module.to(there)
+    with pairs.isolated(there, seed, tf32=precision == "tf32"):
+        run = _Run(module, data.to(there), settings, folder, log, recipe)
+        run.prepare(loss, generator_optimizer, discriminator_optimizer, compared)
         if resume:
             run.restore()
         return run.train(show)
+
+
+def _check_loss(loss: Any) -> None:
+    if not isinstance(loss, Loss):
+        hint = ": call it" if isinstance(loss, type) else ""
+        raise TrainingError(f"expected a loss of objectives.adversarial; got {loss!r}{hint}")
+
+
+def _compared(validation: Set | None, extractor: Extractor | None) -> tuple[Set, Extractor] | None:
+    """What samples are compared with, and by what, if they are."""
+    if validation is not None and extractor is not None:
+        return validation, extractor
+    if validation is None and extractor is None:
+        return None
+    raise TrainingError("expected validation data and an extractor of their features, or neither")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +199,12 @@ class _Settings(Settings):
     lr: float | None
     judged: int
 
+    def epoch_steps(self, rows: int) -> int:
+        """What does not fill a batch is left for the next epoch."""
+        return rows // self.batch_size
+
     def check(self, gan: Any, data: Any) -> None:
+        """Refuse what ``fit_adversarial`` cannot start with."""
         if not isinstance(gan, GAN):
             raise TrainingError(
                 f"expected a models.GAN; got {type(gan).__name__}: training.fit is for pairs"
@@ -189,97 +216,92 @@ class _Settings(Settings):
             raise TrainingError(f"expected judged a whole number >= 2; got {self.judged!r}")
 
 
-class _Duel(Loop):
+class _Run(Loop):
     """One call of ``fit_adversarial``."""
 
     verb = "fit_adversarial"
     shown = (
         "d_loss", "g_loss", "distance", "fid", "classes", "diversity", "images_per_second",
     )  # fmt: skip
-    astray = (NonFiniteError, CollapseError)
-
-    def __init__(
-        self,
-        gan: Any,
-        loss: Loss,
-        data: Set,
-        settings: _Settings,
-        folder: Folder | None,
-        log: Callable[[Record], object] | None,
-        recipe: Mapping[str, Any] | None,
-    ) -> None:
-        super().__init__(
-            gan, data, settings, folder, log, recipe, len(data) // settings.batch_size
-        )
-        self.gan, self.loss, self.settings = gan, loss, settings
+    diverged = (NonFiniteError, CollapseError)
+    settings: _Settings
 
     def prepare(
         self,
+        loss: Loss,
         of_generator: Optimizer | None,
         of_discriminator: Optimizer | None,
-        validation: Set | None,
-        judge: Extractor | None,
+        compared: tuple[Set, Extractor] | None,
     ) -> None:
-        """Everything that can be wrong before the first step, then the optimisers."""
-        for one in (self.data, validation):
-            if one is not None:
-                with as_training_errors():
-                    pairs.check_data(self.gan, one)
+        """Try everything that can be wrong before the first step, then make the optimisers."""
+        self.loss, self.gan = loss, self.module
+        for one in (self.data, *(compared or ())[:1]):
+            with as_training_errors():
+                pairs.check_data(self.gan, one)
+        self.g = self._driven(of_generator, "generator")
+        self.d = self._driven(of_discriminator, "discriminator")
+        device = self.data.x.device
+        self.snapshot = Snapshot(self.gan, nn.Module(), [self.g, self.d], Best(), device)
+        self._see_data(compared)
+        self._make_steps()
+        self.fixed = self._fixed()
 
+    def _driven(self, make: Optimizer | None, player: str) -> Driven:
         def own(parameters: Any) -> torch.optim.Optimizer:
             return self.loss.optimizer(parameters, self.settings.lr)
 
-        self.g = driven(of_generator or own, _trained(self.gan.generator, "generator"))
-        self.d = driven(of_discriminator or own, _trained(self.gan.discriminator, "discriminator"))
-        self.snapshot = Snapshot(
-            self.gan, nn.Module(), [self.g, self.d], Best(), self.data.x.device
-        )
-        self.judge = None if judge is None or validation is None else judge
-        if self.judge is not None and validation is not None:
+        return driven(make or own, _trained(self.gan, player))
+
+    def _see_data(self, compared: tuple[Set, Extractor] | None) -> None:
+        """What samples will be compared with: the variance of data, and their features."""
+        self.extractor: Extractor | None = None
+        if compared is not None:
+            validation, self.extractor = compared
             few = validation.draw(self.settings.judged, self.settings.seed)
-            self.real = features.extract(self.judge, few, show=False)
-        spread = self.data.draw(5000, self.settings.seed)
+            self.real = features.extract(self.extractor, few, show=False)
+        spread = self.data.draw(SPREAD, self.settings.seed)
         self.variance = _variance(spread.batch(slice(None))[0])
         if not self.variance > 0:
             raise TrainingError(f"expected data that vary; all {len(spread)} items are the same")
-        self.discriminate = Update(
+
+    def _make_steps(self) -> None:
+        self.discriminate = Step(
             self._of_discriminator,
-            _trained(self.gan.discriminator, "discriminator"),
+            _trained(self.gan, "discriminator"),
             self.d.optimizer,
+            name="training the discriminator",
             steps=self.settings.critic_steps * self.total,
             after=lambda: self.loss.constrain(self.gan.discriminator),
-            **self._shared("discriminator"),
+            **self._shared(),
         )
-        self.generate = Update(
+        self.generate = Step(
             self._of_generator,
-            _trained(self.gan.generator, "generator"),
+            _trained(self.gan, "generator"),
             self.g.optimizer,
+            name="training the generator",
             steps=self.total,
             after=self.gan.follow,
             moved=self.gan.kept,
-            **self._shared("generator"),
+            **self._shared(),
         )
-        self.fixed = self._fixed()
 
-    def _shared(self, name: str) -> dict[str, Any]:
-        roots, lower = (self.gan, self.loss), self.settings.lower
-        return {"name": f"the {name}", "roots": roots, "lower": lower}
+    def _shared(self) -> dict[str, Any]:
+        roots, values = (self.gan, self.loss), attrgetter("values")
+        return {"values": values, "roots": roots, "how": self.settings.lower, "keep": 1}
 
-    def train(self, show: bool | None) -> History:
-        """All remaining steps."""
-        self.module.train()
+    def _record_steps(self) -> None:
         size = self.settings.batch_size
         self.discriminate.prepare(torch.arange(size, device=self.data.x.device))
         self.generate.prepare(size)
-        return super().train(show)
 
     def _fixed(self) -> dict[str, Any]:
-        made = {"generator_optimizer": self.g, "discriminator_optimizer": self.d}
-        settings = {name: getattr(self.settings, name) for name in _FIXED}
-        return settings | {
+        """What a resumed run must have in common with the saved one."""
+        return {
+            **{name: getattr(self.settings, name) for name in _FIXED},
             "loss": repr(self.loss),
             "decay": self.gan.decay,
-            **{name: _words(one.optimizer) for name, one in made.items()},
+            "generator_optimizer": _as_text(self.g.optimizer),
+            "discriminator_optimizer": _as_text(self.d.optimizer),
             **fixed_facts(self.data, self.folder),
         }
 
@@ -300,8 +322,8 @@ class _Duel(Loop):
 
     def _update(self, index: Tensor) -> None:
         for rows in index:
-            of_discriminator = self.discriminate(rows)
-        of_generator = self.generate(index.shape[1])
+            of_discriminator = updated(self.discriminate, rows)
+        of_generator = updated(self.generate, index.shape[1])
         names = of_discriminator.names + of_generator.names
         values = torch.cat([of_discriminator.values, of_generator.values])
         self.meter.add(Measured(names, {}, values))
@@ -311,8 +333,8 @@ class _Duel(Loop):
     def _of_discriminator(self, rows: Tensor) -> Measured:
         x, _ = pairs.batch(self.gan, self.data, rows)
         with torch.no_grad():
-            made = self.gan.draw(len(rows))
-        parts = self.loss.of_discriminator(self.gan.discriminator, x, made)
+            generated = self.gan.draw(len(rows))
+        parts = self.loss.of_discriminator(self.gan.discriminator, x, generated)
         return _descended("d_loss", parts, self.loss.estimates(parts))
 
     def _of_generator(self, n: int) -> Measured:
@@ -320,65 +342,74 @@ class _Duel(Loop):
             parts = self.loss.of_generator(self.gan.discriminator, self.gan.draw(n))
             return _descended("g_loss", parts, {})
 
-    def _judged(self) -> Record:
+    def _evaluated(self) -> Record:
         epoch, rest = divmod(self.step, self.epoch_steps)
         due = rest == 0 and epoch % self.settings.validate_every == 0
         if not (due or self.step == self.total):
             return {}
         self._check_weights()
-        self._draw_grid()
-        record = self._measure(self._sampled())
+        self._save_grid()
+        record = self._compare(self._sampled())
         self._check_collapse(record)
         return record
 
-    def _seems_good(self) -> bool:
-        """When judged, and found to vary."""
+    def _is_good(self) -> bool:
+        """Where samples are compared, and found to vary."""
         last, (_, seen) = self.history.records[-1], self.history.series("diversity")
         return "diversity" in last and last["diversity"] >= min(ALIVE, max(seen))
 
     def _sampled(self) -> Tensor:
-        n = self.settings.judged if self.judge is None else len(self.real.values)
+        n = self.settings.judged if self.extractor is None else len(self.real.values)
         return pairs.sampled(self.gan, n, self.settings.seed)
 
-    def _measure(self, samples: Tensor) -> Record:
+    def _compare(self, samples: Tensor) -> Record:
         record = {"diversity": _variance(samples) / self.variance}
-        if self.judge is None:
+        if self.extractor is None:
             return record
-        found = features.extract(self.judge, samples.clamp(0, 1), cache=False, show=False)
-        record |= {"fid": float(fid.score(self.real, found)),
-                   "kid": float(kid.score(self.real, found))}  # fmt: skip
-        if isinstance(self.judge, features.Classifies):
-            record["classes"] = float(classes.score(self.judge.probabilities(found)))
+        found = features.extract(self.extractor, samples.clamp(0, 1), cache=False, show=False)
+        record["fid"] = float(fid.score(self.real, found))
+        record["kid"] = float(kid.score(self.real, found))
+        if isinstance(self.extractor, features.Classifies):
+            record["classes"] = float(classes.score(self.extractor.probabilities(found)))
         return record
 
-    def _draw_grid(self) -> None:
+    def _save_grid(self) -> None:
         if self.folder is None:
             return
-        from probgen.run.grids import (
-            is_image,
-            save_grid,  # with torchvision, for runs that are kept
-        )
+        from probgen.run import grids  # with torchvision, for runs that are kept
 
-        if not is_image(self.gan.shape):
+        if not grids.is_image(self.gan.shape):
             return
         with pairs.evaluation_mode(self.gan, self.settings.seed):
             images = self.gan.sample(GRID)
-        save_grid(self.folder.path / "grids" / f"step-{self.step:06d}.png", images)
+        grids.save_grid(self.folder.path / "grids" / f"step-{self.step:06d}.png", images)
 
     def _check_collapse(self, record: Record) -> None:
+        self._check_all_the_same(record["diversity"])
+        if "classes" not in record or not self._lost_classes(record["classes"]):
+            self._check_variance(record["diversity"])
+
+    def _check_all_the_same(self, now: float) -> None:
         _, before = self.history.series("diversity")
-        now, least = record["diversity"], DEAD
-        if now < least and before and before[-1] < least and max(before) >= ALIVE:
+        if now < DEAD and before and before[-1] < DEAD and max(before) >= ALIVE:
             raise CollapseError(
                 f"all samples are the same at step {self.step}: their variance is {now:.2g} of "
                 f"the data's, after {max(before):.2g} at its best; {self._what_is_kept()}; try "
                 "another loss (GradientPenalty), a smaller lr or more critic_steps"
             )
-        _, seen = self.history.series("classes")
-        found, old = record.get("classes", math.inf), self.step == self.total >= OLD
-        if seen and max(seen) >= SEVERAL and found <= max(seen) / 2 < seen[-1]:
-            self._say(f"samples show {found:.0f} classes, after {max(seen):.0f} at their best")
-        elif now < ALIVE and (old or (before and before[-1] >= ALIVE)):
+
+    def _lost_classes(self, now: float) -> bool:
+        """Whether half of the classes are gone since the last comparison; says so."""
+        _, before = self.history.series("classes")
+        lost = bool(before) and max(before) >= SEVERAL and now <= max(before) / 2 < before[-1]
+        if lost:
+            self._say(f"samples show {now:.0f} classes, after {max(before):.0f} at their best")
+        return lost
+
+    def _check_variance(self, now: float) -> None:
+        _, before = self.history.series("diversity")
+        old = self.step == self.total >= OLD
+        if now < ALIVE and (old or (before and before[-1] >= ALIVE)):
             self._say(f"samples have {now:.2g} of the data's variance")
 
     def _say(self, what: str) -> None:
@@ -386,17 +417,17 @@ class _Duel(Loop):
             f"step {self.step}: the generator has collapsed: {what}; try another loss "
             "(GradientPenalty, SelfSupervised), a smaller lr or more critic_steps",
             CollapseWarning,
-            stacklevel=8,
+            stacklevel=level_outside(),
         )
 
-    def _own_facts(self) -> dict[str, Any]:
+    def _extra_facts(self) -> dict[str, Any]:
         facts = {"discriminator": self.discriminate.facts, "generator": self.generate.facts}
         return {"settings": asdict(self.settings), **facts}
 
-    def _own_state(self) -> dict[str, Any]:
+    def _extra_state(self) -> dict[str, Any]:
         return {"lowered": [one.facts["lowered"] for one in (self.discriminate, self.generate)]}
 
-    def _take_own(self, state: Mapping[str, Any]) -> None:
+    def _take_extra_state(self, state: Mapping[str, Any]) -> None:
         saved = state.get("lowered", ["auto", "auto"])
         for player, lowered in zip((self.discriminate, self.generate), saved, strict=True):
             player.run_as(lowered)
@@ -426,14 +457,15 @@ def _frozen(player: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _trained(player: nn.Module, name: str) -> list[nn.Parameter]:
-    found = [parameter for parameter in player.parameters() if parameter.requires_grad]
+def _trained(gan: Any, player: str) -> list[nn.Parameter]:
+    parameters = getattr(gan, player).parameters()
+    found = [parameter for parameter in parameters if parameter.requires_grad]
     if not found:
-        raise TrainingError(f"the {name} has no parameters to train")
+        raise TrainingError(f"the {player} has no parameters to train")
     return found
 
 
-def _words(optimizer: torch.optim.Optimizer) -> dict[str, str]:
+def _as_text(optimizer: torch.optim.Optimizer) -> dict[str, str]:
     settings = {name: repr(value) for name, value in optimizer.defaults.items()}
     return {"name": type(optimizer).__name__, **settings}
 

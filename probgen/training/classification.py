@@ -11,7 +11,7 @@ from probgen.data import Set
 from probgen.evaluation.features import Classifier
 from probgen.models import pairs
 from probgen.run import progress
-from probgen.training.loop import TrainingError
+from probgen.training.settings import TrainingError
 
 
 class ClassificationError(TrainingError):

@@ -1,9 +1,16 @@
-"""Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will."""
+"""Stochastic variational inference: ``fit(pair, objective, data)``, resumed at will.
+
+A step minimises the objective, such as the negative ELBO E_q[log q(z | x) - log p(x, z)] per
+datum, on a batch that is sampled without replacement, by gradients through samples of q.
+
+Source: Kingma & Welling 2014, Auto-encoding variational Bayes, algorithm 1.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +18,18 @@ import pyro
 import torch
 from pyro import infer
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from probgen.data import Set
 from probgen.evaluation import likelihood
-from probgen.lowering import How
+from probgen.lowering import How, Step
 from probgen.models import GAN, pairs
 from probgen.objectives import ELBO, Pair, Terms
 from probgen.run.errors import NonFiniteError
-from probgen.run.folder import Folder
 from probgen.run.history import History, Measured, Record
 from probgen.run.snapshot import Best, Snapshot, load_state
-from probgen.training.loop import (
-    Loop,
+from probgen.training.loop import Loop, fixed_facts, shuffled, updated
+from probgen.training.settings import (
     Optimizer,
     Precision,
     Settings,
@@ -31,12 +38,9 @@ from probgen.training.loop import (
     check_positive,
     check_whole,
     driven,
-    fixed_facts,
     opened,
     place,
-    shuffled,
 )
-from probgen.training.step import Update
 
 
 def measured(loss: Tensor, terms: Terms, weights: Mapping[str, Tensor]) -> Measured:
@@ -138,25 +142,33 @@ def fit(
         precision=precision, lower=lower, validate_every=validate_every, patience=patience,
         checkpoint_every=checkpoint_every, log_every=log_every,
     )  # fmt: skip
+    _check(pair, objective)
+    settings.check(objective, data, validation)
+    folder = opened(checkpoint, resume)
+    module: Any = pair
+    there = pairs.device_of(module) if device is None else place(device)
+    module.to(there)
+    with pairs.isolated(there, seed, tf32=precision == "tf32"):
+        run = _Run(module, data.to(there), settings, folder, log, recipe)
+        run.prepare(objective, validation, optimizer)
+        if resume:
+            run.restore()
+        return run.train(show)
+
+
+def _check(pair: Any, objective: Any) -> None:
+    """Refuse a pair and an objective that are none."""
     if isinstance(pair, GAN):
         raise TrainingError(
             "expected a pair; got GAN, two players: training.fit_adversarial(gan, loss, data)"
         )
-    settings.check(objective, data, validation)
+    if not isinstance(objective, ELBO):
+        shown = isinstance(objective, str | type)
+        got = repr(objective) if shown else type(objective).__name__
+        hint = _instead(objective) or "the order is fit(pair, objective, data)"
+        raise TrainingError(f"expected an objective such as objectives.ELBO(); got {got}: {hint}")
     with as_training_errors():
         pairs.check_pair(pair)
-    objective = objective if objective.data_size else objective.over(len(data))
-    folder = opened(checkpoint, resume)
-    where = pairs.device_of(pair) if device is None else place(device)
-    module: Any = pair
-    module.to(where)
-    objective.to(where)
-    with pairs.isolated(where, seed, tf32=precision == "tf32"):
-        run = _Run(module, objective, data.to(where), settings, validation, folder, log, recipe)
-        run.prepare(optimizer)
-        if resume:
-            run.restore()
-        return run.train(show)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,15 +177,12 @@ class _Settings(Settings):
     clip_norm: float | None
     patience: int | None
 
+    def epoch_steps(self, rows: int) -> int:
+        """The last batch may be smaller."""
+        return math.ceil(rows / self.batch_size)
+
     def check(self, objective: ELBO, data: Set, validation: Set | None) -> None:
-        if not isinstance(objective, ELBO):
-            got = (
-                repr(objective) if isinstance(objective, str | type) else type(objective).__name__
-            )
-            hint = _instead(objective) or "the order is fit(pair, objective, data)"
-            raise TrainingError(
-                f"expected an objective such as objectives.ELBO(); got {got}: {hint}"
-            )
+        """Refuse what ``fit`` cannot start with."""
         self.check_common(data)
         check_whole(patience=self.patience)
         check_positive(lr=self.lr, clip_norm=self.clip_norm)
@@ -188,60 +197,48 @@ class _Run(Loop):
     shown = (
         "loss", "log_likelihood", "kl", "beta", "lambda", "validation_elbo", "images_per_second",
     )  # fmt: skip
+    settings: _Settings
 
-    def __init__(
-        self,
-        module: Any,
-        objective: ELBO,
-        data: Set,
-        settings: _Settings,
-        validation: Set | None,
-        folder: Folder | None,
-        log: Callable[[Record], object] | None,
-        recipe: Mapping[str, Any] | None,
+    def prepare(
+        self, objective: ELBO, validation: Set | None, optimizer: Optimizer | None
     ) -> None:
-        epoch_steps = math.ceil(len(data) / settings.batch_size)
-        super().__init__(module, data, settings, folder, log, recipe, epoch_steps)
-        self.objective, self.settings, self.validation = objective, settings, validation
-        self.best = Best()
-
-    def prepare(self, optimizer: Optimizer | None) -> None:
-        """Everything that can be wrong before the first step, then the optimiser."""
+        """Try everything that can be wrong before the first step, then make the optimiser."""
+        sized = objective if objective.data_size else objective.over(len(self.data))
+        self.objective, self.validation, self.best = sized, validation, Best()
+        device = self.data.x.device
+        self.objective.to(device)
         for data in (self.data, self.validation):
             if data is not None:
                 with as_training_errors():
                     pairs.check_data(self.module, data)
         self.parameters = self._dry_run()
         self.driven = driven(optimizer or self._adam, self.parameters)
-        device = self.data.x.device
         self.snapshot = Snapshot(self.module, self.objective, [self.driven], self.best, device)
-        self.update = Update(
+        self.fixed = self._fixed()
+        self.update = Step(
             self._gradients,
             self.parameters,
             self.driven.optimizer,
-            name=type(self.module).__name__,
+            values=attrgetter("values"),
+            name=f"training {type(self.module).__name__}",
             roots=(self.module, self.objective),
-            lower=self.settings.lower,
+            how=self.settings.lower,
             steps=self.total,
             keep=self.settings.log_every,
             clip_norm=self.settings.clip_norm,
         )
-        self.fixed = self._fixed()
 
-    def train(self, show: bool | None) -> History:
-        """All remaining steps."""
-        self.module.train()
+    def _record_steps(self) -> None:
         self.update.prepare(torch.arange(self.settings.batch_size, device=self.data.x.device))
-        return super().train(show)
 
     def _adam(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, lr=self.settings.lr, fused=True)
 
     def _fixed(self) -> dict[str, Any]:
         """What a resumed run must have in common with the saved one."""
-        settings = {name: getattr(self.settings, name) for name in _FIXED}
         optimizer = self.driven.optimizer
-        return settings | {
+        return {
+            **{name: getattr(self.settings, name) for name in _FIXED},
             "objective": repr(self.objective),
             "optimizer": f"{type(optimizer).__name__}(lr={optimizer.defaults.get('lr')})",
             "optimizer_settings": {
@@ -250,13 +247,21 @@ class _Run(Loop):
             **fixed_facts(self.data, self.folder),
         }
 
-    def _take_own(self, state: Mapping[str, Any]) -> None:
+    def _take_extra_state(self, state: Mapping[str, Any]) -> None:
         best = state["best_loss"]
         self.best.loss = math.inf if best is None else float(best)
         self.best.stale = int(state["stale"])
         self.update.run_as(state.get("lowered", "auto"))
         if self.best.stale < 0:
             raise ValueError("a negative count")
+
+    def _extra_state(self) -> dict[str, Any]:
+        best = None if math.isinf(self.best.loss) else self.best.loss
+        lowered = self.update.facts["lowered"]
+        return {"best_loss": best, "stale": self.best.stale, "lowered": lowered}
+
+    def _extra_facts(self) -> dict[str, Any]:
+        return {"settings": asdict(self.settings), **self.update.facts}
 
     def _batches(self) -> Iterator[Tensor]:
         while self.step < self.total and not self._patience_is_out():
@@ -273,11 +278,11 @@ class _Run(Loop):
         return measured(loss, terms, self.objective.weights())
 
     def _update(self, index: Tensor) -> None:
-        self.meter.add(self.update(index))
+        self.meter.add(updated(self.update, index))
         self.images += len(index)
         self.step += 1
 
-    def _judged(self) -> Record:
+    def _evaluated(self) -> Record:
         if self.validation is None or not (self._at_validation() or self.step == self.total):
             return {}
         return self._validate(self.validation)
@@ -298,32 +303,21 @@ class _Run(Loop):
             )
         if self.settings.patience is not None and self._at_validation():
             self.best.see(loss, self.module)
-        return {"validation_loss": loss, "validation_elbo": terms.elbo.mean().item(),
-                "validation_kl": terms.total_kl.mean().item()}  # fmt: skip
+        return {
+            "validation_loss": loss,
+            "validation_elbo": terms.elbo.mean().item(),
+            "validation_kl": terms.total_kl.mean().item(),
+        }
 
     def _patience_is_out(self) -> bool:
         patience = self.settings.patience
         return patience is not None and self.best.stale >= patience
 
-    def _closed(self) -> History:
+    def _settle(self) -> None:
+        """The best weights, if they were looked for, and what the pair fits to the data itself."""
         if self.best.weights and self.settings.patience is not None:
             load_state(self.module, self.best.weights)
-        self._after_training()
-        return super()._closed()
-
-    def _after_training(self) -> None:
-        fit = getattr(self.module, "after_training", None)
-        if fit is not None:
-            with pairs.evaluation_mode(self.module, self.settings.seed):
-                fit(self.data)
-
-    def _own_facts(self) -> dict[str, Any]:
-        return {"settings": asdict(self.settings), **self.update.facts}
-
-    def _own_state(self) -> dict[str, Any]:
-        best = None if math.isinf(self.best.loss) else self.best.loss
-        lowered = self.update.facts["lowered"]
-        return {"best_loss": best, "stale": self.best.stale, "lowered": lowered}
+        super()._settle()
 
     def _dry_run(self) -> list[nn.Parameter]:
         """Each size of batch with validation on; what it leaves is the list of parameters."""
@@ -337,19 +331,23 @@ class _Run(Loop):
                 objective = self.objective.over(len(self.validation))
                 with pyro.validation_enabled(False):
                     self._tried(objective, self.validation, likelihood.BATCH_SIZE)
-        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        self._check_registered(registered)
+        if not terms.log_likelihood.dim():
+            raise TrainingError("expected a pyro.plate over the data in the model; got none")
+        return [p for p in self.module.parameters() if p.requires_grad]
+
+    def _check_registered(self, registered: Mapping[str, Tensor]) -> None:
+        """Refuse parameters that would not be trained and saved, and a pair that has none."""
+        kind = type(self.module).__name__
         owned = {id(parameter) for parameter in self.module.parameters()}
         for name, parameter in registered.items():
             if id(parameter) not in owned:
                 raise TrainingError(
-                    f"pyro.param {name!r} is no parameter of {type(self.module).__name__}: make "
-                    "it an nn.Parameter or PyroParam there, so that it is trained and saved"
+                    f"pyro.param {name!r} is no parameter of {kind}: make it an nn.Parameter or "
+                    "PyroParam there, so that it is trained and saved"
                 )
-        if not parameters:
-            raise TrainingError(f"{type(self.module).__name__} has no parameters to train")
-        if not terms.log_likelihood.dim():
-            raise TrainingError("expected a pyro.plate over the data in the model; got none")
-        return parameters
+        if not any(parameter.requires_grad for parameter in self.module.parameters()):
+            raise TrainingError(f"{kind} has no parameters to train")
 
     def _tried(self, objective: ELBO, data: Set, rows: int) -> Terms:
         few = data.take(slice(0, rows)).to(self.data.x.device)
@@ -357,26 +355,31 @@ class _Run(Loop):
         return objective.terms(self.module.model, self.module.guide, *given)
 
     def _try_last(self, rows: int) -> None:
-        """With BatchNorm as in training, where it takes no single row; its statistics stay."""
-        norms = [
-            m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
-        ]
-        kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
-        for norm in norms:
-            norm.train()
         try:
-            self._tried(self.objective, self.data, rows)
+            with _batch_norms_in_training(self.module):
+                self._tried(self.objective, self.data, rows)
         except ValueError as error:
             reason, *_ = str(error).splitlines()  # Pyro adds the shapes of a trace
             raise TrainingError(
                 f"the last batch of an epoch has {rows} of {len(self.data)} rows, for which the "
                 f"objective fails ({reason}): choose another batch_size"
             ) from error
-        finally:
-            for norm in norms:
-                norm.eval()
-            for buffer, before in kept:
-                buffer.copy_(before)
+
+
+@contextmanager
+def _batch_norms_in_training(module: nn.Module) -> Iterator[None]:
+    """BatchNorm as in training, where it takes no single row; its statistics stay."""
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+    for norm in norms:
+        norm.train()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.eval()
+        for buffer, before in kept:
+            buffer.copy_(before)
 
 
 _MEAN_FIELD = (infer.TraceMeanField_ELBO, infer.JitTraceMeanField_ELBO)
