@@ -44,6 +44,8 @@ _HANDLERS = (
     ConditionMessenger, DoMessenger, MaskMessenger, ScaleMessenger, SubstituteMessenger
 )  # fmt: skip
 """Pyro's handlers that keep nothing of what they meet."""
+_CONTAINERS = (list, deque, dict, set, frozenset, tuple)
+"""Types whose subclasses may keep attributes beside their items."""
 _LARGEST = 100
 """Items of a container that are followed at most."""
 
@@ -81,10 +83,12 @@ class Entry(NamedTuple):
 
 def entries(value: Any) -> Iterator[Entry]:
     """What can change within an object, by the first row that it is of."""
-    for kind, taken_apart in _ROWS:
-        if isinstance(value, kind):
-            return taken_apart(value)
-    return _of_object(value) if _is_followed(value) else iter(())
+    rows = (taken_apart for kind, taken_apart in _ROWS if isinstance(value, kind))
+    taken_apart = next(rows, None)
+    if taken_apart is not None:
+        yield from taken_apart(value)
+    if (taken_apart is None or isinstance(value, _CONTAINERS)) and _is_followed(value):
+        yield from _of_object(value)
 
 
 def is_watched(value: Any) -> bool:
@@ -282,8 +286,7 @@ _ROWS: tuple[tuple[Any, Callable[[Any], Iterator[Entry]]], ...] = (
     (tuple, _of_tuple),
     (nn.Module, _of_object),
 )
-"""How the objects of a type are taken apart. The first row that fits is taken: a subclass of two
-has the place of its first."""
+"""How the objects of a type are taken apart. The first row that fits is taken."""
 
 
 def _is_followed(value: Any) -> bool:

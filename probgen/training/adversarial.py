@@ -138,7 +138,9 @@ def fit_adversarial(
         The run's history.
 
     Raises:
-        TrainingError: settings that cannot work, named.
+        TrainingError: settings that cannot work, or a GAN that is none, named.
+        DataError: data of another shape than the GAN's, or outside of what it takes.
+        EvaluationError: an extractor that cannot take them.
         ObjectiveError: a discriminator that the loss cannot take, such as one with a sigmoid.
         NonFiniteError: a NaN or an infinity, with its term and step.
         CollapseError: all samples became the same.
@@ -185,11 +187,18 @@ def _check_loss(loss: Any) -> None:
 
 def _compared(validation: Set | None, extractor: Extractor | None) -> tuple[Set, Extractor] | None:
     """What samples are compared with, and by what, if they are."""
-    if validation is not None and extractor is not None:
-        return validation, extractor
     if validation is None and extractor is None:
         return None
-    raise TrainingError("expected validation data and an extractor of their features, or neither")
+    if validation is None or extractor is None:
+        raise TrainingError(
+            "expected validation data and an extractor of their features, or neither"
+        )
+    if not callable(extractor):
+        raise TrainingError(
+            "expected extractor, a function from images to features, such as "
+            f"features.Classifier.load('mnist'); got {extractor!r}"
+        )
+    return validation, extractor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,9 +244,11 @@ class _Run(Loop):
     ) -> None:
         """Try everything that can be wrong before the first step, then make the optimisers."""
         self.loss, self.gan = loss, self.module
-        for one in (self.data, *(compared or ())[:1]):
-            with as_training_errors():
-                pairs.check_data(self.gan, one)
+        with as_training_errors():
+            pairs.check_weights(self.gan)
+            pairs.check_data(self.gan, self.data)
+            if compared is not None:
+                pairs.check_data(self.gan, compared[0])
         self.g = self._driven(of_generator, "generator")
         self.d = self._driven(of_discriminator, "discriminator")
         device = self.data.x.device

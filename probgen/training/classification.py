@@ -41,7 +41,7 @@ def fit_classifier(
         lr: greatest learning rate of the schedule.
         weight_decay: as for ``torch.optim.AdamW``.
         smoothing: share of each label spread over all classes.
-        seed: of the weights, batches and dropout.
+        seed: of the weights, batches and dropout, from 0 to 2^48 - 1.
         show: a progress bar; None for a line every 30 seconds where there is no terminal.
         settings: others of ``Classifier``: features, dropout, name.
 
@@ -58,6 +58,10 @@ def fit_classifier(
     10
     """
     steps = _steps(data, epochs, batch_size)
+    try:
+        pairs.check_seed(seed)
+    except pairs.PairError as error:
+        raise ClassificationError(str(error)) from error
     if not (0 < lr < math.inf and 0 <= smoothing < 1 and weight_decay >= 0):
         raise ClassificationError(
             f"expected lr > 0, smoothing in [0, 1) and weight_decay >= 0; got {lr}, {smoothing} "
@@ -113,9 +117,10 @@ def _steps(data: Set, epochs: int, batch_size: int) -> int:
         )
     if data.y is None or len(data.y.unique()) < 2:
         raise ClassificationError(f"expected labels of two classes or more in {data.name}")
-    if epochs < 1 or not 2 <= batch_size <= len(data):
+    whole = isinstance(epochs, int) and isinstance(batch_size, int)
+    if not whole or epochs < 1 or not 2 <= batch_size <= len(data):
         raise ClassificationError(
-            f"expected epochs >= 1 and batch_size from 2 to {len(data)}; got {epochs} and "
-            f"{batch_size}"
+            f"expected epochs >= 1 and batch_size from 2 to {len(data)}, whole numbers; got "
+            f"{epochs} and {batch_size}"
         )
     return len(data) // batch_size

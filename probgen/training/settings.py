@@ -66,6 +66,10 @@ class Settings(ABC):
             raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
         names = ("epochs", "steps", "log_every", "batch_size", "validate_every")
         check_whole(**{name: getattr(self, name) for name in names})
+        if not (isinstance(self.checkpoint_every, int | float) and self.checkpoint_every >= 0):
+            raise TrainingError(
+                f"expected checkpoint_every in seconds >= 0; got {self.checkpoint_every!r}"
+            )
         with as_training_errors():
             pairs.check_seed(self.seed)
         if self.batch_size > len(data):
@@ -114,7 +118,7 @@ def place(device: str | torch.device) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         found = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise TrainingError(f"expected a device such as cpu or cuda; got {device!r}") from error
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise TrainingError(f"{device} was asked for and there is no CUDA here: use device='cpu'")

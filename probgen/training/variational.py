@@ -95,7 +95,7 @@ def fit(
         pair: ``nn.Module`` with ``model(x, y=None)`` and ``guide(x, y=None)``; left in
             evaluation mode, with the best weights if ``patience`` is given, else the last.
         objective: what to minimise; told the size of the data unless it has a ``data_size``.
-        data: training set, kept on the device; batches are drawn without replacement.
+        data: training set, kept on the device; batches are sampled without replacement.
         epochs: passes over the data; or else
         steps: updates.
         batch_size: data per update; the last batch of an epoch may be smaller.
@@ -124,7 +124,9 @@ def fit(
         The run's history.
 
     Raises:
-        TrainingError: settings that cannot work, named.
+        TrainingError: settings that cannot work, or a pair that is none, named.
+        DataError: data of another shape than the pair's, or outside of what it takes.
+        ObjectiveError: an objective that is not defined for the pair.
         NonFiniteError: a NaN or an infinity, with its term and step; the pair is then what it was
             at the end of an epoch, or as last saved, whichever is the last with a finite loss.
         Interrupted: Ctrl-C, once the step is finished and saved.
@@ -207,9 +209,10 @@ class _Run(Loop):
         self.objective, self.validation, self.best = sized, validation, Best()
         device = self.data.x.device
         self.objective.to(device)
-        for data in (self.data, self.validation):
-            if data is not None:
-                with as_training_errors():
+        with as_training_errors():
+            pairs.check_weights(self.module)
+            for data in (self.data, self.validation):
+                if data is not None:
                     pairs.check_data(self.module, data)
         self.parameters = self._dry_run()
         self.driven = driven(optimizer or self._adam, self.parameters)

@@ -76,8 +76,8 @@ LOSSES = {
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_resumed_duel_is_the_uninterrupted_one_bit_for_bit(name, tmp_path):
     loss, critic = LOSSES[name]
-    judge = {"validation": TEST, "judge": Classifier.load("digits"), "judged": 100}
-    settings = {"batch_size": 150, "critic_steps": 2, "log_every": 4, **judge}
+    compared = {"validation": TEST, "extractor": Classifier.load("digits"), "judged": 100}
+    settings = {"batch_size": 150, "critic_steps": 2, "log_every": 4, **compared}
     whole, part, fresh = gan(**critic), gan(**critic), gan(seed=9, **critic)
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -109,7 +109,7 @@ def test_training_makes_samples_that_the_judge_takes_for_digits(tmp_path):
     duel = dense_gan(latent=16, hidden=(128,))
     history = training.fit_adversarial(
         duel, NonSaturating(), DIGITS, epochs=60, batch_size=64, lr=1e-3, validate_every=20,
-        validation=TEST, judge=Classifier.load("digits"), checkpoint=tmp_path,
+        validation=TEST, extractor=Classifier.load("digits"), checkpoint=tmp_path,
     )  # fmt: skip
     steps, fid = history.series("fid")
     assert steps == [20 * 23, 40 * 23, 60 * 23]
@@ -197,7 +197,7 @@ def test_classes_that_vanish_are_said():
     settings = {"steps": 20, "batch_size": 150, "judged": 100}
     with pytest.warns(training.CollapseWarning, match="4 classes, after 10 at their best"):
         training.fit_adversarial(
-            gan(), Hinge(), DIGITS, validation=TEST, judge=Judge(), **settings
+            gan(), Hinge(), DIGITS, validation=TEST, extractor=Judge(), **settings
         )
 
 
@@ -211,8 +211,8 @@ def test_classes_that_vanish_are_said():
         ({"judged": 1}, "judged a whole number >= 2"),
         ({"validate_every": 0}, "validate_every a whole number"),
         ({"precision": "bfloat16"}, "precision float32 or tf32"),
-        ({"validation": TEST}, "validation data and a judge"),
-        ({"judge": Classifier.load("digits")}, "validation data and a judge"),
+        ({"validation": TEST}, "validation data and an extractor"),
+        ({"extractor": Classifier.load("digits")}, "validation data and an extractor"),
         ({"loss": Hinge}, "expected a loss of objectives.adversarial; got .*: call it"),
         ({"loss": objectives.ELBO()}, "expected a loss of objectives.adversarial"),
         ({"data": (DIGITS, TEST)}, "expected one data.Set"),
