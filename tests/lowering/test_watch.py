@@ -254,7 +254,28 @@ def object_in_a_set():
     return lambda x: scaled(max(k.weight for k in given), x), lambda: setattr(one, "weight", 3.0)
 
 
+def attribute_of(kind):
+    class OfUser(kind):
+        weight = 2.0
+
+    def make():
+        given = OfUser()
+        return lambda x: scaled(given.weight, x), lambda: setattr(given, "weight", 3.0)
+
+    make.__name__ = f"attribute_of_a_{kind.__name__}"
+    return make
+
+
+def class_of_a_dict():
+    class OfUser(dict):
+        weight = 2.0
+
+    given = OfUser()
+    return lambda x: scaled(given.weight, x), lambda: setattr(OfUser, "weight", 3.0)
+
+
 COMING = (
+    *map(attribute_of, (dict, list, tuple, set, frozenset, deque)), class_of_a_dict,
     view_of_a_dict, key_of_a_dict, object_in_a_set,
     condition, handler,
     own_attribute, new_attribute, new_key, member_of_a_set, other_member_of_a_set, sign_of_zero,

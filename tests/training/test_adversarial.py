@@ -105,7 +105,7 @@ def test_a_resumed_duel_is_the_uninterrupted_one_bit_for_bit(name, tmp_path):
         assert all(p.abs().max() <= 0.01 for p in fresh.discriminator.parameters())
 
 
-def test_training_makes_samples_that_the_judge_takes_for_digits(tmp_path):
+def test_training_makes_samples_that_the_classifier_takes_for_digits(tmp_path):
     duel = dense_gan(latent=16, hidden=(128,))
     history = training.fit_adversarial(
         duel, NonSaturating(), DIGITS, epochs=60, batch_size=64, lr=1e-3, validate_every=20,
@@ -182,10 +182,10 @@ def test_samples_that_become_one_stop_the_run_and_those_before_are_kept():
 
 
 def test_classes_that_vanish_are_said():
-    """The judge sees ten classes at first, and four at the end."""
+    """The extractor sees ten classes at first, and four at the end."""
     lost = []
 
-    class Judge(nn.Module):
+    class Sees(nn.Module):
         def forward(self, x):
             return x.flatten(1)
 
@@ -197,7 +197,7 @@ def test_classes_that_vanish_are_said():
     settings = {"steps": 20, "batch_size": 150, "judged": 100}
     with pytest.warns(training.CollapseWarning, match="4 classes, after 10 at their best"):
         training.fit_adversarial(
-            gan(), Hinge(), DIGITS, validation=TEST, extractor=Judge(), **settings
+            gan(), Hinge(), DIGITS, validation=TEST, extractor=Sees(), **settings
         )
 
 
@@ -213,6 +213,9 @@ def test_classes_that_vanish_are_said():
         ({"precision": "bfloat16"}, "precision float32 or tf32"),
         ({"validation": TEST}, "validation data and an extractor"),
         ({"extractor": Classifier.load("digits")}, "validation data and an extractor"),
+        ({"extractor": "digits", "validation": TEST}, "a function from images.*got 'digits'"),
+        ({"validation": (TEST,), "extractor": Classifier.load("digits")}, "one data.Set"),
+        ({"seed": -1}, "seed from 0"),
         ({"loss": Hinge}, "expected a loss of objectives.adversarial; got .*: call it"),
         ({"loss": objectives.ELBO()}, "expected a loss of objectives.adversarial"),
         ({"data": (DIGITS, TEST)}, "expected one data.Set"),

@@ -33,6 +33,10 @@ def test_what_no_classifier_is_made_of_is_named():
         training.fit_classifier(data.arrays(RAW))
     with pytest.raises(ClassificationError, match="epochs >= 1 .* got 0"):
         training.fit_classifier(train, epochs=0)
+    with pytest.raises(ClassificationError, match="whole numbers; got 1.5"):
+        training.fit_classifier(train, epochs=1.5)
+    with pytest.raises(ClassificationError, match="seed from 0"):
+        training.fit_classifier(train, seed=-1)
     with pytest.raises(ClassificationError, match="lr > 0"):
         training.fit_classifier(train, lr=-1.0)
     with pytest.raises(ClassificationError, match="one data.Set.*got Tensor"):

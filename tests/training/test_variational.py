@@ -377,6 +377,9 @@ WRONG = [
     ({"steps": 1, "lr": -1.0}, "lr > 0"),
     ({"steps": 1, "clip_norm": 0.0}, "clip_norm > 0"),
     ({"steps": 1, "precision": "int8"}, "precision"),
+    ({"steps": 1, "seed": -1}, "seed from 0"),
+    ({"steps": 1, "device": 3.5}, "device such as cpu or cuda; got 3.5"),
+    ({"steps": 1, "checkpoint_every": "often"}, "checkpoint_every in seconds >= 0; got 'often'"),
     ({"steps": 1, "patience": 2}, "validation data"),
     ({"steps": 1, "optimizer": torch.optim.SGD([torch.zeros(1)])}, "function from parameters"),
     ({"steps": 1, "optimizer": pyro.optim.Adam({"lr": 0.1})}, "torch optimiser.*got PyroOptim"),
@@ -444,6 +447,13 @@ def test_a_finished_run_gives_its_weights_to_a_pair_of_the_same_make(tmp_path):
         run.load(vae(), tmp_path / "none")
     with pytest.raises(run.RunError, match="run.load.pair"):
         recipe.read(tmp_path)
+
+
+def test_a_pair_with_weights_that_are_not_finite_is_named():
+    pair = vae()
+    nn.init.constant_(next(pair.parameters()), torch.nan)
+    with pytest.raises(training.TrainingError, match="expected finite weights; got NaN"):
+        training.fit(pair, ELBO(), DIGITS, steps=1)
 
 
 def test_arrays_are_no_set():
