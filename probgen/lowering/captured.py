@@ -1,6 +1,6 @@
 """Whole updates on CUDA as one launch: a recorded program and what follows it, captured.
 
-A CUDA graph is a list of kernels with the memory that they use. It is made by running code once in
+A CUDA graph is a list of kernels with the memory that they use. It is recorded by running code once in
 a mode in which nothing is executed, and launched as one. Nothing of Python is in it, so an update
 can be captured only where Python decides nothing and waits for nothing.
 """
@@ -237,7 +237,7 @@ def _needs_host(recording: Recording, arguments: Sequence[Tensor], device: torch
         return Reason.HOST_DECIDES.say()
     if recording.expected:
         return Reason.HOST_CHECKS.say()
-    if elsewhere := recording.drawn - {here}:
+    if elsewhere := recording.noisy - {here}:
         return Reason.HOST_NOISE.say(there=elsewhere.pop(), here=here)
     kept = [tensor for tensor in recording.externals if tensor.dim()] + recording.written
     if there := _elsewhere(kept, device):

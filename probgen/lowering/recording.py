@@ -40,7 +40,7 @@ class Recording(NamedTuple):
         externals: tensors it uses that are no arguments, by identity.
         written: those of them that it writes to.
         pinned: inputs whose values Python looked at, {position: value}.
-        drawn: types of the devices that its noise is drawn on.
+        noisy: types of the devices that its noise comes from.
         outputs: what the recorded call gave, and then the values that it checked.
         expected: whether those were true; otherwise they would have raised an error.
         after: what it left in ``written``.
@@ -50,7 +50,7 @@ class Recording(NamedTuple):
     externals: list[Tensor]
     written: list[Tensor]
     pinned: dict[int, Tensor]
-    drawn: set[str]
+    noisy: set[str]
     outputs: list[Tensor]
     expected: list[bool]
     after: list[Tensor]
@@ -112,7 +112,7 @@ class _Recorder(TorchDispatchMode):
         pinned: inputs whose values Python looked at.
         unfilled: new memory without values, by its storage.
         checks: values that a replay has to give again.
-        drawn: types of the devices that noise was drawn on.
+        noisy: types of the devices that noise came from.
         refusal: why it cannot be recorded, if so.
     """
 
@@ -129,7 +129,7 @@ class _Recorder(TorchDispatchMode):
         self.pinned: dict[int, Tensor] = {}
         self.unfilled: dict[int, tuple[Tensor, fx.Node]] = {}
         self.checks: list[tuple[fx.Node, Tensor, bool]] = []
-        self.drawn: set[str] = set()
+        self.noisy: set[str] = set()
         self.refusal: Unrecordable | None = None
         self.start = self.graph.placeholder("start")
         for argument in arguments:
@@ -212,7 +212,7 @@ class _Recorder(TorchDispatchMode):
             externals=[self.inputs[i] for i in used if i >= self.arguments],
             written=written,
             pinned={used.index(i): tensor.clone() for i, tensor in self.pinned.items()},
-            drawn=self.drawn,
+            noisy=self.noisy,
             outputs=outputs + [tensor for _, tensor, _ in self.checks],
             expected=[value for *_, value in self.checks],
             after=[tensor.detach().clone() for tensor in written],
@@ -279,7 +279,7 @@ class _Recorder(TorchDispatchMode):
     def _note_traits(self, traits: Traits, result: Any, node: fx.Node) -> None:
         """What the recording says of an operation beside its place in the graph."""
         if traits.draws:
-            self.drawn.add(next(leaves([result])).device.type)
+            self.noisy.add(next(leaves([result])).device.type)
         if traits.fuses and isinstance(result, Tensor):
             node.meta[WRITES] = result.nbytes
         if traits.unfilled:

@@ -76,14 +76,14 @@ class Renyi(RenyiELBO):
 
     def _of_traces(self, model_trace: Any, guide_trace: Any) -> "_Weights":
         modelled = [s for s in sample_sites(model_trace) if not s["infer"].get("_deterministic")]
-        drawn = [*sample_sites(guide_trace)]
-        shared = _shared([*modelled, *drawn])
-        self._check(shared, [*modelled, *drawn])
+        sampled = [*sample_sites(guide_trace)]
+        shared = _shared([*modelled, *sampled])
+        self._check(shared, [*modelled, *sampled])
         scale = math.prod((f.full_size or f.size) / f.size for f in shared)
         dims = {frame.dim for frame in shared}
-        log_p, log_q = (_summed([s["log_prob"] for s in of], dims) for of in (modelled, drawn))
+        log_p, log_q = (_summed([s["log_prob"] for s in of], dims) for of in (modelled, sampled))
         log_weight = torch.as_tensor(log_p - log_q) / scale
-        scores = [s["score_parts"].score_function for s in drawn]
+        scores = [s["score_parts"].score_function for s in sampled]
         score = _summed([s for s in scores if not is_identically_zero(s)], dims)
         return _Weights(log_weight, score, scale)
 

@@ -139,7 +139,7 @@ class Step(Generic[M]):
         """Go on as a saved run did, where "auto" leaves that open.
 
         Raises:
-            LoweringError: not a way to run.
+            LoweringError: none of ``HOW``.
         """
         if lowered not in HOW:
             raise LoweringError(f"expected lowered one of {', '.join(HOW)}; got {lowered!r}")

@@ -107,6 +107,10 @@ class SVI(pyro.infer.SVI):
             self._loss, lambda: self.evaluated, name=f"the loss of {name}", roots=roots,
             how=self.lower,
         )  # fmt: skip
+        self._leave_traced_losses()
+
+    def _leave_traced_losses(self) -> None:
+        """Record nothing of a loss that PyTorch's tracer compiles."""
         loss = type(getattr(self.loss, "__self__", None))
         if loss in _TRACED and self.lower != "eager":
             plain = loss.__name__.removeprefix("Jit")

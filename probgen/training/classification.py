@@ -58,15 +58,7 @@ def fit_classifier(
     10
     """
     steps = _steps(data, epochs, batch_size)
-    try:
-        pairs.check_seed(seed)
-    except pairs.PairError as error:
-        raise ClassificationError(str(error)) from error
-    if not (0 < lr < math.inf and 0 <= smoothing < 1 and weight_decay >= 0):
-        raise ClassificationError(
-            f"expected lr > 0, smoothing in [0, 1) and weight_decay >= 0; got {lr}, {smoothing} "
-            f"and {weight_decay}"
-        )
+    _check(lr, weight_decay, smoothing, seed)
     device = data.x.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -107,6 +99,18 @@ def _epoch(
     if not math.isfinite(mean):
         raise ClassificationError(f"the loss is {mean}: expected finite; try a smaller lr")
     return mean
+
+
+def _check(lr: float, weight_decay: float, smoothing: float, seed: int) -> None:
+    try:
+        pairs.check_seed(seed)
+    except pairs.PairError as error:
+        raise ClassificationError(str(error)) from error
+    if not (0 < lr < math.inf and 0 <= smoothing < 1 and weight_decay >= 0):
+        raise ClassificationError(
+            f"expected lr > 0, smoothing in [0, 1) and weight_decay >= 0; got {lr}, {smoothing} "
+            f"and {weight_decay}"
+        )
 
 
 def _steps(data: Set, epochs: int, batch_size: int) -> int:

@@ -64,14 +64,7 @@ class Settings(ABC):
             raise TrainingError("expected epochs or steps, one of the two")
         if not isinstance(data, Set):
             raise TrainingError(f"expected one data.Set, such as train; got {type(data).__name__}")
-        names = ("epochs", "steps", "log_every", "batch_size", "validate_every")
-        check_whole(**{name: getattr(self, name) for name in names})
-        if not (isinstance(self.checkpoint_every, int | float) and self.checkpoint_every >= 0):
-            raise TrainingError(
-                f"expected checkpoint_every in seconds >= 0; got {self.checkpoint_every!r}"
-            )
-        with as_training_errors():
-            pairs.check_seed(self.seed)
+        self._check_numbers()
         if self.batch_size > len(data):
             raise TrainingError(
                 f"expected batch_size from 1 to {len(data)}, the size of {data.name}; "
@@ -82,6 +75,16 @@ class Settings(ABC):
             raise TrainingError(f"expected precision {known}; got {self.precision!r}")
         if self.lower not in HOW:
             raise TrainingError(f"expected lower {', '.join(HOW)}; got {self.lower!r}")
+
+    def _check_numbers(self) -> None:
+        names = ("epochs", "steps", "log_every", "batch_size", "validate_every")
+        check_whole(**{name: getattr(self, name) for name in names})
+        if not (isinstance(self.checkpoint_every, int | float) and self.checkpoint_every >= 0):
+            raise TrainingError(
+                f"expected checkpoint_every in seconds >= 0; got {self.checkpoint_every!r}"
+            )
+        with as_training_errors():
+            pairs.check_seed(self.seed)
 
 
 def opened(checkpoint: str | Path | None, resume: bool) -> Folder | None:

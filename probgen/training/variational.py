@@ -218,7 +218,10 @@ class _Run(Loop):
         self.driven = driven(optimizer or self._adam, self.parameters)
         self.snapshot = Snapshot(self.module, self.objective, [self.driven], self.best, device)
         self.fixed = self._fixed()
-        self.update = Step(
+        self.update = self._step()
+
+    def _step(self) -> Step[Measured]:
+        return Step(
             self._gradients,
             self.parameters,
             self.driven.optimizer,
