@@ -1,6 +1,6 @@
 """Whole updates on CUDA as one launch: a recorded program and what follows it, captured.
 
-A CUDA graph is a list of kernels with the memory that they use. It is recorded by running code once in
+A CUDA graph is a list of kernels with the memory that they use. It comes of running code once in
 a mode in which nothing is executed, and launched as one. Nothing of Python is in it, so an update
 can be captured only where Python decides nothing and waits for nothing.
 """
