@@ -29,7 +29,7 @@ from probgen.run.errors import CheckpointError, NonFiniteError
 from probgen.run.folder import Folder
 from probgen.run.history import History, Measured, Meter, Record
 from probgen.run.snapshot import Snapshot, tensors_of
-from probgen.training.settings import TrainingError
+from probgen.training.settings import Settings, TrainingError
 
 EPOCH_STRIDE = 1_000_003
 """What the seeds of two epochs in a row differ by."""
@@ -78,6 +78,7 @@ class Loop(ABC):
     verb: ClassVar[str] = "fit"
     shown: ClassVar[tuple[str, ...]] = ()
     diverged: ClassVar[tuple[type[Exception], ...]] = (NonFiniteError,)
+    settings: Settings
     fixed: dict[str, Any]
     snapshot: Snapshot
 
@@ -85,7 +86,7 @@ class Loop(ABC):
         self,
         module: Any,
         data: Set,
-        settings: Any,
+        settings: Settings,
         folder: Folder | None,
         log: Callable[[Record], object] | None,
         recipe: Mapping[str, Any] | None,
