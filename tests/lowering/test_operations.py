@@ -11,23 +11,23 @@ X, MASK, INDEX = torch.arange(4.0), torch.tensor([True, False, True, False]), to
 @pytest.mark.parametrize(
     ("operation", "traits"),
     [
-        (aten.exp.default, {"fuses", "gives_tensors"}),
-        (aten.mm.default, {"gives_tensors"}),
-        (aten.mul_.Tensor, {"fuses", "gives_tensors", "matters"}),
-        (aten.copy_.default, {"fills", "gives_tensors", "matters"}),
-        (aten.normal_.default, {"draws", "fills", "gives_tensors", "matters"}),
-        (aten.bernoulli.default, {"draws", "gives_tensors", "matters"}),
-        (aten.resize_.default, {"moves", "gives_tensors", "matters"}),
-        (aten.empty.memory_format, {"unfilled", "gives_tensors"}),
-        (aten.native_batch_norm.default, {"gives_tensors", "matters"}),
-        (aten._local_scalar_dense.default, set()),
+        (aten.exp.default, "fuses gives_tensors"),
+        (aten.mm.default, "gives_tensors"),
+        (aten.mul_.Tensor, "fuses gives_tensors matters"),
+        (aten.copy_.default, "fills gives_tensors matters"),
+        (aten.normal_.default, "draws fills gives_tensors matters"),
+        (aten.bernoulli.default, "draws gives_tensors matters"),
+        (aten.resize_.default, "moves gives_tensors matters"),
+        (aten.empty.memory_format, "unfilled gives_tensors"),
+        (aten.native_batch_norm.default, "gives_tensors matters"),
+        (aten._local_scalar_dense.default, ""),
     ],
     ids=str,
 )
 def test_traits(operation, traits):
     found = Traits.of(operation)._asdict()
     found.pop("writes")
-    assert {name for name, value in found.items() if value} == traits
+    assert {name for name, value in found.items() if value} == {*traits.split()}
 
 
 def test_what_an_operation_writes_to():
