@@ -9,13 +9,28 @@ import networkx as nx
 
 from probgen.reasoning import loading, markov
 from probgen.reasoning.loading import GraphLike
-from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
+from probgen.reasoning.names import (
+    GraphError,
+    Node,
+    UnknownNode,
+    labels,
+    listed,
+    shown,
+    suggestion,
+)
 from probgen.reasoning.verdict import check
 
-_BAR = r"(?:\||\\mid|\\vert|∣)"
-_PERP = re.compile(
-    r"(?P<no>\\not\s*)?(?:_\|\|_|⊥+|⟂+|⫫|\\perp(?:(?:\\!)*\s*\\perp)?|\\indep\b|\\bot\b)"
+_BAR = r"(?:\||\\mid\b|\\vert\b|\\given\b|∣|｜)"
+_SPACE = r"(?:\s|\\[!,;:])*"
+_WORDS = (
+    rf"\\n(?:ot)?(?:perp|indep(?:endent)?|bot)\b|\\[Pp]erp\b(?:{_SPACE}\\[Pp]erp\b)?"
+    r"|\\indep(?:endent)?\b|\\(?:up)?[Mm]odels\b|\\bot\b|\\ci\b"
 )
+_PERP = re.compile(
+    rf"(?P<no>\\not\b{_SPACE}|¬\s*|(?<=\S)\s+not\s+|!)?"
+    rf"(?P<sign>_\|{{1,2}}_|[⊥⟂⫫]+\u0338?[⊥⟂⫫]*|{_WORDS})"
+)
+_NOT = re.compile(r"\s*(?:¬|not\b|\\neg\b|\\lnot\b)\s*(?=\()")
 _EQUATION = re.compile(r"\s*[pP]\s*\(([^()]*)\)\s*=\s*((?:[pP]\s*\([^()]*\)\s*)+)$")
 _BLANKET = re.compile(
     r"\s*(?:MB|Markov blanket|blanket)\s*(?:\(|of\s)\s*(.+?)\s*\)?\s*[=:]\s*(.*)$", re.I
@@ -103,12 +118,20 @@ def judge(graph: nx.Graph, claim: str) -> tuple[bool, str]:
         (_CLIQUES, _cliques),
         (_EQUATION, _equation),
     )
+    claim = _bare(claim)
+    if negated := _NOT.match(claim):
+        actual, why = _independent(graph, _bare(claim[negated.end() :]))
+        return not actual, why
     for pattern, reader in readers:
         if found := pattern.match(claim):
             return reader(graph, *found.groups())
     if claim.strip().lower() == "chordal":
         verdict = markov.chordal(_undirected(graph))
         return bool(verdict), str(verdict)
+    return _independent(graph, claim)
+
+
+def _independent(graph: nx.Graph, claim: str) -> tuple[bool, str]:
     if sign := _PERP.search(claim):
         return _independence(graph, claim, sign)
     raise GraphError(
@@ -118,17 +141,39 @@ def judge(graph: nx.Graph, claim: str) -> tuple[bool, str]:
     )
 
 
+def _bare(claim: str) -> str:
+    """The claim without the dollars or parentheses that stand around all of it."""
+    text = claim.strip().strip("$").strip()
+    for _ in range(4):
+        if text.startswith("(") and _closing(text) == len(text) - 1:
+            text = text[1:-1].strip()
+    return text
+
+
+def _closing(text: str) -> int:
+    """Where the first parenthesis is closed; -1 if nowhere."""
+    depth = 0
+    for i, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if not depth:
+            return i
+    return -1
+
+
 def _undirected(graph: nx.Graph) -> nx.Graph:
     return markov.moral(graph) if graph.is_directed() else graph
 
 
 def _nodes(graph: nx.Graph, text: str) -> list[Node]:
-    """Nodes listed with commas, braces allowed."""
+    """Nodes listed with commas, braces or parentheses around the list allowed."""
     by_text = _by_text(graph)
-    words = [w.strip().strip("{}").strip() for w in text.replace("\\", "").split(",")]
+    plain = re.sub(r"\\[!,;:]", " ", text).replace("\\", "")
+    inner = plain if plain.strip() in by_text else _bare(plain)
+    words = [w.strip() for w in inner.split(",")]
+    words = [w if w in by_text else w.strip("{}").strip() for w in words]
     for word in filter(None, words):
         if word not in by_text:
-            hint = suggestion(word, graph)
+            hint = suggestion(word, graph, labels(graph._node))
             raise UnknownNode(f"expected nodes of the graph; got {shown(word)!r}{hint}")
     return [by_text[w] for w in words if w]
 
@@ -142,12 +187,17 @@ def _by_text(graph: nx.Graph) -> dict[str, Node]:
 
 def _independence(graph: nx.Graph, claim: str, sign: re.Match[str]) -> tuple[bool, str]:
     x, right = claim[: sign.start()], claim[sign.end() :]
-    y, *given = re.split(_BAR, right)
+    y, *given = re.split(_BAR if re.search(_BAR, right) else r"\sgiven\s", right)
     if len(given) > 1 or _PERP.search(right):
         raise GraphError(f"expected one claim 'A _||_ B | C'; got {shown(claim)[:80]!r}")
     sets = (_nodes(graph, side) for side in (x, y, "".join(given)))
     independent, why = _separated(graph, *sets)
-    return independent != bool(sign["no"]), why
+    return independent != (bool(sign["no"]) or _denies(sign["sign"])), why
+
+
+def _denies(sign: str) -> bool:
+    """Whether a sign is struck through itself."""
+    return "\u0338" in sign or sign.startswith("\\n")
 
 
 def _separated(

@@ -9,7 +9,15 @@ import networkx as nx
 
 from probgen.reasoning import loading
 from probgen.reasoning.loading import GraphLike
-from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
+from probgen.reasoning.names import (
+    GraphError,
+    Node,
+    UnknownNode,
+    labels,
+    listed,
+    shown,
+    suggestion,
+)
 
 Nodes = frozenset[Node]
 
@@ -39,6 +47,7 @@ class Index:
         above = source._pred if self.directed else {}
         self.children: Mapping[Node, Collection[Node]] = _tuples(below) if copy else below
         self.parents: Mapping[Node, Collection[Node]] = _tuples(above) if copy else above
+        self._data = source._node
         self._reaches = self._compiled(compiled) if compiled is not False else None
 
     def __repr__(self) -> str:
@@ -110,7 +119,7 @@ class Index:
             )
 
     def _unknown(self, node: object, role: str) -> UnknownNode:
-        hint = suggestion(node, self.children)
+        hint = suggestion(node, self.children, labels(self._data))
         parts = [p.strip() for p in str(node).split(",")] if isinstance(node, str) else []
         if len(parts) > 1 and all(p in self.children for p in parts):
             hint = f"; did you mean {parts}?"

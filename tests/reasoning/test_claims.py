@@ -79,9 +79,9 @@ def test_claims_and_limits_of_the_wrong_kind():
     for claim in (("M _||_ F", "yes"), ("M _||_ F", True, 1), 3, None):
         with pytest.raises(GraphError, match="and its truth"):
             dsep.grade("pharmacy", [claim])
-    for limit in (0, 1.5, None):
-        with pytest.raises(GraphError, match=f"at least 1 trail; got {limit}"):
-            dsep.check("A -> B", "A", "B", limit=limit)
+    for number in (0, 1.5, None):
+        with pytest.raises(GraphError, match=f"at least 1 trail; got {number}"):
+            dsep.check("A -> B", "A", "B", max_trails=number)
 
 
 def test_claims_about_names_that_are_no_text():
@@ -89,3 +89,69 @@ def test_claims_about_names_that_are_no_text():
     assert all(dsep.grade(g, ["moral graph: 0 - 1", "I-map: 0 - 1", "MB(0) = 1"]))
     with pytest.raises(GraphError, match="two of one name"):
         dsep.grade(nx.DiGraph([("1", 1), (1, 2)]), ["1 _||_ 2"])
+
+
+TRUE = [
+    "(A ⟂ C | B)",
+    "((A ⟂ C | B))",
+    "A _|_ C | B",
+    "(A _|_ C | B)",
+    "(A) ⟂ (C) | (B)",
+    "{A} ⟂ {C} | {B}",
+    "A⊥⊥C|B",
+    "A ⫫ C ｜ B",
+    "A ⟂ C given B",
+    r"$A \perp C \mid B$",
+    r"A \,\perp\, C \mid B",
+    r"A \perp\!\!\!\perp C \given B",
+    r"A \Perp C | B",
+    r"A \indep C | B",
+    r"A \independent C | B",
+    r"A \upmodels C | B",
+    "A ⊥̸ C",
+    "A ⊥̸⊥ C",
+    "A !_||_ C",
+    "A not _|_ C",
+    "not (A ⟂ C)",
+    "¬(A ⟂ C)",
+    r"A \not\!\perp C",
+    r"A \nperp C",
+    r"A \notindep C",
+]
+FALSE = [
+    "(A ⟂ C)",
+    "A _|_ C",
+    "¬(A ⟂ C | B)",
+    "not (A _||_ C | B)",
+    "A ⊥̸ C | B",
+    r"A \nperp C | B",
+    r"A \not\perp C | B",
+]
+
+
+@pytest.mark.parametrize("claim", TRUE)
+def test_independences_as_others_write_them(claim):
+    assert dsep.grade("A -> B -> C", [claim])[0].actual
+
+
+@pytest.mark.parametrize("claim", FALSE)
+def test_negations_and_conditions_are_not_lost(claim):
+    assert not dsep.grade("A -> B -> C", [claim])[0].actual
+
+
+def test_parentheses_and_words_of_names_are_kept():
+    g = nx.DiGraph([("f(x)", "g"), ("g", "(k)"), ("not", "given")])
+    claims = ["(f(x) ⟂ (k) | g)", "f(x) ⟂ (k) | g", "g ⟂ given", "not ⟂ g", "(f(x)) _|_ {(k)} | g"]
+    assert not dsep.grade(g, claims).wrong
+
+
+@pytest.mark.parametrize("claim", ["(A ⟂ C | B) (", "(A ⟂ C | B", "A || C", "not (not (A ⟂ C))"])
+def test_claims_with_loose_ends(claim):
+    with pytest.raises(GraphError, match="expected"):
+        dsep.grade("A -> B -> C", [claim])
+
+
+def test_long_claims_are_refused_quickly():
+    for bomb in ("(" * 30_000, "not (" * 10_000, "(" * 30_000 + ")" * 30_000, "¬" * 60_000):
+        with pytest.raises(GraphError):
+            dsep.grade("A -> B", [bomb + "A _||_ B"])

@@ -71,7 +71,7 @@ def test_networkx_passes_through():
         ('"A -> B', "line 1"),
         ("A-B; C", "could be an edge or a name"),
         ("A–B; C", "write 'A - B' for edges"),
-        ("A⇒B; C", "line 1: expected a name or an arrow; got '⇒'"),
+        ("A↛B; C", "line 1: expected an arrow, ->, <- or -; got '↛'"),
         ("A <-> B", "name the common cause"),
         ("A -> B - C", "undirected B - C beside directed"),
         ("A -> B; B -> A", "cycle A -> B -> A: drop an edge"),

@@ -1,12 +1,16 @@
 """Graphviz DOT and dagitty: `digraph { a -> {b c} [label="x"] }`, `dag { M -> I <- S }`."""
 
 import re
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import networkx as nx
 
 from probgen.reasoning.names import GraphError, shown
+from probgen.reasoning.readers import edges
+from probgen.reasoning.readers.edges import CIRCLE, HEAD, TAIL, Edge
 
 _GAP = r"(?>\s|//[^\n]*|\#[^\n]*|/\*(?s:.*?)\*/)*+"
 HEADER = re.compile(
@@ -15,15 +19,26 @@ HEADER = re.compile(
     re.I,
 )
 LARGEST_EXPANSION = 100_000
-"""Edges that `{a b} -> {c d}` statements may stand for in one file."""
+"""Edges, or their attributes, that `{a b} -> {c d}` may stand for in one file."""
 DEEPEST = 64
 """Braces that may be nested."""
 TABLE_KEYS = frozenset({"states", "parents", "table"})
 
+_ENDS = {
+    "forward": (False, True),
+    "back": (True, False),
+    "both": (True, True),
+    "none": (False, False),
+}
+_HEADS = re.compile(r"o?[lr]?(?:normal|vee)|o?empty|open|(?:half|l|r)open")
+_OPENED = frozenset({"dir", "arrowhead", "arrowtail"})
+_DRAWN = _OPENED | {"style", "color"}
+"""What decides how an edge's ends are drawn; of the defaults only these are kept."""
+
 _TOKEN = re.compile(
     r"""(?P<space>[^\S\n]+|//[^\n]*|\#[^\n]*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)
       | (?P<line>\n)
-      | (?P<arrow><->|->|<-|--|@[->o]+[@>-]*)
+      | (?P<arrow>-{2,}>+|->{2,}|<-{2,}|=+>|<->|->|<-|--|@[->o]+[@>-]*)
       | (?P<mark>[][{};=,:+])
       | "(?P<quoted>(?:[^"\\]|\\.)*)"
       | <(?P<html>[^<>]*(?:<[^<>]*>[^<>]*)*)>
@@ -45,7 +60,9 @@ def read(source: str, file: str = "") -> nx.Graph:
     r"""Read one graph; node and edge attributes are kept, ports are dropped.
 
     The grammar is Graphviz's (graphviz.org/doc/info/lang.html), the header `dag` and the arrow
-    `<-` are dagitty's (Textor 2016).
+    `<-` are dagitty's (Textor 2016). An edge is what Graphviz draws: `dir`, `arrowhead` and
+    `arrowtail` turn it or take its head, also as `edge [...]` defaults; one with `style=invis`
+    is none.
 
     Raises:
         GraphError: malformed, mixed edges, or too large; with file, line and token.
@@ -54,6 +71,8 @@ def read(source: str, file: str = "") -> nx.Graph:
     OutEdgeView([('M', 'I'), ('S', 'I')])
     >>> read('graph { a [label="x y"]; a -- {b c} }').edges
     EdgeView([('a', 'b'), ('a', 'c')])
+    >>> read("digraph { a -> b [dir=back] }").edges
+    OutEdgeView([('b', 'a')])
     """
     return _Parser(source, file).graph()
 
@@ -75,16 +94,67 @@ def _tokens(source: str, where: str) -> Iterator[Token]:
     yield Token("end", "the end", line)
 
 
+def drawn(edge: Edge) -> Edge | None:
+    """The edge as Graphviz draws it: its ends as its attributes have them; None if invisible.
+
+    The attributes that were honoured are dropped (graphviz.org/docs/attr-types/dirType).
+
+    >>> drawn(Edge("a", "b", attributes={"dir": "both", "arrowhead": "none"}))
+    Edge(u='a', v='b', at_u='>', at_v='-', attributes={}, where='')
+    """
+    known = {key: str(value).strip('"') for key, value in edge.attributes.items()}
+    styles = (word.split("(")[0].strip() for word in known.get("style", "").split(","))
+    if "invis" in styles or known.get("color") in ("transparent", "none"):
+        return None
+    written = (edge.at_u == HEAD, edge.at_v == HEAD)
+    at_u, at_v = _ENDS.get(known.get("dir", ""), written)
+    return edge._replace(
+        at_u=_end(edge, "arrowtail", known) if at_u else TAIL,
+        at_v=_end(edge, "arrowhead", known) if at_v else TAIL,
+        attributes={k: v for k, v in edge.attributes.items() if k not in _OPENED},
+    )
+
+
+def _end(edge: Edge, key: str, known: Mapping[str, str]) -> str:
+    shape = known.get(key) or "normal"
+    if shape == "none":
+        return TAIL
+    if shape in ("dot", "odot"):
+        return CIRCLE
+    if not _HEADS.fullmatch(shape):
+        raise GraphError(
+            f"{edge.where}expected an arrowhead that is an arrow's (normal, vee, empty, open) or "
+            f"none; got {key}={shown(shape)[:80]} between {shown(edge.u)} and {shown(edge.v)}"
+        )
+    return HEAD
+
+
+@dataclass
+class _Scope:
+    """A graph or subgraph: the defaults of its edges, and its named subgraphs."""
+
+    defaults: ChainMap[str, str] = field(default_factory=ChainMap)
+    named: "dict[str, _Scope]" = field(default_factory=dict)
+
+    def inner(self, name: str) -> "_Scope":
+        """A subgraph; one with a name goes on where it was left."""
+        scope = self.named.get(name) or _Scope(self.defaults.new_child())
+        if name:
+            self.named[name] = scope
+        return scope
+
+
 class _Parser:
     """Recursive descent over the tokens; `graph()` gives the result."""
 
     def __init__(self, source: str, file: str) -> None:
         self.where = f"{file}: " if file else ""
         self.tokens = _tokens(source, self.where)
-        self.now = next(self.tokens)
+        self.last = self.now = next(self.tokens)
         self.nodes: dict[str, dict[str, str]] = {}
-        self.edges: dict[tuple[str, str], dict[str, str]] = {}
+        self.edges: dict[object, Edge] = {}
         self.arrow = ""
+        self.strict = False
         self.expanded = 0
 
     def error(self, expected: str, got: str = "") -> GraphError:
@@ -92,8 +162,8 @@ class _Parser:
         return GraphError(f"{self.where}line {self.now.line}: expected {expected}; got {got}")
 
     def take(self) -> Token:
-        token, self.now = self.now, next(self.tokens, self.now)
-        return token
+        self.last, self.now = self.now, next(self.tokens, self.now)
+        return self.last
 
     def accept(self, *texts: str) -> bool:
         if self.now.kind in ("mark", "name") and self.now.text.lower() in texts:
@@ -112,7 +182,7 @@ class _Parser:
         return text
 
     def graph(self) -> nx.Graph:
-        self.accept("strict")
+        self.strict = self.accept("strict")
         word = self.now.text.lower()
         if word in ("pdag", "mag", "pag"):
             raise self.error("digraph, graph or dag", f"{word}, which mixes kinds of edges")
@@ -121,18 +191,16 @@ class _Parser:
         self.arrow = {"digraph": "->", "graph": "--"}.get(word, "")
         if self.now.kind in ("name", "quoted"):
             self.name()
-        self.block(1)
+        self.block(1, _Scope())
         if self.now.kind != "end":
             raise self.error("the end")
         return self.result()
 
     def result(self) -> nx.Graph:
-        graph = nx.Graph() if self.arrow == "--" else nx.DiGraph()
-        graph.add_nodes_from(self.nodes.items())
-        graph.add_edges_from((u, v, attributes) for (u, v), attributes in self.edges.items())
-        return graph
+        found = [edge for edge in map(drawn, self.edges.values()) if edge]
+        return edges.graph(self.nodes.items(), found, directed=self.arrow != "--")
 
-    def block(self, depth: int) -> dict[str, None]:
+    def block(self, depth: int, scope: _Scope) -> dict[str, None]:
         """A braced list of statements; its nodes in order."""
         if depth > DEEPEST:
             raise self.error(f"at most {DEEPEST} nested braces", "more")
@@ -141,38 +209,52 @@ class _Parser:
         nodes: dict[str, None] = {}
         while not self.accept("}"):
             if not self.accept(";", ","):
-                nodes |= self.statement(depth)
+                nodes |= self.statement(depth, scope)
         return nodes
 
-    def statement(self, depth: int) -> dict[str, None]:
+    def statement(self, depth: int, scope: _Scope) -> dict[str, None]:
         if self.now.kind == "name" and self.now.text.lower() in ("graph", "node", "edge"):
-            self.take()
-            self.attributes()
+            of_edges = self.take().text.lower() == "edge"
+            found = self.attributes()
+            scope.defaults.update({k: found[k] for k in found if of_edges and k in _DRAWN})
             return {}
-        nodes = self.operand(depth)
+        before, first = self.last, self.now
+        nodes = self.operand(depth, scope)
         if nodes is None:
             return {}
+        if self.now.kind == "arrow":
+            self.require_no_circle(before, first)
         groups, arrows = [nodes], []
         while self.now.kind == "arrow":
             arrows.append(self.direction())
-            group = self.operand(depth)
+            group = self.operand(depth, scope)
             if group is None:
                 raise self.error("a name")
             groups.append(group)
-        attributes = self.attributes()
+        if arrows:
+            self.require_no_circle(self.now, self.last)
+        line, attributes = self.now.line, self.attributes()
         for left, arrow, right in zip(groups, arrows, groups[1:], strict=False):
-            self.join(left, arrow, right, attributes)
+            self.join(left, arrow, right, attributes, scope.defaults, line)
         if not arrows and len(nodes) == 1:
             self.nodes[next(iter(nodes))] |= attributes
         return {v: None for group in groups for v in group}
 
-    def operand(self, depth: int) -> dict[str, None] | None:
+    def require_no_circle(self, beside: Token, end: Token) -> None:
+        """Refuse `a o-> b`, which to Graphviz is a node a and an edge from a node o."""
+        name = ("name", "quoted")
+        if end.text == "o" and (beside.kind in name and end.kind in name):
+            if beside.line == end.line:
+                raise self.error(
+                    "->, <- or --", f"{shown(beside.text)!r} and a circle, 'o', at an edge's end"
+                )
+
+    def operand(self, depth: int, scope: _Scope) -> dict[str, None] | None:
         """A node or a subgraph; None for an assignment such as `rankdir=LR`."""
         subgraph = self.accept("subgraph")
-        if subgraph and self.now.kind in ("name", "quoted"):
-            self.name()
+        title = self.name() if subgraph and self.now.kind in ("name", "quoted") else ""
         if subgraph or (self.now.text == "{" and self.now.kind == "mark"):
-            return self.block(depth + 1)
+            return self.block(depth + 1, scope.inner(title))
         name = self.name()
         if self.accept("="):
             self.name()
@@ -187,7 +269,8 @@ class _Parser:
     def direction(self) -> str:
         token = self.now
         if token.text not in ("->", "<-", "--"):
-            raise self.error("->, <- or --", f"{token.text}: name the common cause instead")
+            hint = ": name the common cause instead" if token.text in ("<->", "@-@") else ""
+            raise self.error("->, <- or --", token.text + hint)
         kind = "--" if token.text == "--" else "->"
         self.arrow = self.arrow or kind
         if kind != self.arrow or (token.text == "<-" and self.arrow == "--"):
@@ -195,17 +278,43 @@ class _Parser:
         return self.take().text
 
     def join(
-        self, left: dict[str, None], arrow: str, right: dict[str, None], attributes: dict[str, str]
+        self,
+        left: dict[str, None],
+        arrow: str,
+        right: dict[str, None],
+        attributes: dict[str, str],
+        defaults: ChainMap[str, str],
+        line: int,
     ) -> None:
-        self.expanded += len(left) * len(right) if len(left) + len(right) > 2 else 0
+        if len(left) + len(right) > 2:
+            self.expanded += len(left) * len(right) * max(len(attributes), 1)
         if self.expanded > LARGEST_EXPANSION:
             raise self.error(
-                f"braces that stand for at most {LARGEST_EXPANSION:,} edges", f"{self.expanded:,}"
+                f"braces that stand for at most {LARGEST_EXPANSION:,} edges and attributes",
+                f"{self.expanded:,}",
             )
         for u in left:
             for v in right:
-                pair = (v, u) if arrow == "<-" else (u, v)
-                self.edges.setdefault(pair, {}).update(attributes)
+                self.add(*((v, u) if arrow == "<-" else (u, v)), attributes, defaults, line)
+
+    def add(
+        self,
+        u: str,
+        v: str,
+        attributes: dict[str, str],
+        defaults: ChainMap[str, str],
+        line: int,
+    ) -> None:
+        """A new edge with the defaults, or attributes for the same edge of a strict graph."""
+        pair = (u, v) if self.arrow == "->" else frozenset((u, v))
+        own = attributes.get("key")
+        identity: object = pair if self.strict else (pair, len(self.edges) if own is None else own)
+        if edge := self.edges.get(identity):
+            self.edges[identity] = edge._replace(attributes={**edge.attributes, **attributes})
+            return
+        head = HEAD if self.arrow == "->" else TAIL
+        where = f"{self.where}line {line}: "
+        self.edges[identity] = Edge(u, v, TAIL, head, {**defaults, **attributes}, where)
 
     def attributes(self) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -1,4 +1,9 @@
-"""Graphs written in a line: arrows (`A -> B <- C; D`) and bnlearn's `[A][B][C|A:B]`."""
+"""Graphs written in a line: arrows (`A -> B <- C; D`) and bnlearn's `[A][B][C|A:B]`.
+
+Arrows are read as people paste them, from mermaid, word processors or papers: `-->`, `->>`, `=>`,
+`-.->` and `⟶` are the arrow `->`. A run of signs that is no such arrow is an error, never a part
+of a name, so that no edge is lost in silence.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,75 +12,103 @@ from typing import NamedTuple
 import networkx as nx
 
 from probgen.reasoning.names import GraphError, shown, suggestion
+from probgen.reasoning.readers import edges
+from probgen.reasoning.readers.edges import HEAD, TAIL, Edge
 
-_DASH = re.compile("[-–—−]")
+_DASHES = "-‐‑‒–—―−─━－"
+_RIGHT = "→⟶⇒⟹⇨⇾➔➙➜➝➞➡⭢⮕￫🠒🡒"
+_LEFT = "←⟵⇐⟸⇦⇽⬅⭠￩🠐🡐"
+_BOTH = "↔⟷⇔⟺⇿⬌⭤"
+_ARROWS = "\u2190-\u21ff\u27f0-\u27ff\u2900-\u297f\u2b00-\u2b11\u2b30-\u2b4f\u2b60-\u2bb9"
+_ARROWS += "\u2794\u2798-\u27af\u27b1-\u27be\uffe9-\uffec\U0001f800-\U0001f8ff◀▶◄►◁▷⊸⟜"
+_SIGNS = _ARROWS + r"<>=~＜＞＝～" + _DASHES.replace("-", r"\-")
+_ASCII = str.maketrans(dict.fromkeys(_DASHES, "-") | dict(zip("＜＞＝～", "<>=~", strict=True)))
+
+_LETTER = rf'[^\s;"{{}},[\]{_SIGNS}]'
+_INSIDE = rf"(?:[{_DASHES}](?!\.+[{_DASHES}])|=|~|[<>]=?)"
 _TOKEN = re.compile(
-    r"""(?P<space>[^\S\n]+)
+    rf"""(?P<space>[^\S\n]+)
       | (?P<end>[;\n])
-      | (?P<arrow><->|->|<-|--|[→←]|-(?![^\s;"]))
       | "(?P<quoted>(?:[^"\\\n]|\\.)*)"
-      | (?P<name>(?:[^\s;"<>{},[\]\u2190-\u21ff-]|-(?![->])|<(?!-)|>)+)
+      | (?P<arrow>[{_SIGNS}]+(?:\.+[{_SIGNS}]+)?[\ufe0e\ufe0f]?)
+      | (?P<name>{_LETTER}+(?:{_INSIDE}{_LETTER}+)*)
       | (?P<bad>.)""",
     re.X,
+)
+_STROKE = re.compile(r"(<{0,2})(-+|=+)(>{0,2})")
+_COMPARED = re.compile(r"[^<>]*[^\W\d][^<>]*[<>]=?[\d.][^<>]*")
+_UNSURE = re.compile(f"[{_DASHES}~<>]")
+_DECORATED = re.compile(r"([^(:]+)(?:\(.*\)|:::.*)")
+_CIRCLES = frozenset("ox*@°○")
+_ENDS = frozenset("*@°○|.")
+_MARK = re.compile(
+    rf"[{_DASHES}=][>＞]|[<＜][{_DASHES}=]|[{_ARROWS}]|[;\n]"
+    rf"|\s[ox@*]?[{_SIGNS}]+[ox@*|]?\s|^[^./\\]+--[^./\\]+$"
 )
 
 
 class Token(NamedTuple):
-    """One word of the text: its kind (end, arrow, quoted, name), text and line."""
+    """One word of the text: its kind (arrow, quoted, name), text, line and place."""
 
     kind: str
     text: str
     line: int
+    start: int
+    stop: int
 
 
 def is_text(source: str) -> bool:
     """Whether a string is a graph in arrows rather than a name or a file.
 
-    >>> is_text("A -> B"), is_text("A; B"), is_text("pharmacy")
-    (True, True, False)
+    >>> is_text("A -> B"), is_text("A⟶B"), is_text("A; B"), is_text("pharmacy")
+    (True, True, True, False)
     """
-    return any(mark in source for mark in ("->", "<-", "→", "←", " - ", " -- ", ";", "\n"))
+    return bool(_MARK.search(source))
 
 
 def read(source: str) -> nx.Graph:
     r"""Read statements of names joined by `->`, `<-` or ` - `, ended by `;` or a new line.
 
-    The signs → and ← are arrows too.
-
-    Names with spaces, semicolons or arrows in them stand in double quotes.
+    Longer arrows (`-->`, `->>`, `=>`, `-.->`) and the signs for them (→, ⟶, ⇒ and the like) are
+    arrows too. Names with spaces, semicolons or arrows in them stand in double quotes.
 
     Raises:
         GraphError: with the line and the token.
 
     >>> read('"a b" -> c; d').edges
     OutEdgeView([('a b', 'c')])
+    >>> read("A-->B; B<==C").edges
+    OutEdgeView([('A', 'B'), ('C', 'B')])
     """
-    edges: list[tuple[str, str, str]] = []
+    found: list[Edge] = []
     nodes: dict[str, None] = {}
     for statement in _statements(source):
-        _check(statement)
-        nodes |= dict.fromkeys(t.text for t in statement[::2])
-        for left, arrow, right in zip(
-            statement[::2], statement[1::2], statement[2::2], strict=False
-        ):
-            edges.append((left.text, arrow.text, right.text))
+        marks = _marks_of(statement)
+        names = [t.text for t in statement[::2]]
+        nodes |= dict.fromkeys(names)
+        where = f"line {statement[0].line}: " if statement else ""
+        for u, (at_u, at_v), v in zip(names, marks, names[1:], strict=False):
+            found.append(Edge(u, v, at_u, at_v, where=where))
     if not nodes:
         raise GraphError("expected a graph such as 'A -> B; C'; got an empty text")
-    return _graph(nodes, edges)
+    _require_bare(nodes)
+    return edges.graph(nodes, found)
 
 
-def _graph(nodes: dict[str, None], edges: list[tuple[str, str, str]]) -> nx.Graph:
-    kinds = {arrow in ("-", "--") for _, arrow, _ in edges}
-    if len(kinds) == 2:
-        u, arrow, v = next(e for e in edges if e[1] in ("-", "--"))
-        raise GraphError(
-            f"expected edges of one kind; got the undirected {shown(u)} {arrow} {shown(v)} "
-            "beside directed ones: orient every edge or none"
-        )
-    graph = nx.Graph() if kinds == {True} else nx.DiGraph()
-    graph.add_nodes_from(nodes)
-    graph.add_edges_from((v, u) if arrow in ("<-", "←") else (u, v) for u, arrow, v in edges)
-    return graph
+def marks(arrow: str) -> tuple[str, str] | None:
+    """The marks at an arrow's left and right end; None for what is no arrow that we know.
+
+    >>> marks("-->"), marks("⇐"), marks("--"), marks("<->"), marks("->-")
+    (('-', '>'), ('>', '-'), ('-', '-'), ('>', '>'), None)
+    """
+    text = arrow.translate(_ASCII).rstrip("\ufe0e\ufe0f")
+    for signs, found in ((_RIGHT, (TAIL, HEAD)), (_LEFT, (HEAD, TAIL)), (_BOTH, (HEAD, HEAD))):
+        if len(text) == 1 and text in signs:
+            return found
+    stroke = _STROKE.fullmatch(re.sub(r"(?<=-)\.+(?=-)", "", text))
+    if not stroke or text == "<=" or (not (stroke[1] or stroke[3]) and stroke[2][0] == "="):
+        return None
+    return HEAD if stroke[1] else TAIL, HEAD if stroke[3] else TAIL
 
 
 def _statements(source: str) -> Iterator[list[Token]]:
@@ -89,7 +122,7 @@ def _statements(source: str) -> Iterator[list[Token]]:
             yield statement
             statement = []
         elif kind != "space":
-            statement.append(Token(kind, _plain(kind, text), line))
+            statement.append(Token(kind, _plain(kind, text), line, *match.span()))
         line += text == "\n"
     yield statement
 
@@ -98,19 +131,36 @@ def _plain(kind: str, text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text) if kind == "quoted" else text
 
 
-def _check(statement: list[Token]) -> None:
+def _marks_of(statement: list[Token]) -> list[tuple[str, str]]:
+    """The marks of every arrow of a statement, in which names and arrows alternate."""
     for i, token in enumerate(statement):
-        where = f"line {token.line}: "
-        if token.text == "<->" and token.kind == "arrow":
-            raise GraphError(
-                f"{where}expected ->, <- or -; got <->: name the common cause, 'A <- U -> B'"
-            )
+        if token.kind == "arrow":
+            _require_arrow(token, statement[i + 1 : i + 2])
         if (token.kind == "arrow") != (i % 2 == 1):
-            raise GraphError(where + _misplaced(statement, i))
+            raise GraphError(f"line {token.line}: {_misplaced(statement, i)}")
     if statement and statement[-1].kind == "arrow":
-        text = statement[-1].text
-        raise GraphError(f"line {statement[-1].line}: expected a name after {text}; got nothing")
-    _check_hyphens(statement)
+        last = statement[-1]
+        raise GraphError(f"line {last.line}: expected a name after {last.text}; got nothing")
+    found = [marks(token.text) or (TAIL, TAIL) for token in statement[1::2]]
+    for i in range(0, len(statement), 2):
+        _require_name(statement, i, any(HEAD in ends for ends in found))
+    return found
+
+
+def _require_arrow(token: Token, after: list[Token]) -> None:
+    if marks(token.text) is None:
+        raise GraphError(
+            f"line {token.line}: expected an arrow, ->, <- or -; got {shown(token.text)!r}: if it "
+            "belongs to a name, put the name in double quotes"
+        )
+    if len(token.text) == 1 and marks(token.text) == (TAIL, TAIL):
+        glued = [t for t in after if t.kind == "name" and t.start == token.stop]
+        if glued:
+            word = shown(token.text + glued[0].text)[:80]
+            raise GraphError(
+                f"line {token.line}: {word!r} could be an edge or a name: write ' - ' for an "
+                "edge, or the name in double quotes"
+            )
 
 
 def _misplaced(statement: list[Token], i: int) -> str:
@@ -118,22 +168,59 @@ def _misplaced(statement: list[Token], i: int) -> str:
     if statement[i].kind == "arrow":
         return f"expected a name before {got}; got {'an arrow' if i else 'nothing'}"
     left = shown(statement[i - 1].text)[:80]
+    if statement[i].kind == "name" and _CIRCLES & {got.partition("-")[0], left}:
+        return (
+            f"expected ->, <- or -; got {left!r} beside {got!r}, a circle or a cross as an edge's "
+            "end: mixed graphs are not read; a name with spaces needs double quotes"
+        )
     return (
         f"expected an arrow or ';' between {left!r} and {got!r}; got neither: "
         "a name with spaces needs double quotes"
     )
 
 
-def _check_hyphens(statement: list[Token]) -> None:
-    """A-B could be an edge or a name; where no arrow tells, ask."""
-    if any(t.kind == "arrow" and t.text in ("->", "<-", "→", "←") for t in statement):
+def _require_name(statement: list[Token], i: int, directed: bool) -> None:
+    """Refuse a bare name that may be an edge, a comparison or the end of an arrow."""
+    token = statement[i]
+    if token.kind != "name":
         return
-    for token in statement:
-        if token.kind == "name" and _DASH.search(token.text):
-            edge = shown(_DASH.sub(" - ", token.text))
+    where, name = f"line {token.line}: ", token.text
+    if re.search("[<>]", name) and not _COMPARED.fullmatch(name):
+        raise GraphError(
+            f"{where}{shown(name)[:80]!r} could be an arrow or a name: write '->' or '<-' for an "
+            "arrow, or the name in double quotes"
+        )
+    if not directed and _UNSURE.search(name):
+        edge = shown(_UNSURE.sub(" - ", name))
+        raise GraphError(
+            f"{where}{shown(name)!r} could be an edge or a name: "
+            f"write '{edge}' for edges, or the name in double quotes"
+        )
+    if _ends_an_arrow(statement, i):
+        raise GraphError(
+            f"{where}expected a name beside an arrow; got {shown(name)[:80]!r}, which may be the "
+            "circle or the label of an edge: put the name in double quotes"
+        )
+
+
+def _ends_an_arrow(statement: list[Token], i: int) -> bool:
+    """Whether a sign that ends arrows elsewhere (`A@->B`, `-->|text|`) touches one here."""
+    token = statement[i]
+    before = statement[i - 1].stop if i else None
+    after = statement[i + 1].start if i + 1 < len(statement) else None
+    return (token.text[0] in _ENDS and token.start == before) or (
+        token.text[-1] in _ENDS and token.stop == after
+    )
+
+
+def _require_bare(nodes: dict[str, None]) -> None:
+    """Refuse mermaid's `B(text)` and `B:::class` beside B, which it takes for one node."""
+    for name in nodes:
+        decorated = _DECORATED.fullmatch(name)
+        if decorated and decorated[1] in nodes:
             raise GraphError(
-                f"line {token.line}: {shown(token.text)!r} could be an edge or a name: "
-                f"write '{edge}' for edges, or the name in double quotes"
+                f"expected one name for a node; got {shown(name)[:80]!r} and "
+                f"{shown(decorated[1])[:80]!r}, which mermaid takes for one: write one of them"
             )
 
 
