@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import chain, combinations
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,68 +14,85 @@ from probgen.reasoning.names import GraphError, Node, shown, suggestion
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from probgen.reasoning.readers.matrix import Rows
+
 GraphLike: TypeAlias = "str | Path | nx.Graph | ArrayLike"
-"""What describes a graph: a text, a name or a file; networkx's or pgmpy's own; a matrix."""
+"""What describes a graph: a text, a name or a file; a library's own object; a matrix."""
 
 
-def load(source: GraphLike, names: Sequence[Node] | None = None) -> nx.Graph:
+def load(
+    source: GraphLike, names: Sequence[Node] | None = None, *, rows: "Rows | None" = None
+) -> nx.Graph:
     """Read anything that describes a graph into a `DiGraph` (acyclic) or a `Graph`.
 
     A string is text if it contains an arrow, a spaced dash or a semicolon (`"A -> B <- C; D"`,
     `"A - B"`), a bnlearn model string if it starts with `[`, DOT or dagitty if it has braces,
     a file if it ends with `.dot`, `.gv`, `.bif` or `.bif.gz`, otherwise a name in `graphs/`.
-    A matrix has `m[i, j] = 1` for i -> j; a symmetric one is undirected. networkx graphs are
-    returned as they are (parallel edges merged), pgmpy networks with their tables.
+    A matrix has `m[i, j] = 1` for i -> j, or for j -> i with `rows="children"`; a symmetric one
+    is undirected. networkx graphs are returned as they are (parallel edges merged), networks of
+    pgmpy and pyAgrum with their tables; graphs of causal-learn, igraph, pydot, pygraphviz and
+    graphviz and fitted lingam models are read, those with edges of several kinds refused.
 
     Tables are node attributes `states`, `parents` (ordered) and `table`, float64 of shape
-    (*parents, node); a Markov network has `graph["factors"] = [(names, array)]`.
+    (*parents, node); a Markov network has `graph["factors"] = [(names, array)]`, and
+    an edge between each two nodes of a potential: those that are missing are added to a copy.
 
     Args:
         source: the description.
         names: node names for a matrix (default: 0, 1, ...).
+        rows: what the rows of a matrix are, "parents" (the default, as in networkx, bnlearn and
+            NOTEARS) or "children" (as in lingam and pcalg).
 
     Raises:
-        GraphError: not a graph, a cycle, a self-loop, directed and undirected edges mixed, names
-            without a matrix, a malformed file (file, line and token are named).
+        GraphError: not a graph, a cycle, a self-loop, directed, undirected or bidirected edges
+            mixed, names or rows without a matrix, a malformed file (file, line and token are
+            named).
 
     >>> sorted(load("M -> I <- S; I -> T <- F; I -> D <- T").predecessors("T"))
     ['F', 'I']
     >>> load("pharmacy").nodes["T"]["label"]
     'drug chosen'
     """
-    graph = read(source, names)
-    (_require_acyclic if graph.is_directed() else _require_simple)(graph)
+    graph = read(source, names, rows)
+    if graph.is_directed():
+        _require_acyclic(graph)
+        return graph
+    _require_simple(graph)
+    return _joined(graph)
+
+
+def read(
+    source: GraphLike, names: Sequence[Node] | None = None, rows: "Rows | None" = None
+) -> nx.Graph:
+    """`load` without the checks for loops and cycles, and the edges that potentials make."""
+    graph = _without_names(source)
+    if graph is None:
+        from probgen.reasoning.readers import matrix
+
+        return matrix.read(source, names, rows or "parents")
+    if names is not None or rows is not None:
+        what = "names" if names is not None else "rows"
+        raise GraphError(
+            f"expected {what} only with a matrix; got them with a {type(source).__name__}, which "
+            "has its own: use networkx.relabel_nodes"
+        )
     return graph
 
 
-def read(source: GraphLike, names: Sequence[Node] | None = None) -> nx.Graph:
-    """`load` without the checks for loops and cycles."""
-    if names is not None and isinstance(source, (str, Path, nx.Graph)):
-        raise GraphError(
-            f"expected names only with a matrix; got them with a {type(source).__name__}, which "
-            "has its own: use networkx.relabel_nodes"
-        )
+def _without_names(source: GraphLike) -> nx.Graph | None:
+    """The graph of anything that names its own nodes; None for a matrix."""
     if isinstance(source, Path):
         return _read_file(source)
     if isinstance(source, str):
         return _read_text(source)
-    if type(source) in (nx.DiGraph, nx.Graph):
-        return source
-    if type(source).__module__.startswith("pgmpy."):
-        from probgen.reasoning.readers import pgmpy
-
-        return pgmpy.read(source)
-    if isinstance(source, nx.Graph):
-        simple = nx.DiGraph if source.is_directed() else nx.Graph
-        return simple(source) if source.is_multigraph() else source
     if isinstance(source, ModuleType):
         raise GraphError(
             f"expected a graph; got the module {source.__name__}: "
             "pass what graph.load(...) returned, a string or a networkx graph"
         )
-    from probgen.reasoning.readers import matrix
+    from probgen.reasoning.readers import objects
 
-    return matrix.read(source, names)
+    return objects.read(source)
 
 
 def names() -> list[str]:
@@ -136,6 +154,35 @@ def _require_simple(graph: nx.Graph) -> None:
     for u, neighbours in graph._adj.items():
         if u in neighbours:
             raise GraphError(f"expected no self-loop; got {shown(u)} - {shown(u)}: drop it")
+
+
+def _joined(graph: nx.Graph) -> nx.Graph:
+    """The graph with an edge between each two nodes of a potential, which makes them dependent.
+
+    A graph that has them all is returned as it is.
+    """
+    pairs = chain.from_iterable(combinations(scope, 2) for scope in _scopes(graph))
+    near = graph._adj
+    missing = [(u, v) for u, v in pairs if u in near and v in near and u != v and v not in near[u]]
+    if not missing:
+        return graph
+    made = nx.Graph(graph)
+    made.add_edges_from(missing)
+    return made
+
+
+def _scopes(graph: nx.Graph) -> list[tuple[Node, ...]]:
+    """The nodes of every potential; an array has at most 64 axes."""
+    try:
+        found = [tuple(names) for names, _ in graph.graph.get("factors", ())]
+        hash(tuple(found))
+    except (TypeError, ValueError) as error:
+        raise GraphError(
+            f'expected potentials in graph.graph["factors"] = [(names, array)]; got {error}'
+        ) from None
+    if widest := next((scope for scope in found if len(scope) > 64), None):
+        raise GraphError(f"expected at most 64 nodes in a potential; got {len(widest):,}")
+    return found
 
 
 def _require_acyclic(graph: nx.DiGraph) -> None:

@@ -1,56 +1,160 @@
 """pgmpy networks to networkx graphs with tables, and back; pgmpy is imported only to write."""
 
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
 
-from probgen.reasoning.names import GraphError, shown
+from probgen.reasoning.names import GraphError, Node, listed, shown
+from probgen.reasoning.readers import edges
+from probgen.reasoning.readers.edges import HEAD, TAIL, Edge
+
+States = tuple[Hashable, ...]
+
+_PLAIN = frozenset(
+    {
+        "BayesianModel",
+        "BayesianNetwork",
+        "DAG",
+        "DiscreteBayesianNetwork",
+        "DiscreteMarkovNetwork",
+        "FunctionalBayesianNetwork",
+        "LinearGaussianBayesianNetwork",
+        "MarkovModel",
+        "MarkovNetwork",
+        "NaiveBayes",
+        "SimpleCausalModel",
+        "UndirectedGraph",
+    }
+)
+"""pgmpy's graphs that are what networkx makes of them."""
+
+_MIXED = frozenset({"ADMG", "AncestralBase", "MAG", "PDAG", "SEM", "SEMGraph"})
+"""Those with edges of several kinds."""
+
+_INSTEAD = {
+    "ClusterGraph": "its nodes are cliques: load the network that it was made from",
+    "DynamicBayesianNetwork": "unroll it: load get_constant_bn(t_slice=...)",
+    "DynamicNode": "load the network that it belongs to",
+    "FactorGraph": "its factors stand as nodes: load to_markov_model()",
+    "JunctionTree": "its nodes are cliques: load the network that it was made from",
+}
 
 
 def read(network: Any) -> nx.Graph:
     """A pgmpy Bayesian network, DAG or Markov network, with its tables where it has them.
 
+    The states of a table go by their names: axes in another order are brought into the order of
+    the node's own table. Latent nodes have the attribute `latent`. Of mixed graphs (MAG, ADMG,
+    PDAG, SEM) those are read whose edges are all directed, or all undirected.
+
     Raises:
-        GraphError: another kind of pgmpy object, or a network with edges of both kinds.
+        GraphError: another kind of pgmpy object, edges of both kinds, or tables that do not agree
+            about the states of a node.
     """
-    kind = type(network).__name__
-    if not isinstance(network, nx.Graph) or network.is_multigraph():
-        raise GraphError(f"expected a pgmpy Bayesian or Markov network; got {kind}")
-    if kind == "PDAG" or kind == "FactorGraph":
+    kind = _kind(network)
+    if kind in _MIXED:
+        nodes = network.graph.nodes if kind.startswith("SEM") else network.nodes
+        found = (edge._replace(where=f"a pgmpy {kind}: ") for edge in _mixed(network, kind))
+        graph = edges.graph(nodes, found)
+    elif kind in _PLAIN and isinstance(network, nx.Graph) and not network.is_multigraph():
+        graph = nx.DiGraph() if network.is_directed() else nx.Graph()
+        graph.add_nodes_from(network.nodes)
+        graph.add_edges_from(network.edges)
+    else:
+        hint = _INSTEAD.get(kind, "")
         raise GraphError(
-            f"expected a pgmpy Bayesian or Markov network; got {kind}: convert it with "
-            f"{'to_dag()' if kind == 'PDAG' else 'to_markov_model()'}"
+            f"expected a pgmpy Bayesian or Markov network; got {kind}{': ' * bool(hint)}{hint}"
         )
-    graph = nx.DiGraph() if network.is_directed() else nx.Graph()
-    graph.add_nodes_from(network.nodes)
-    graph.add_edges_from(network.edges)
-    for table in getattr(network, "cpds", None) or ():
-        if hasattr(table, "values") and hasattr(table, "state_names"):
-            _add_table(graph, table)
-    factors = getattr(network, "factors", None)
-    if factors:
-        _add_factors(graph, factors)
+    _add_tables(graph, network)
+    for node in getattr(network, "latents", None) or ():
+        if node in graph:
+            graph.nodes[node]["latent"] = True
     return graph
 
 
-def _add_table(graph: nx.DiGraph, table: Any) -> None:
+def _kind(network: Any) -> str:
+    """The name of the nearest class that is pgmpy's: a user's own may stand below it."""
+    return next(c.__name__ for c in type(network).__mro__ if c.__module__.startswith("pgmpy."))
+
+
+def _mixed(network: Any, kind: str) -> list[Edge]:
+    if kind == "PDAG":
+        loose = network.undirected_edges
+        found = [(u, v) for u, v in network.edges if (v, u) not in loose]
+        return [Edge(u, v, TAIL, TAIL if (u, v) in loose else HEAD) for u, v in found]
+    if kind == "ADMG":
+        marks = {"directed": TAIL, "bidirected": HEAD}
+        return [Edge(u, v, marks.get(type_, HEAD)) for u, v, type_ in network.edges(data="type")]
+    if kind.startswith("SEM"):
+        correlated = [Edge(u, v, HEAD, HEAD) for u, v in network.err_graph.edges]
+        return [Edge(u, v) for u, v in network.graph.edges] + correlated
+    return [Edge(u, v, marks[u], marks[v]) for u, v, marks in network.edges(data="marks")]
+
+
+def _add_tables(graph: nx.Graph, network: Any) -> None:
+    tables = [t for t in getattr(network, "cpds", None) or () if _is_discrete(t)]
+    states: dict[Node, States] = {}
+    for table in tables:
+        node = table.variables[0]
+        states[node] = tuple(table.state_names[node])
+    for table in tables:
+        node, *parents = table.variables
+        axes = _by_name(table, states)
+        graph.nodes[node].update(parents=tuple(parents), table=_moved(axes))
+    factors = [f for f in getattr(network, "factors", None) or () if _is_discrete(f)]
+    potentials = [(tuple(f.variables), _by_name(f, states)) for f in factors]
+    if potentials:
+        graph.graph["factors"] = potentials
+    for node, names in states.items():
+        if node in graph:
+            graph.nodes[node]["states"] = names
+
+
+def _is_discrete(table: Any) -> bool:
+    return hasattr(table, "values") and hasattr(table, "state_names")
+
+
+def _moved(axes: Any) -> Any:
     import numpy as np
 
-    node, *parents = table.variables
-    values = np.moveaxis(np.asarray(table.values, dtype=np.float64), 0, -1)
-    states = tuple(table.state_names[node])
-    graph.nodes[node].update(states=states, parents=tuple(parents), table=values)
+    return np.ascontiguousarray(np.moveaxis(axes, 0, -1))
 
 
-def _add_factors(graph: nx.Graph, factors: Any) -> None:
+def _by_name(table: Any, states: dict[Node, States]) -> Any:
+    """The values with every axis in the order in which the node's states are known.
+
+    A node that no table has named yet gets the order that this one has.
+    """
     import numpy as np
 
-    graph.graph["factors"] = [
-        (tuple(f.variables), np.asarray(f.values, dtype=np.float64)) for f in factors
-    ]
-    for factor in factors:
-        for node in factor.variables:
-            graph.nodes[node]["states"] = tuple(factor.state_names[node])
+    values = np.asarray(table.values, dtype=np.float64)
+    for axis, node in enumerate(table.variables):
+        names = tuple(table.state_names[node])
+        order = _order(node, names, states.setdefault(node, names), table.variables)
+        if order != list(range(len(names))):
+            values = values.take(order, axis)
+    return values
+
+
+def _order(node: Node, names: States, known: States, scope: Sequence[Node]) -> list[int]:
+    """Where the known states stand among the names of a table."""
+    places: Mapping[Hashable, int] = {_typed(name): i for i, name in enumerate(names)}
+    if len(places) < len(names) or {*map(_typed, known)} != places.keys():
+        raise GraphError(
+            f"expected the states {_quoted(known)} of {shown(node)}, as another table has them; "
+            f"got {_quoted(names)} in the table of {listed(scope)}: name the states alike"
+        )
+    return [places[_typed(name)] for name in known]
+
+
+def _typed(name: Hashable) -> Hashable:
+    """A state that differs from one of another kind: True is not 1 where both are meant."""
+    return (isinstance(name, bool), name)
+
+
+def _quoted(states: Iterable[Hashable]) -> str:
+    return f"({', '.join(repr(s) if isinstance(s, str) else shown(s) for s in states)})"
 
 
 def write(graph: nx.Graph) -> Any:
