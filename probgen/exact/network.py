@@ -9,9 +9,17 @@ import networkx as nx
 import numpy as np
 
 from probgen import ProbgenWarning
-from probgen.reasoning import loading
+from probgen.reasoning import loading, states
 from probgen.reasoning.loading import GraphLike
-from probgen.reasoning.names import GraphError, Node, UnknownNode, listed, shown, suggestion
+from probgen.reasoning.names import (
+    GraphError,
+    Node,
+    UnknownNode,
+    labels,
+    listed,
+    shown,
+    suggestion,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 State = Hashable
@@ -45,6 +53,7 @@ class Network:
     Attributes:
         nodes, states: names, in the graph's order.
         cards: numbers of states.
+        labels: what some of the nodes are labelled.
         factors: of a directed network, factor i is the table of node i with its rows summing to
             1; of an undirected one the potentials, and 1 for a node that has none.
         families: of a directed network, (*parents, node) of every node, in its table's order.
@@ -61,6 +70,7 @@ class Network:
             raise ExactError(
                 'expected potentials in graph.graph["factors"] = [(names, array)]; got none'
             )
+        self.labels = labels(graph._node)
         self.states = [_states(graph, v) for v in self.nodes]
         self.codes = [{s: k for k, s in enumerate(states)} for states in self.states]
         self.cards = [len(states) for states in self.states]
@@ -152,11 +162,11 @@ class Network:
             return self.index[node]
         except (KeyError, TypeError):
             raise UnknownNode(
-                f"expected {role}; got {shown(node)!r}{suggestion(node, self.index)}"
+                f"expected {role}; got {shown(node)!r}{suggestion(node, self.index, self.labels)}"
             ) from None
 
     def code(self, v: int, state: Any) -> int:
-        """The position of a state among the node's states.
+        """The position of a state among the node's states, also of another type (`states.match`).
 
         Raises:
             ExactError: a state that the node does not have; positions are not taken for states.
@@ -166,12 +176,13 @@ class Network:
             return codes[state]
         except (KeyError, TypeError):
             pass
-        hint = suggestion(state, codes)
+        if (meant := states.match(state, codes)) is not None:
+            return codes[meant]
+        got = states.unknown(state, codes)
         if isinstance(state, (int, np.integer)) and 0 <= state < len(codes):
             name = self.states[v][int(state)]
-            hint = f"; states go by name: did you mean {shown(name)!r}, the state {state}?"
-        name = shown(self.nodes[v])
-        raise ExactError(f"expected a state of {name}; got {shown(state)!r}{hint}")
+            got += f"; states go by name: did you mean {shown(name)!r}, the state {state}?"
+        raise ExactError(f"expected a state of {shown(self.nodes[v])}; got {got}")
 
     def ancestors(self, of: frozenset[int], cut: frozenset[int]) -> frozenset[int]:
         """The nodes and everything upstream of them, not above a cut node."""

@@ -1,6 +1,6 @@
 """Evidence and rows of data, from names to numbers and back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,13 +89,16 @@ def _columns(source: Any) -> dict[Node, Any]:
 
 
 def _codes(network: Network, v: int, column: Iterable[Any]) -> list[int]:
-    known = network.codes[v]
+    known = dict(network.codes[v])
     found = []
     for state in column:
         try:
             found.append(known[state])
         except (KeyError, TypeError):
-            found.append(MISSING if is_missing(state) else network.code(v, state))
+            code = MISSING if is_missing(state) else network.code(v, state)
+            found.append(code)
+            if isinstance(state, Hashable) and state is not None:
+                known[state] = code
     return found
 
 
@@ -191,6 +194,8 @@ def _likelihoods(network: Network, v: int, given: Mapping[State, Any]) -> Array:
     """One likelihood per state: those of a child that is observed (Pearl 1988, section 2.2.2)."""
     name, states = shown(network.nodes[v]), network.states[v]
     numbers = {network.code(v, state): value for state, value in given.items()}
+    if len(numbers) < len(given):
+        raise ExactError(f"expected one likelihood for every state of {name}; got {list(given)}")
     if absent := [state for k, state in enumerate(states) if k not in numbers]:
         raise ExactError(
             f"expected a likelihood for every state of {name}; got none for {listed(absent)}: "
