@@ -2,9 +2,12 @@
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from probgen.reasoning.verdict import Verdict
 
 graph_app = typer.Typer(help="Show graphs and how they factorise.", no_args_is_help=True)
 
@@ -41,6 +44,10 @@ def dsep(
     html: Annotated[
         Path | None, typer.Option(help="HTML file to write the answer to, with a picture.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer in JSON.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print the answer in CSV; with --trails a row for each.")
+    ] = False,
 ) -> None:
     """Say whether X and Y are independent given the observed nodes, and why.
 
@@ -50,15 +57,59 @@ def dsep(
     """
     from probgen.reasoning import dsep as separation
 
+    if as_json and as_csv:
+        raise separation.GraphError("expected --json or --csv; got both: drop one")
     index = separation.Index(graph)
     sets = (_split(index, text) for text in (x, y, "\0".join(given or ())))
     verdict = separation.check(index, *sets)
     if html:
         _write(html, f"<!doctype html><meta charset='utf-8'>{verdict._repr_html_()}")
-    typer.echo(str(verdict))
-    if trails:
-        typer.echo(str(verdict.trails))
+    if as_json:
+        typer.echo(_json(verdict, trails))
+    elif as_csv:
+        typer.echo(_csv(verdict, trails))
+        if trails and not verdict.trails.complete:
+            typer.echo(f"probgen: {verdict.trails.heading}", err=True)
+    else:
+        typer.echo(f"{verdict}\n{verdict.trails}" if trails else str(verdict))
     raise typer.Exit(0 if verdict else 1)
+
+
+def _sides(verdict: "Verdict") -> dict[str, list[str]]:
+    sets = {"x": verdict.x, "y": verdict.y, "given": verdict.given}
+    return {role: list(map(str, verdict.ordered(nodes))) for role, nodes in sets.items()}
+
+
+def _json(verdict: "Verdict", trails: bool) -> str:
+    """The answer as one object; its trails only where they are asked for."""
+    import json
+
+    answer: dict[str, object] = dict(_sides(verdict))
+    answer |= {"independent": bool(verdict), "why": verdict.why}
+    if trails:
+        answer["complete"] = verdict.trails.complete
+        answer["trails"] = [
+            {"nodes": list(map(str, t.nodes)), "path": t.path, "open": t.active, "why": t.why}
+            for t in verdict.trails
+        ]
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def _csv(verdict: "Verdict", trails: bool) -> str:
+    """The answer as a row below its header, or a row for every trail."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    if trails:
+        rows.writerow(["trail", "open", "why"])
+        rows.writerows([t.path, str(t.active).lower(), t.why] for t in verdict.trails)
+    else:
+        sides = {role: ", ".join(nodes) for role, nodes in _sides(verdict).items()}
+        rows.writerow([*sides, "independent", "why"])
+        rows.writerow([*sides.values(), str(bool(verdict)).lower(), verdict.why])
+    return text.getvalue().rstrip("\n")
 
 
 def infer(
@@ -122,10 +173,13 @@ def _known(found: Mapping[Hashable, object], name: Hashable) -> Hashable:
 
 
 def _split(index: object, text: str) -> list[str]:
-    """Names at commas; a part that is a node as it stands, commas and all, is kept whole."""
+    """Names at commas outside double quotes; a part that is a node as it stands is kept whole."""
+    import csv
+
     nodes = getattr(index, "children", {})
     parts = [p for p in text.split("\0") if p]
-    return [w for p in parts for w in ([p] if p in nodes else map(str.strip, p.split(",")))]
+    rows = ([p] if p in nodes else next(csv.reader([p], skipinitialspace=True)) for p in parts)
+    return [name if name in nodes else name.strip() for row in rows for name in row]
 
 
 def _write(path: Path, text: str) -> None:

@@ -47,7 +47,8 @@ def grade(graph: GraphLike, claims: Any) -> "Grades":
     r"""Judge claims about a graph, written as text, against their claimed truth: for coursework.
 
     A claim is an independence (`"M _||_ T | D, I"`, also `"(M ⟂ T | D, I)"`, with the other signs
-    for it or LaTeX's `\perp`; denied by `\not` or `"not (...)"`), an equation (`"p(A|B,C) = p(A|B,C,E)"`, `"p(A,B) = p(A) p(B)"`), `"MB(T) = O, A"`,
+    for it or LaTeX's `\perp`; denied by `\not` or `"not (...)"`), an equation
+    (`"p(A|B,C) = p(A|B,C,E)"`, `"p(A,B) = p(A) p(B)"`), `"MB(T) = O, A"`,
     `"cliques = {A,B}, {B,C}"`, `"moral graph: A - B; C"`, `"chordal"`, `"I-map: A - B; C"` or
     `"perfect map: A - B; C"`. Cliques and chordality of a directed graph are its moral graph's.
 

@@ -65,19 +65,21 @@ def _one(graph: nx.Graph, node: Node) -> frozenset[Node]:
     return found
 
 
-def cliques(graph: GraphLike, limit: int = 100_000) -> list[frozenset[Node]]:
+def cliques(graph: GraphLike, max_cliques: int = 100_000) -> list[frozenset[Node]]:
     """The maximal cliques of an undirected graph, in the order of its nodes.
 
     Raises:
-        GraphError: a directed graph, or more cliques than the limit.
+        GraphError: a directed graph, or more cliques than `max_cliques`.
 
     >>> [sorted(c) for c in cliques("A - B; B - C; A - C; C - D")]
     [['A', 'B', 'C'], ['C', 'D']]
     """
     loaded = undirected(graph, "maximal cliques")
-    found = list(islice(nx.find_cliques(loaded), limit + 1))
-    if len(found) > limit:
-        raise GraphError(f"expected at most {limit:,} maximal cliques; got more: raise the limit")
+    found = list(islice(nx.find_cliques(loaded), max_cliques + 1))
+    if len(found) > max_cliques:
+        raise GraphError(
+            f"expected at most {max_cliques:,} maximal cliques; got more: raise max_cliques"
+        )
     place = {v: i for i, v in enumerate(loaded)}
     ordered = sorted(sorted(map(place.__getitem__, clique)) for clique in found)
     names = list(loaded)

@@ -67,10 +67,10 @@ def _joined(steps: Sequence[Step]) -> str:
 class Trails(Sequence[Trail]):
     """The trails found, shortest first; `complete` tells whether these are all."""
 
-    def __init__(self, found: Iterable[Trail], limit: int) -> None:
-        some = list(islice(found, limit + 1))
-        self.limit, self.complete = limit, len(some) <= limit
-        self._trails = some[:limit]
+    def __init__(self, found: Iterable[Trail], max_trails: int) -> None:
+        some = list(islice(found, max_trails + 1))
+        self.max_trails, self.complete = max_trails, len(some) <= max_trails
+        self._trails = some[:max_trails]
 
     @overload
     def __getitem__(self, index: int) -> Trail: ...
@@ -86,7 +86,7 @@ class Trails(Sequence[Trail]):
     def heading(self) -> str:
         """How many, and whether that is all."""
         if not self.complete:
-            return f"the {self.limit:,} shortest trails; there are more"
+            return f"the {self.max_trails:,} shortest trails; there are more"
         return {0: "no trail", 1: "the only trail"}.get(len(self), f"all {len(self):,} trails")
 
     def __str__(self) -> str:

@@ -29,11 +29,12 @@ class Verdict:
     Attributes:
         independent: the answer.
         x, y, given: the node sets of the query.
-        limit: how many trails are listed at most.
+        max_trails: how many trails are listed at most.
     """
 
-    def __init__(self, index: Index, x: Nodes, y: Nodes, given: Nodes, limit: int) -> None:
-        self._index, self.x, self.y, self.given, self.limit = index, x, y, given, limit
+    def __init__(self, index: Index, x: Nodes, y: Nodes, given: Nodes, max_trails: int) -> None:
+        self._index, self.x, self.y, self.given = index, x, y, given
+        self.max_trails = max_trails
         self.independent = not index.reaches(x, y, given)
 
     def __bool__(self) -> bool:
@@ -55,11 +56,12 @@ class Verdict:
 
     @cached_property
     def trails(self) -> Trails:
-        """The trails between x and y, shortest first, at most `limit`; says whether these are all.
+        """The trails between x and y, shortest first, at most `max_trails`.
 
-        An inner node of a trail lies in neither x nor y. Each trail is judged at every inner node.
+        They say whether these are all. An inner node of a trail lies in neither x nor y. Each
+        trail is judged at every inner node.
         """
-        return Trails(between(self._judge, self.x, self.y), self.limit)
+        return Trails(between(self._judge, self.x, self.y), self.max_trails)
 
     @cached_property
     def certificate(self) -> list[Step]:
@@ -111,7 +113,7 @@ class Verdict:
         return _html(self, self._index.graph)
 
 
-def check(graph: GraphLike, x: Any, y: Any, given: Any = (), *, limit: int = 100) -> Verdict:
+def check(graph: GraphLike, x: Any, y: Any, given: Any = (), *, max_trails: int = 100) -> Verdict:
     """Whether x is separated from y given z, with the reason.
 
     A trail is open if every collider on it (-> v <-) is observed or has an observed descendant
@@ -125,7 +127,7 @@ def check(graph: GraphLike, x: Any, y: Any, given: Any = (), *, limit: int = 100
         x: a node or several; a tuple that is a node stands for that node.
         y: a node or several.
         given: the observed nodes: one, several, or None.
-        limit: the number of trails that `verdict.trails` lists at most.
+        max_trails: the number of trails that `verdict.trails` lists at most.
 
     Raises:
         UnknownNode: a node that the graph does not have.
@@ -144,10 +146,10 @@ def check(graph: GraphLike, x: Any, y: Any, given: Any = (), *, limit: int = 100
     >>> bool(check(pharmacy, "M", "T", given=["D", "I"]))
     True
     """
-    if not isinstance(limit, Integral) or limit < 1:
-        raise GraphError(f"expected a limit of at least 1 trail; got {limit!r}")
+    if not isinstance(max_trails, Integral) or max_trails < 1:
+        raise GraphError(f"expected max_trails to be at least 1 trail; got {max_trails!r}")
     known = graph if isinstance(graph, Index) else Index(graph, copy=False)
-    return Verdict(known, *known.query(x, y, given), limit)
+    return Verdict(known, *known.query(x, y, given), max_trails)
 
 
 def _html(verdict: Verdict, graph: nx.Graph) -> str:

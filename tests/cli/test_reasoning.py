@@ -1,5 +1,8 @@
 """The commands that reason: d-separation and exact inference."""
 
+import csv
+import json
+
 import pytest
 
 PHARMACY = "M -> I <- S; I -> T <- F; I -> D <- T"
@@ -61,3 +64,61 @@ def test_infer_refuses_in_one_line(probgen, words, match):
     status, _, err = probgen("infer", *words)
     assert (status, err.count("\n")) == (2, 1)
     assert match in err
+
+
+ODD = '"age=>=65" -> "x=1, y" <- p<0.05; "x=1, y" -> z'
+
+
+@pytest.mark.parametrize("name", ["x=1, y", '"x=1, y"', '"x=1, y",z'])
+def test_dsep_takes_names_with_signs_and_commas(probgen, name):
+    status, out, _ = probgen("dsep", ODD, "age=>=65", "p<0.05", "--given", name)
+    assert status == 1
+    assert "age=>=65 -> x=1, y <- p<0.05 is open" in out
+    assert probgen("dsep", ODD, "age=>=65", "p<0.05")[0] == 0
+
+
+def test_dsep_in_json(probgen):
+    status, out, _ = probgen("dsep", PHARMACY, "M", "F", "-g", "T", "--json", "--trails")
+    answer = json.loads(out)
+    assert (status, out.count("\n")) == (1, 1)
+    assert (answer["x"], answer["y"], answer["given"]) == (["M"], ["F"], ["T"])
+    assert not answer["independent"]
+    assert answer["complete"]
+    assert answer["trails"][0]["nodes"] == ["M", "I", "T", "F"]
+    assert [trail["open"] for trail in answer["trails"]] == [True, False]
+    assert "trails" not in json.loads(probgen("dsep", "A; B", "A", "B", "--json")[1])
+
+
+def test_dsep_in_csv(probgen):
+    rows = list(csv.reader(probgen("dsep", ODD, "age=>=65", "p<0.05", "--csv")[1].splitlines()))
+    assert rows[0] == ["x", "y", "given", "independent", "why"]
+    assert rows[1][:4] == ["age=>=65", "p<0.05", "", "true"]
+    _, out, _ = probgen("dsep", ODD, "age=>=65", "p<0.05", "-g", "z", "--csv", "--trails")
+    trails = list(csv.reader(out.splitlines()))
+    assert trails[0] == ["trail", "open", "why"]
+    assert trails[1][:2] == ["age=>=65 -> x=1, y <- p<0.05", "true"]
+
+
+def test_dsep_says_where_csv_is_cut_short(probgen):
+    wide = "; ".join(f"x -> m{i} -> y" for i in range(101))
+    status, out, err = probgen("dsep", wide, "x", "y", "--csv", "--trails")
+    assert (status, len(out.splitlines())) == (1, 101)
+    assert "the 100 shortest trails; there are more" in err
+    status, _, err = probgen("dsep", "A; B", "A", "B", "--csv", "--json")
+    assert status == 2
+    assert "--json or --csv; got both" in err
+
+
+def test_dsep_prints_long_names_whole(probgen):
+    names = [f"{letter}{'-long' * 60}" for letter in "abc"]
+    for words in ([], ["--json"], ["--csv"], ["--trails"]):
+        out = probgen("dsep", " -> ".join(names), names[0], names[2], *words)[1]
+        assert all(name in out for name in names)
+
+
+def test_dsep_never_answers_for_another_graph(probgen):
+    assert probgen("dsep", "A-->B; B-->C; C-->D", "A", "B")[0] == 1
+    assert probgen("dsep", "A<--B; B<--C; C<--D", "A", "D", "-g", "C")[0] == 0
+    status, _, err = probgen("dsep", "A ~> B; B ~> C", "A", "B")
+    assert status == 2
+    assert "got '~>'" in err

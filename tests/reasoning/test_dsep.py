@@ -43,7 +43,7 @@ def test_answer_is_separation_in_the_moral_ancestral_graph(query):
 @hypothesis_given(queries(dags(largest=6) | graphs(largest=6)))
 def test_trails_are_all_the_trails_each_judged_by_the_definition(query):
     g, x, y, z = query
-    verdict = dsep.check(g, x, y, z, limit=10_000)
+    verdict = dsep.check(g, x, y, z, max_trails=10_000)
     expected = open_trails(g, x, y, z)
     assert {t.nodes for t in verdict.trails if t.active} == expected
     assert bool(verdict) == (not expected)
@@ -59,7 +59,7 @@ def test_trails_are_all_the_trails_each_judged_by_the_definition(query):
 @hypothesis_given(queries(dags(largest=6) | graphs(largest=6)))
 def test_certificate_stops_every_trail(query):
     g, x, y, z = query
-    verdict = dsep.check(g, x, y, z, limit=10_000)
+    verdict = dsep.check(g, x, y, z, max_trails=10_000)
     if verdict:
         stops = {step.node for step in verdict.certificate}
         assert bool(stops) == bool(verdict.trails)
@@ -234,7 +234,7 @@ def test_ten_thousand_nodes():
 
 def test_the_shortest_of_very_many_long_trails():
     ladder = nx.ladder_graph(5_000)
-    trails = dsep.check(ladder, 0, 9_999, limit=30).trails
+    trails = dsep.check(ladder, 0, 9_999, max_trails=30).trails
     assert [len(trail.nodes) for trail in trails] == [5_001] * 30
     assert len({trail.nodes for trail in trails}) == 30
     assert not trails.complete
@@ -242,7 +242,7 @@ def test_the_shortest_of_very_many_long_trails():
 
 def test_the_limit_is_stated():
     dense = nx.DiGraph((i, j) for i in range(14) for j in range(i + 1, 14))
-    verdict = dsep.check(dense, 0, 13, limit=20)
+    verdict = dsep.check(dense, 0, 13, max_trails=20)
     assert not verdict.trails.complete
     assert len(verdict.trails) == 20
     assert "the 20 shortest trails; there are more" in str(verdict.trails)

@@ -236,7 +236,7 @@ def test_barren_nodes_are_all_but_the_ancestors(g):
 def test_many_cliques_are_refused():
     moon_moser = nx.complete_multipartite_graph(*[3] * 12)
     with pytest.raises(GraphError, match="at most 1,000 maximal cliques"):
-        markov.cliques(moon_moser, limit=1_000)
+        markov.cliques(moon_moser, max_cliques=1_000)
 
 
 @pytest.mark.parametrize("function", [markov.cliques, markov.chordal])

@@ -121,7 +121,8 @@ def test_likelihoods_go_by_states_of_every_type():
     network = with_states("0", "1")
     right = exact.marginals(network, {"B": {"0": 0.2, "1": 0.6}})
     assert exact.marginals(network, {"B": {0: 0.2, True: 0.6}}) == right
-    with pytest.raises(ExactError, match=r"one likelihood for every state of B; got \[0, '0', 1\]"):
+    message = r"one likelihood for every state of B; got \[0, '0', 1\]"
+    with pytest.raises(ExactError, match=message):
         exact.marginals(network, {"B": {0: 0.2, "0": 0.3, 1: 0.6}})
 
 
