@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from probgen import cli
-from probgen.data import files
+from probgen.data import fetching
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -44,7 +44,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise urllib.error.URLError("no network in tests")
 
     monkeypatch.setenv("PROBGEN_DATA", str(tmp_path / "root"))
-    monkeypatch.setattr(files, "_open", offline)
+    monkeypatch.setattr(fetching, "_open", offline)
     return tmp_path / "root"
 
 

@@ -10,7 +10,7 @@ import typer.core
 from probgen import ProbgenError, __version__
 from probgen.cli import learning, reasoning
 from probgen.cli.data import data_app
-from probgen.cli.training import resume, train_app
+from probgen.cli.train import resume, train_app
 
 
 class InOrder(typer.core.TyperGroup):

@@ -3,8 +3,8 @@
 from probgen.data.catalogue import Entry, available
 from probgen.data.cifar import cifar10
 from probgen.data.classics import digits, fashion_mnist, mnist
-from probgen.data.files import Mismatch, root
-from probgen.data.folder import images
+from probgen.data.fetching import Mismatch, root
+from probgen.data.image_folder import images
 from probgen.data.set import DataError, Set, Statistics, arrays
 from probgen.data.sprites import dsprites, render_dsprites
 

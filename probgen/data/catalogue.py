@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from probgen.data.cifar import has_jpegs, has_original
 from probgen.data.classics import FASHION_MNIST, MNIST
-from probgen.data.files import find, root
+from probgen.data.fetching import find, root
 from probgen.data.sprites import ARCHIVE
 
 

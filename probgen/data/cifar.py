@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from probgen.data.files import Mismatch, download, exactly, expect, intact, npz, root
+from probgen.data.fetching import Mismatch, download, exactly, expect, intact, npz, root
 from probgen.data.set import Set
 
 CLASSES = (

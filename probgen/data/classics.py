@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from probgen.data.files import File, read
+from probgen.data.fetching import File, read
 from probgen.data.set import DataError, Set
 
 DIGITS = tuple("0123456789")

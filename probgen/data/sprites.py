@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from probgen.data.files import Mismatch, exactly, expect, intact, root
+from probgen.data.fetching import Mismatch, exactly, expect, intact, root
 from probgen.data.set import DataError, Set, as_tensor
 
 ARCHIVE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from probgen import __version__ as probgen_version
-from probgen.cli import training
+from probgen.cli import train
 from probgen.recipe import MODELS, check
 from probgen.recipe.choices import ABOUT
 from probgen.recipe.owners import check_choices, taken_by
@@ -88,8 +88,8 @@ def test_the_help_of_train_explains_the_models():
 @pytest.mark.parametrize("model", MODELS)
 def test_the_example_of_a_model_trains(probgen, monkeypatch, model):
     found = []
-    monkeypatch.setattr(training, "fit", lambda recipe, *others: found.append(recipe))
-    assert probgen("train", model, *training.EXAMPLES[model].split())[0] == 0
+    monkeypatch.setattr(train, "fit", lambda recipe, *others: found.append(recipe))
+    assert probgen("train", model, *train.EXAMPLES[model].split())[0] == 0
     check(found[0])
     check_choices(found[0])
     assert found[0].model == model

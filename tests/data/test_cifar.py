@@ -11,7 +11,7 @@ from PIL import Image
 from serving import serving
 
 from probgen import data
-from probgen.data import cifar, files
+from probgen.data import cifar, fetching
 
 
 class TestCifar:
@@ -60,7 +60,7 @@ class TestCifar:
     def test_download(self, root, batches, monkeypatch):
         content = self.pack(root, batches, monkeypatch)
         (root / cifar.ARCHIVE).unlink()
-        monkeypatch.setattr(files, "_open", serving(content))
+        monkeypatch.setattr(fetching, "_open", serving(content))
         self.same(data.cifar10(), batches)
 
     def test_an_archive_with_another_checksum_is_not_opened(self, root, batches, monkeypatch):

@@ -97,7 +97,7 @@ def test_seeds_are_those_that_generators_take():
 
 
 def test_every_model_has_a_sentence():
-    from probgen.cli.training import EXAMPLES
+    from probgen.cli.train import EXAMPLES
     from probgen.recipe.choices import ABOUT
 
     assert [*ABOUT] == [*EXAMPLES] == [*MODELS]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from probgen.data import Set, files
+from probgen.data import Set, fetching
 from probgen.evaluation.score import EvaluationError, ProtocolError
 from probgen.models.pairs import device_of, evaluation_mode
 from probgen.nets.interfaces import Structural
@@ -252,7 +252,7 @@ def _cache_path(
     of_extractor = _digest(extractor)
     if of_extractor is None:
         return None
-    folder = Path(cache) if isinstance(cache, str | Path) else files.cache() / "features"
+    folder = Path(cache) if isinstance(cache, str | Path) else fetching.cache() / "features"
     x = images.x if isinstance(images, Set) else images
     shape = tuple(images.shape)
     digest = hashlib.sha256(f"1 {of_extractor} {x.dtype} {shape} {tuple(x.shape)}".encode())

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from probgen.data import DataError, files
+from probgen.data import DataError, fetching
 from probgen.evaluation.features.extraction import Features
 from probgen.evaluation.score import EvaluationError
 
@@ -56,7 +56,7 @@ class Inception(nn.Module):
     @staticmethod
     def fetched() -> bool:
         """Whether "download" would find the file where it was kept before."""
-        return files.find(FILE) is not None
+        return fetching.find(FILE) is not None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 1008) without the bias, as the inception score takes them."""
@@ -103,11 +103,11 @@ def _reread(state: dict[str, Tensor]) -> io.BytesIO:
 def _download() -> Path:
     def verify(part: Path) -> None:
         found = hashlib.sha256(part.read_bytes()).hexdigest()
-        files.expect(f"sha256 {SHA256}", f"sha256 {found}")
+        fetching.expect(f"sha256 {SHA256}", f"sha256 {found}")
 
     if not Inception.fetched():
         try:
-            files.download(URL, FILE, SIZE, verify, [FILE])
+            fetching.download(URL, FILE, SIZE, verify, [FILE])
         except DataError as error:
             raise EvaluationError(f"{error} Or name its path: Inception(PATH).") from error
-    return files.root() / FILE
+    return fetching.root() / FILE

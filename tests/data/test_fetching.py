@@ -13,14 +13,14 @@ import pytest
 from serving import serving
 
 from probgen import data
-from probgen.data import DataError, classics, files
+from probgen.data import DataError, classics, fetching
 
 
 class TestFiles:
     """MNIST-like files of a few bytes, with their checksums in place of the real ones."""
 
     CONTENT = bytes([0, 0, 8, 1, 0, 0, 0, 4, 1, 2, 3, 4])
-    FILE = files.File(
+    FILE = fetching.File(
         "a/raw/x", 12, hashlib.sha256(CONTENT).hexdigest(), "https://example.org/x.gz"
     )
 
@@ -31,10 +31,10 @@ class TestFiles:
 
     def test_extracted_and_zipped_files_are_the_same(self, place):
         (place / "x.gz").write_bytes(gzip.compress(self.CONTENT))
-        assert files.read([self.FILE]) == [self.CONTENT]
+        assert fetching.read([self.FILE]) == [self.CONTENT]
         (place / "x.gz").rename(place / "unused")
         (place / "x").write_bytes(self.CONTENT)
-        assert files.read([self.FILE]) == [self.CONTENT]
+        assert fetching.read([self.FILE]) == [self.CONTENT]
 
     @pytest.mark.parametrize(
         ("name", "content", "got"),
@@ -52,20 +52,20 @@ class TestFiles:
     def test_damaged_files_are_named(self, place, name, content, got):
         (place / name).write_bytes(content)
         with pytest.raises(data.DataError, match=rf"{name} cannot be used: .*{got}") as caught:
-            files.read([self.FILE])
+            fetching.read([self.FILE])
         assert "Put an intact copy in its place" in str(caught.value)
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
     def test_a_bomb_is_not_unpacked(self, place):
         (place / "x.gz").write_bytes(gzip.compress(bytes(2**28), 1))
         with pytest.raises(data.DataError, match="got more"):
-            files.read([self.FILE])
+            fetching.read([self.FILE])
 
     def test_missing_files_are_downloaded_once(self, root, monkeypatch, capsys):
-        monkeypatch.setattr(files, "_open", serving(gzip.compress(self.CONTENT)))
-        assert files.read([self.FILE]) == [self.CONTENT]
-        monkeypatch.setattr(files, "_open", None)
-        assert files.read([self.FILE]) == [self.CONTENT]
+        monkeypatch.setattr(fetching, "_open", serving(gzip.compress(self.CONTENT)))
+        assert fetching.read([self.FILE]) == [self.CONTENT]
+        monkeypatch.setattr(fetching, "_open", None)
+        assert fetching.read([self.FILE]) == [self.CONTENT]
         assert [p.name for p in (root / "a" / "raw").iterdir()] == ["x.gz"]
         assert capsys.readouterr().out == ""
 
@@ -75,9 +75,9 @@ class TestFiles:
         ids=["other", "truncated", "empty", "page"],
     )
     def test_a_bad_download_leaves_nothing(self, place, monkeypatch, content):
-        monkeypatch.setattr(files, "_open", serving(content))
+        monkeypatch.setattr(fetching, "_open", serving(content))
         with pytest.raises(data.DataError, match="x.gz"):
-            files.read([self.FILE])
+            fetching.read([self.FILE])
         assert list(place.iterdir()) == []
 
     @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ class TestFiles:
                     raise error
                 return super().read(4)
 
-        monkeypatch.setattr(files, "_open", lambda url: Breaking(self.CONTENT))
+        monkeypatch.setattr(fetching, "_open", lambda url: Breaking(self.CONTENT))
         with pytest.raises((data.DataError, KeyboardInterrupt)):
-            files.read([self.FILE])
+            fetching.read([self.FILE])
         assert list(place.iterdir()) == []
 
     def test_without_network_the_error_says_what_to_do(self, root):
@@ -129,9 +129,9 @@ class TestFiles:
 
     def test_only_https(self):
         with pytest.raises(urllib.error.URLError, match="not https"):
-            files._open("http://example.org/x")
+            fetching._open("http://example.org/x")
         request = urllib.request.Request("https://example.org/x")
-        redirect = files._SecureRedirects().redirect_request
+        redirect = fetching._SecureRedirects().redirect_request
         with pytest.raises(urllib.error.URLError, match="redirect to http://"):
             redirect(request, None, 302, "", http.client.HTTPMessage(), "http://example.org/x")
         followed = redirect(request, None, 302, "", http.client.HTTPMessage(), "https://b.org/")
@@ -155,6 +155,6 @@ class TestFiles:
 
 
 def test_downloads_go_below_root(root):
-    assert files.root() == root
+    assert fetching.root() == root
     with pytest.raises(DataError):
-        files.download("https://example.org/x", "x", 1, print, ["x"])
+        fetching.download("https://example.org/x", "x", 1, print, ["x"])
