@@ -5,14 +5,14 @@ is measured where it is installed.
 """
 
 import argparse
-import gzip
 import importlib.util
 import json
+import multiprocessing
 import os
 import platform
+import resource
 import statistics
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -26,6 +26,11 @@ from probgen import exact, graph
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("PROBGEN_DATA", HERE.parents[1] / "shared" / "data")) / "bif"
 QUESTIONS = 20
+FRESH = 25
+BOTH = (
+    "asia", "cancer", "earthquake", "survey", "sachs", "child", "insurance", "alarm",
+    "hailfinder", "win95pts", "pigs",
+)  # fmt: skip
 ROUNDS = 5
 ROWS = 1000
 
@@ -85,16 +90,24 @@ def by_pgmpy(network):
     return answer
 
 
-def by_pyagrum(path):
+def by_pyagrum(network):
+    """Lazy propagation in pyAgrum, on one thread, on the tables that we have."""
     import pyagrum
 
-    pyagrum.setNumberOfThreads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "network.bif"
-        plain.write_text(gzip.open(path, "rt").read())
-        network = pyagrum.loadBN(str(plain))
-    engine = pyagrum.LazyPropagation(network)
-    labels = {v: network.variable(v).labels() for v in network.names()}
+    made = pyagrum.BayesNet()
+    for v, data in network.nodes(data=True):
+        made.add(pyagrum.LabelizedVariable(v, v, [str(state) for state in data["states"]]))
+    for v, data in network.nodes(data=True):
+        for parent in data["parents"]:
+            made.addArc(parent, v)
+    for v, data in network.nodes(data=True):
+        cpt, family = made.cpt(v), [*data["parents"], v]
+        axes = [family.index(u) for u in reversed(cpt.names)]
+        table = data["table"] / data["table"].sum(-1, keepdims=True)
+        cpt[:] = np.ascontiguousarray(table.transpose(axes))
+    engine = pyagrum.LazyPropagation(made)
+    engine.setNumberOfThreads(1)
+    labels = {v: made.variable(v).labels() for v in made.names()}
 
     def answer(evidence):
         engine.setEvidence(evidence)
@@ -112,7 +125,7 @@ def posteriors(name):
     if importlib.util.find_spec("pgmpy"):
         rivals["pgmpy VariableElimination"] = by_pgmpy(network)
     if importlib.util.find_spec("pyagrum"):
-        rivals["pyAgrum LazyPropagation"] = by_pyagrum(path)
+        rivals["pyAgrum LazyPropagation"] = by_pyagrum(network)
     times = {rival: [] for rival in rivals}
     for k, evidence in enumerate(evidences(network, 5, QUESTIONS)):
         say(f"{name}: question {k + 1} of {QUESTIONS}")
@@ -140,6 +153,104 @@ def _require_equal(answers, evidence):
     for v, row in answers["ours"].items():
         for found in answers.values():
             assert v in evidence or all(abs(found[v][s] - p) < 1e-6 for s, p in row.items())
+
+
+def fresh(name):
+    """All posteriors given a new set of five observed nodes each time: planning and inference.
+
+    No set is asked twice, so that nothing is planned before; each question is a paired ratio.
+    """
+    say(f"{name}: {FRESH} new sets of observed nodes")
+    network = graph.load(DATA / f"{name}.bif.gz")
+    ask, other = ours(network), by_pyagrum(network)
+    row = {"network": name, "nodes": len(network), "questions": FRESH}
+    for answer, rival in ((ask, "ours"), (other, "pyAgrum")):
+        started = time.perf_counter()
+        answer({})
+        row[f"{rival}, first question, nothing observed: milliseconds"] = round(
+            1e3 * (time.perf_counter() - started), 2
+        )
+    times = []
+    for k, evidence in enumerate(evidences(network, 5, FRESH)):
+        pair = {}
+        for answer in (ask, other)[:: 1 if k % 2 else -1]:
+            started = time.perf_counter()
+            pair[answer] = answer(evidence), time.perf_counter() - started
+        _require_equal({"ours": pair[ask][0], "pyAgrum": pair[other][0]}, evidence)
+        times.append((pair[ask][1], pair[other][1]))
+    ratios = [mine / theirs for mine, theirs in times]
+    row["ours: milliseconds"] = round(1e3 * statistics.median(mine for mine, _ in times), 2)
+    row["pyAgrum: milliseconds"] = round(1e3 * statistics.median(theirs for _, theirs in times), 2)
+    row["ours by pyAgrum: median"] = round(statistics.median(ratios), 2)
+    row["ours by pyAgrum: quartiles"] = [round(q, 2) for q in statistics.quantiles(ratios)[::2]]
+    return row
+
+
+def dynamic_network(slices):
+    """A dynamic network of five nodes a slice, unrolled."""
+    rng, cards = np.random.default_rng(0), {"A": 2, "B": 3, "C": 2, "O": 4, "P": 2}
+    made, shared = nx.DiGraph(), {}
+    for t in range(slices):
+        made.add_nodes_from(f"{v}{t}" for v in cards)
+        within = [("A", "B"), ("B", "O"), ("C", "O"), ("A", "P")]
+        made.add_edges_from((f"{a}{t}", f"{b}{t}") for a, b in within)
+        between = [("A", "A"), ("B", "B"), ("C", "C"), ("A", "C")] if t else []
+        made.add_edges_from((f"{a}{t - 1}", f"{b}{t}") for a, b in between)
+    for v, data in made.nodes(data=True):
+        parents = tuple(made.pred[v])
+        key = v[0], *(u[0] for u in parents)
+        if key not in shared:
+            shape = [cards[u] for u in key[1:]]
+            shared[key] = rng.dirichlet(np.ones(cards[v[0]]), shape or None)
+        states = tuple(f"s{k}" for k in range(cards[v[0]]))
+        data.update(states=states, parents=parents, table=shared[key])
+    return made
+
+
+def dynamic(slices):
+    """Seconds and memory of each rival in a process of its own, on an unrolled network."""
+    say(f"a dynamic network of {slices} slices")
+    rivals = ["ours"] + ["pyAgrum"] * bool(importlib.util.find_spec("pyagrum"))
+    row = {"slices": slices, "nodes": 5 * slices, "observed": "every seventh O"}
+    for rival in rivals:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            first, later, peak = pool.apply(_dynamic, (rival, slices))
+        row[f"{rival}: first question, seconds"] = round(first, 3)
+        row[f"{rival}: new evidence, seconds"] = round(later, 3)
+        row[f"{rival}: MiB above the graph"] = round(peak, 1)
+    return row
+
+
+def _dynamic(rival, slices):
+    network = dynamic_network(slices)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    answer = ours(network) if rival == "ours" else by_pyagrum(network)
+    answer({})
+    first, later = time.perf_counter() - started, []
+    for k in range(5):
+        evidence = {f"O{t}": f"s{(t + k) % 4}" for t in range(k, slices, 7)}
+        started = time.perf_counter()
+        answer(evidence)
+        later.append(time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return first, statistics.median(later), peak / 1024
+
+
+def chains():
+    """Processor seconds of `exact.cost` for chains of binary nodes, read and planned."""
+    found = []
+    for n in (4_000, 16_000, 17_000, 64_000):
+        chain = nx.path_graph(n, create_using=nx.DiGraph)
+        table = np.array([[0.9, 0.1], [0.2, 0.8]])
+        for v, data in chain.nodes(data=True):
+            data.update(
+                states=(0, 1), parents=tuple(chain.pred[v]), table=table if v else table[0]
+            )
+        started = time.process_time()
+        exact.cost(chain)
+        found.append({"nodes": n, "seconds": round(time.process_time() - started, 3)})
+    return found
 
 
 def rows(name):
@@ -215,9 +326,13 @@ def main(out):
     torch.set_num_threads(1)
     if not DATA.is_dir():
         sys.exit("no bif networks under $PROBGEN_DATA or beside the repository: nothing measured")
+    agrum = importlib.util.find_spec("pyagrum")
     results = {
         "machine": machine(),
         "all posteriors": [posteriors(name) for name in ("asia", "alarm", "hailfinder")],
+        "new sets of observed nodes": [fresh(name) for name in BOTH] if agrum else "no pyAgrum",
+        "dynamic network": dynamic(1000),
+        "chains": chains(),
         "rows": [rows("alarm")],
         "large": [large(name) for name in ("pigs", "link", "munin1")],
     }

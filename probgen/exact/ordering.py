@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from probgen.reasoning.triangulation import bits, eliminate, fill
 
-TRIALS = 24
-"""Random-greedy orders that are tried where the greedy ones cost more than the search."""
-LEAST = 2
-"""Orders that are tried in any case."""
+TRIALS = 200
+"""Random-greedy orders that are tried at most."""
+LEAST, MANY = 2, 26
+"""Orders that are tried in any case, and those after which a search has to pay at once."""
+LONGEST = 1 << 27
+"""Table entries that take about a second: no longer is searched after those."""
 SEARCH = 1 << 13
 """Table entries that take as long as finding the place of one node in one order."""
 
@@ -133,6 +135,8 @@ def _best(
     for trial, rule in enumerate(rules):
         if trial >= LEAST and searched > cheapest * uses:
             break
+        if trial >= MANY and searched > min(cheapest, LONGEST):
+            break
         found = _eliminated(neighbours, rule)
         entries = sum(prod(sizes[k] for k in bits(clique)) for clique in found[1])
         searched += SEARCH * len(part)
@@ -143,15 +147,27 @@ def _best(
 
 
 def _rules(cards: Sequence[int]) -> list[Rule]:
-    """Fewest fill edges; smallest table; roughly fewest fill edges (Fishelson and Geiger 2003)."""
+    """Fewest fill edges; smallest table; roughly fewest fill edges, plain and weighted in turn.
+
+    Kjaerulff 1990, "Triangulation of graphs"; Fishelson and Geiger 2003, "Optimizing exact
+    genetic linkage computations", who weigh an edge by its table and draw among good nodes.
+    """
     logs = [log(n) for n in cards]
 
     def size(neighbours: list[int], v: int) -> tuple[float, ...]:
         return 1.0 + logs[v] + sum(logs[u] for u in bits(neighbours[v])), v
 
+    def weighted(neighbours: list[int], v: int) -> tuple[float, ...]:
+        around, total = neighbours[v], 0
+        for u in bits(around):
+            lacking = around & ~neighbours[u] & ~(1 << u)
+            total += cards[u] * sum(cards[w] for w in bits(lacking))
+        return total / 2, v
+
     def loose(seed: int) -> Rule:
-        draw = random.Random(seed).uniform
-        return lambda around, v: (fill(around, v)[0] * draw(0.6, 1.4), draw(0, 1))
+        draw, price = random.Random(seed).uniform, weighted if seed % 2 else fill
+        low, high = (0.6, 1.4) if seed % 4 < 2 else (0.8, 1.2)
+        return lambda around, v: (price(around, v)[0] * draw(low, high), draw(0, 1))
 
     return [fill, size, *map(loose, range(TRIALS))]
 

@@ -216,6 +216,8 @@ def posteriors(network: Network, plan: Plan, evidence: Evidence) -> Posteriors:
     made, reduce = found.tables, np.add.reduce
     sums = [reduce(made[home.clique], home.others) for home in plan.homes.values()]
     below = np.concatenate(sums or [np.empty((0, 1))]) / found.total
+    if evidence.rows == 1:
+        return Posteriors(below, np.isnan(found.total))
     return Posteriors(
         np.broadcast_to(below, (len(below), evidence.rows)),
         np.broadcast_to(np.isnan(found.total), evidence.rows),
