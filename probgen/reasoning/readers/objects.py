@@ -5,6 +5,7 @@ graph, and a matrix of another convention is another graph.
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import networkx as nx
@@ -68,7 +69,8 @@ def _simple(graph: nx.Graph) -> nx.Graph:
 
 def _may_have_ends(graph: nx.Graph) -> bool:
     """Whether an edge has an attribute that can say what it is."""
-    if not any(any(row.values()) for row in graph._adj.values()):
+    rows = (row.values() for row in graph._adj.values())
+    if not any(chain.from_iterable(rows)):  # at the speed of C: checks of large graphs pass here
         return False
     return any(not _ENDS.isdisjoint(data) for _, _, data in graph.edges(data=True))
 
