@@ -13,7 +13,7 @@ from probgen.reasoning.triangulation import bits, eliminate, fill
 
 TRIALS = 200
 """Random-greedy orders that are tried at most."""
-LEAST, MANY = 2, 26
+LEAST, MANY = 2, 18
 """Orders that are tried in any case, and those after which a search has to pay at once."""
 LONGEST = 1 << 27
 """Table entries that take about a second: no longer is searched after those."""
@@ -137,13 +137,12 @@ def _best(
             break
         if trial >= MANY and searched > min(cheapest, LONGEST):
             break
-        found = _eliminated(neighbours, rule)
-        entries = sum(prod(sizes[k] for k in bits(clique)) for clique in found[1])
-        searched += SEARCH * len(part)
+        order, cliques, entries = _eliminated(neighbours, rule, sizes, cheapest)
+        searched += SEARCH * len(order)
         if entries < cheapest:
-            best, cheapest = found, entries
-    cliques = [frozenset(part[k] for k in bits(clique)) for clique in best[1]]
-    return Order([part[k] for k in best[0]], cliques)
+            best, cheapest = (order, cliques), entries
+    scopes = [frozenset(part[k] for k in bits(clique)) for clique in best[1]]
+    return Order([part[k] for k in best[0]], scopes)
 
 
 def _rules(cards: Sequence[int]) -> list[Rule]:
@@ -160,9 +159,13 @@ def _rules(cards: Sequence[int]) -> list[Rule]:
     def weighted(neighbours: list[int], v: int) -> tuple[float, ...]:
         around, total = neighbours[v], 0
         for u in bits(around):
-            lacking = around & ~neighbours[u] & ~(1 << u)
-            total += cards[u] * sum(cards[w] for w in bits(lacking))
-        return total / 2, v
+            lacking, others = around & ~neighbours[u] & (-2 << u), 0
+            while lacking:
+                low = lacking & -lacking
+                others += cards[low.bit_length() - 1]
+                lacking ^= low
+            total += cards[u] * others
+        return total, v
 
     def loose(seed: int) -> Rule:
         draw, price = random.Random(seed).uniform, weighted if seed % 2 else fill
@@ -185,15 +188,20 @@ def _as_before(order: Sequence[int]) -> Rule:
     return lambda around, v: (1, rank[v])
 
 
-def _eliminated(neighbours: list[int], rule: Rule) -> tuple[list[int], list[int]]:
-    """An elimination order, and each node's clique at its elimination, as bit sets."""
-    order, fills, _ = eliminate(list(neighbours), rule)
-    filled = list(neighbours)
-    for _, u, w in fills:
-        filled[u] |= 1 << w
-        filled[w] |= 1 << u
-    cliques, later = [], 0
-    for v in reversed(order):
-        cliques.append(filled[v] & later | 1 << v)
-        later |= 1 << v
-    return order, cliques[::-1]
+def _eliminated(
+    neighbours: list[int], rule: Rule, sizes: Sequence[int], most: float
+) -> tuple[list[int], list[int], float]:
+    """An elimination order, each node's clique as a bit set, and the entries of all tables.
+
+    Stops where these are more than `most`.
+    """
+    cliques, entries = list[int](), 0
+
+    def goes_on(clique: int) -> bool:
+        nonlocal entries
+        cliques.append(clique)
+        entries += prod(sizes[k] for k in bits(clique))
+        return entries < most
+
+    order, _, _ = eliminate(list(neighbours), rule, goes_on)
+    return order, cliques, entries

@@ -133,20 +133,27 @@ def bits(number: int) -> Iterator[int]:
 
 def fill(neighbours: list[int], v: int) -> tuple[float, ...]:
     """How many edges the neighbours of v lack, and how many neighbours there are."""
-    around = neighbours[v]
+    around = left = neighbours[v]
     degree = around.bit_count()
-    lacking = sum((around & ~neighbours[u]).bit_count() - 1 for u in bits(around))
+    lacking = -degree
+    while left:
+        low = left & -left
+        lacking += (around & ~neighbours[low.bit_length() - 1]).bit_count()
+        left ^= low
     return lacking // 2, degree
 
 
 def eliminate(
-    neighbours: list[int], cost: Callable[[list[int], int], tuple[float, ...]] = fill
+    neighbours: list[int],
+    cost: Callable[[list[int], int], tuple[float, ...]] = fill,
+    goes_on: Callable[[int], bool] = lambda clique: True,
 ) -> tuple[list[int], list[tuple[int, int, int]], int]:
     """Eliminate the cheapest node until none is left; consumes the bit sets.
 
     Args:
         neighbours: a bit set per node.
         cost: what eliminating a node costs; a first element of 0 says that it adds no edge.
+        goes_on: asked before each elimination, of the node and its neighbours; stops if not.
 
     Returns:
         The order, the added edges (eliminated, u, v) and the width.
@@ -162,9 +169,11 @@ def eliminate(
         price, v = heappop(heap)
         if gone[v] or price != costs[v]:
             continue
+        around = neighbours[v]
+        if not goes_on(around | 1 << v):
+            break
         gone[v] = 1
         order.append(v)
-        around = neighbours[v]
         width = max(width, around.bit_count())
         touched = _eliminate(neighbours, v, fills) if price[0] else around
         for u in bits(around):
