@@ -4,13 +4,17 @@ import difflib
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeAlias
 
-from probgen import ProbgenError
+from probgen import ProbgenError, ProbgenWarning
 
 Node: TypeAlias = Hashable
 
 
 class GraphError(ProbgenError, ValueError):
     """The input is not a graph, or the question cannot be asked of it; says what to do."""
+
+
+class GraphWarning(ProbgenWarning):
+    """Something was changed or left out where a graph was read; says what and how much."""
 
 
 class UnknownNode(GraphError, KeyError):

@@ -1,42 +1,54 @@
-"""The Bayesian interchange format (BIF 0.15): networks with their tables."""
+"""The Bayesian interchange format (BIF 0.15) and its dialects: networks with their tables."""
 
 import re
-from math import isnan, prod
+from itertools import product
 from typing import Any
 
 import networkx as nx
 
-from probgen.reasoning.names import GraphError, shown, suggestion
+from probgen.reasoning.names import GraphError, Node, shown, suggestion
+from probgen.reasoning.readers import holding, lists
+from probgen.reasoning.readers.cpds import Tables, numbers, place
 
-LARGEST = 1 << 22
-"""Table entries that one file may have."""
-TOLERANCE = 1e-6
-"""How far a row may be off 1; rows are never renormalised."""
-
-_COMMENT = re.compile(r'"[^"\n]*"|//[^\n]*|/\*(?s:.*?)(?:\*/|\Z)')
+_T = r'(?:[^{}"]++|"[^"\n]*+"|")*+'
+"""Text without braces, but for those in quotes."""
+_COMMENT = re.compile(r'"[^"\n]*"|(?<!:)//[^\n]*|/\*(?s:.*?)(?:\*/|\Z)')
 _WORD = re.compile(r"\s*(?:(network|variable|probability)\b|(\S[^\s{(]*))")
-_NAME = re.compile(r'("[^"\n]*"\s*|[^"{}\n;]*)\{')
-_BODY = re.compile(r"([^{}]*)\}")
-_VARIABLE = re.compile(
-    r"\s*type\s+discrete\s*\[\s*(\d{1,9})\s*\]\s*\{([^{}]*)\}\s*;((?:\s*property\b[^;{}]*;)*)\s*\}"
+_NAME = re.compile(r'\s*+("[^"\n]*"\s*|[^"{};]*+)\{')
+_BODY = re.compile(rf"{_T}\}}")
+_VARIABLE = re.compile(rf"({_T})\{{({_T})\}}({_T})\}}")
+_VALUE = r'(?:[^;"]++|"[^"\n]*+"|")*+'
+_TYPE = re.compile(
+    rf"(?:\s*+property\b{_VALUE};)*+\s*+type\s++discrete\s*+\[\s*+(\d{{1,9}})\s*+\]\s*+=?\s*+\Z"
 )
-_GIVEN = re.compile(r"\s*\(([^|(){};]+)(?:\|([^(){};]*))?\)\s*\{")
-_LABEL = re.compile(r'property\s+label\s*=\s*"?([^;"]*)')
-_END = re.compile(r"(?:\s*property\b[^;{}]*;)*\s*\}")
+_REST = re.compile(rf"\s*+;?(?:\s*+property\b{_VALUE};?)*+\s*+\Z")
+_GIVEN = re.compile(r'\s*(\((?:[^{};"]++|"[^"\n]*+"|")*+)\{')
+_PROPERTIES = re.compile(rf"\bproperty\b({_VALUE})")
+_END = re.compile(r"\s*\}")
+_PROPERTY = re.compile(rf"\s*property\b{_VALUE};")
 _ROW = re.compile(r"\s*(?:\(([^()]*)\)|(table|default)(?=\s))([^;(){}]*);")
+_ROW_WITH_BRACKETS = re.compile(r'\s*\(((?:[^;{}"]|"[^"\n]*+"){0,4096})\)()([^;(){}"]*);')
+
+_PLAIN = re.compile(r"[\w<>=.+*'-]+")
+_TABLE, _DEFAULT = -1, -2
+"""What stands for the rows of a `table` and of a `default` line."""
 
 
-def read(source: str, file: str = "") -> nx.DiGraph:
+def read(source: str, file: str = "", tolerance: float | None = None) -> nx.DiGraph:
     r"""Read a network: nodes with `states`, `parents` and `table` (*parents, node), float64.
 
-    Format: F. G. Cozman, "The Interchange Format for Bayesian Networks" (1998). A `table` line
-    below parents runs through the node's states slowest, the last parent fastest, as pgmpy has
-    it; `default` fills the rows that are not given.
+    Format: F. G. Cozman, "The Interchange Format for Bayesian Networks" (1998), as JavaBayes,
+    pgmpy, pyAgrum and bnlearn write it. A `table` line below parents runs through the node's
+    states slowest, the last parent fastest, as JavaBayes, pgmpy and pyAgrum have it; `default`
+    fills the rows that are not given. Names may be quoted; states and names with blanks or
+    brackets are matched with the declared ones. A block without rows, or with rows of NaN, NA
+    or -1 for numbers, has no `table`. `label` and `position` properties are kept, as the
+    attributes `label` and `pos`.
 
     Raises:
         GraphError: malformed (with file, line and token), a name declared twice or not at all,
-            a row that is missing, given twice, negative or off 1 by more than 1e-6, or more than
-            4,194,304 entries.
+            a row that is missing, given twice, negative or off 1 by more than the tolerance
+            (1e-6 if there is none), or more than 4,194,304 entries.
 
     >>> g = read('''network n { }
     ... variable A { type discrete [ 2 ] { yes, no }; }
@@ -46,24 +58,22 @@ def read(source: str, file: str = "") -> nx.DiGraph:
     >>> g.nodes["B"]["table"].tolist()
     [[0.9, 0.1], [0.5, 0.5]]
     """
-    return _Reader(source, file).graph()
+    return _Reader(source, file, tolerance).graph()
 
 
 class _Reader:
-    def __init__(self, source: str, file: str) -> None:
-        self.where = f"{file}: " if file else ""
+    def __init__(self, source: str, file: str, tolerance: float | None) -> None:
         self.text, self.at = source, 0
+        self.net = Tables(file, tolerance, self.line)
         if "//" in source or "/*" in source:
             self.text = _COMMENT.sub(self.blank, source)
-        self.states: dict[str, dict[str, int]] = {}
-        self.labels: dict[str, str] = {}
-        self.parents: dict[str, tuple[str, ...]] = {}
-        self.tables: dict[str, Any] = {}
-        self.entries = 0
+        self.blanks = False
+
+    def line(self, at: int) -> int:
+        return self.text.count("\n", 0, at) + 1
 
     def error(self, message: str, at: int | None = None) -> GraphError:
-        line = self.text.count("\n", 0, self.at if at is None else at) + 1
-        return GraphError(f"{self.where}line {line}: {message}")
+        return self.net.error(message, self.at if at is None else at)
 
     def blank(self, comment: re.Match[str]) -> str:
         """Spaces for a comment, so that lines keep their numbers."""
@@ -89,15 +99,20 @@ class _Reader:
         return found
 
     def graph(self) -> nx.DiGraph:
-        blocks = {"network": self.network, "variable": self.variable, "probability": self.table}
+        """Read block after block; tables above their variables at the end."""
+        later: list[int] = []
+        blocks = {"variable": self.variable, "network": self.network}
         while word := _WORD.match(self.text, self.at):
             if not word[1]:
                 raise self.unexpected("network, variable or probability")
             self.at = word.end()
-            blocks[word[1]]()
-        if not self.states:
-            raise self.error("expected a variable; got none")
-        return self.result()
+            if word[1] == "probability":
+                self.table(later)
+            else:
+                blocks[word[1]]()
+        for self.at in later:
+            self.table()
+        return self.net.graph()
 
     def network(self) -> None:
         self.match(_NAME, "a name and {")
@@ -105,131 +120,208 @@ class _Reader:
 
     def variable(self) -> None:
         start = self.at
-        name = _plain(self.match(_NAME, "a name and {")[1])
-        if not name or name in self.states:
-            got = f"{shown(name)!r} twice" if name else "none"
-            raise self.error(f"expected a new name for a variable; got {got}", start)
-        body = self.match(_VARIABLE, "type discrete [ n ] { states }; }")
-        states = _split(body[2])
-        if "" in states or not 0 < len(set(states)) == len(states) == int(body[1]):
-            raise self.error(
-                f"expected {max(int(body[1]), 1)} different states of {shown(name)}; "
-                f"got {{ {shown(body[2].strip())[:80]} }}",
-                start,
-            )
-        self.states[name] = {s: i for i, s in enumerate(states)}
-        if label := _LABEL.search(body[3]):
-            self.labels[name] = label[1].strip()
+        name = lists.plain(self.match(_NAME, "a name and {")[1])
+        before = self.at
+        head, listed, rest = self.match(_VARIABLE, "type discrete [ n ] { states }; }").groups()
+        declared = _TYPE.match(head)
+        if not declared or not _REST.match(rest):
+            self.at = before if not declared else self.at - len(rest) - 1
+            raise self.unexpected("type discrete [ n ] { states }; and properties")
+        count = int(declared[1])
+        self.net.variable(name, lists.split(listed, count), start, count)
+        self.blanks = self.blanks or " " in name
+        if "property" in head or "property" in rest:
+            self.properties(name, head.partition("type")[0] + ";" + rest)
 
-    def table(self) -> None:
+    def properties(self, name: str, text: str) -> None:
+        """Keep the label and the position; JavaBayes has quotes around `key = value`."""
+        found: dict[str, Any] = {}
+        for value in _PROPERTIES.findall(text):
+            quoted = value.strip()
+            if quoted.startswith('"'):
+                quoted = quoted.strip('"')
+            key, _, value = quoted.partition("=")
+            if key.strip() == "label":
+                found["label"] = lists.plain(value)
+            elif key.strip() == "position" and (position := place(value)):
+                found["pos"] = position
+        self.net.attributes[name] = found
+
+    def table(self, later: list[int] | None = None) -> None:
         start = self.at
-        header = self.match(_GIVEN, "( name | parents ) {")
-        node, listed = _plain(header[1]), _split(header[2] or "")
-        for name in (node, *listed):
-            if name not in self.states:
-                raise self.error(
-                    f"expected a declared variable; got {shown(name)!r}"
-                    + suggestion(name, self.states),
-                    start,
-                )
-        if node in self.tables or len({node, *listed}) <= len(listed):
-            raise self.error(f"expected one table for {shown(node)}, each parent once", start)
-        self.parents[node] = tuple(listed)
-        self.tables[node] = self.values(node, start)
+        header = self.match(_GIVEN, "( name | parents ) {")[1].rstrip()
+        if not header.endswith(")"):
+            self.at = start
+            raise self.unexpected("( name | parents ) {")
+        node, *parents = self.names(header[1:-1], start)
+        if later is not None and not self.net.states.keys() >= {node, *parents}:
+            later.append(start)
+            self.match(_BODY, "}")
+            return
+        rows, card = self.net.family(node, parents, start)
+        self.values(node, rows, card, start)
 
-    def values(self, node: str, start: int) -> Any:
+    def names(self, header: str, start: int) -> list[str]:
+        """A node and its parents, between which `|` and commas may stand."""
+        left, bar, right = _halves(header)
+        if bar:
+            return [lists.plain(left), *self.listed(right, start)]
+        return self.listed(header, start)
+
+    def listed(self, text: str, start: int) -> list[str]:
+        names = lists.pieces(text)
+        known = self.net.states
+        if all(name in known for name in names) and not (self.blanks and " " in text.strip()):
+            return names
+        if '"' in text or "," in text:
+            if all(name in known for name in names):
+                return names
+        ways = lists.sequences(text, known)
+        if len(ways) > 1:
+            first, second = (", ".join(map(shown, way)) for way in ways)
+            raise self.error(f"expected names in quotes; got {first} or {second}", start)
+        return ways[0] if ways else names
+
+    def values(self, node: str, rows: int, card: int, start: int) -> None:
         import numpy as np
 
-        maps = [self.states[p] for p in self.parents[node]]
-        card, rows = len(self.states[node]), prod(map(len, maps))
-        self.entries += rows * card
-        if self.entries > LARGEST:
+        given = self.given(node, rows, card)
+        if _TABLE in given:
+            table = np.array(given[_TABLE]).reshape(card, rows).T
+        elif len(given) == rows and _DEFAULT not in given:
+            table = np.array([given[i] for i in range(rows)])
+        elif _DEFAULT in given:
+            table = np.full((rows, card), given.pop(_DEFAULT))
+            table[list(given)] = list(given.values()) or np.empty((0, card))
+        elif given:
+            missing = next(i for i in range(rows) if i not in given)
             raise self.error(
-                f"expected at most {LARGEST:,} table entries; got {self.entries:,} "
-                f"({self.entries * 8 / 2**20:,.0f} MiB) with the table of {shown(node)}",
+                f"expected every row of {shown(node)} to be at least 0 and sum to 1; got no row "
+                f"as row {missing + 1} of {rows}",
                 start,
             )
-        table = np.full((rows, card), np.nan)
-        default = self.fill(table, maps, start)
-        if default is not None:
-            table[np.isnan(table[:, 0])] = default
-        self.require_distributions(node, table, start)
-        return table.reshape(*map(len, maps), card)
+        else:
+            return
+        self.net.table(node, table, start)
 
-    def fill(self, table: Any, maps: list[dict[str, int]], start: int) -> list[float] | None:
-        """Write every given row into the table; the default row, if there is one."""
-        default, seen, (rows, card) = None, set[int](), table.shape
-        while row := _ROW.match(self.text, self.at):
+    def given(self, node: str, rows: int, card: int) -> dict[int, list[float]]:
+        """The numbers of every row that stands there."""
+        maps = [self.net.states[p] for p in self.net.parents[node]]
+        given: dict[int, list[float]] = {}
+        while row := _ROW.match(self.text, self.at) or self.unusual_row():
             self.at = row.end()
-            if row[2] == "table":
-                table[:] = self.numbers(row[3], rows * card).reshape(card, rows).T
-                index = -1
-            elif row[2]:
-                index, default = -2, self.numbers(row[3], card)
+            if row[2]:
+                index = _TABLE if row[2] == "table" else _DEFAULT
             else:
                 index = self.index(row[1], maps)
-                table[index] = self.numbers(row[3], card)
-            if index in seen or (seen and -1 in (index, *seen)):
+            alone = _TABLE in given or (index == _TABLE and given)
+            if index in given or alone:
                 raise self.error(f"expected each row once; got {shown(row[0].strip())[:80]!r}")
-            seen.add(index)
+            given[index] = self.numbers(row[3], rows * card if index == _TABLE else card)
         self.match(_END, "a row '(states) numbers;', 'table', 'default' or }")
-        return default
+        return given
 
-    def index(self, states: str, maps: list[dict[str, int]]) -> int:
-        names, index = _split(states), 0
-        if len(names) != len(maps):
-            raise self.error(f"expected {len(maps)} states; got ({shown(states)[:80]})")
-        for name, known in zip(names, maps, strict=False):
-            if name not in known:
-                raise self.error(f"unknown state {shown(name)!r}{suggestion(name, known)}")
-            index = index * len(known) + known[name]
+    def unusual_row(self) -> re.Match[str] | None:
+        """A row below properties, or one with brackets or semicolons in its states."""
+        while skip := _PROPERTY.match(self.text, self.at):
+            self.at = skip.end()
+        return _ROW.match(self.text, self.at) or _ROW_WITH_BRACKETS.match(self.text, self.at)
+
+    def index(self, text: str, maps: list[dict[str, int]]) -> int:
+        names = lists.pieces(text)
+        index = 0
+        try:
+            for name, known in zip(names, maps, strict=True):
+                index = index * len(known) + known[name]
+        except (KeyError, ValueError):
+            index = 0
+            for name, known in zip(self.resolved(text, names, maps), maps, strict=True):
+                index = index * len(known) + known[name]
         return index
 
-    def numbers(self, text: str, count: int) -> Any:
-        import numpy as np
+    def resolved(self, text: str, names: list[str], maps: list[dict[str, int]]) -> list[str]:
+        """The states of a row whose names hold blanks, commas or brackets."""
+        ways = lists.matched(text, maps)
+        if len(ways) == 1:
+            return ways[0]
+        if len(ways) > 1:
+            raise self.error(f"expected states in quotes; got ({shown(text)[:80]})")
+        if len(names) != len(maps):
+            raise self.error(f"expected {len(maps)} states; got ({shown(text)[:80]})")
+        unknown, known = next((n, m) for n, m in zip(names, maps, strict=True) if n not in m)
+        raise self.error(f"unknown state {shown(unknown)!r}{suggestion(unknown, known)}")
 
-        words = text.replace(",", " ").replace("_", "?").split()  # float() reads 1_0 as 10
+    def numbers(self, text: str, count: int) -> list[float]:
         try:
-            values = np.array(list(map(float, words)))
+            values = numbers(text)
         except ValueError:
             raise self.error(f"expected numbers; got {shown(text.strip())[:80]!r}") from None
         if len(values) != count:
             raise self.error(f"expected {count:,} numbers; got {len(values):,}")
         return values
 
-    def require_distributions(self, node: str, table: Any, start: int) -> None:
-        import numpy as np
 
-        with np.errstate(invalid="ignore"):
-            off = np.abs(table.sum(1) - 1)
-        bad = ~((off <= TOLERANCE) & (table.min(1) >= 0))
-        if bad.any():
-            row = table[int(bad.argmax())].tolist()
-            got = "no row" if isnan(row[0]) else f"{row[:8]} (sum {sum(row):.8g})"
-            raise self.error(
-                f"expected every row of {shown(node)} to be at least 0 and sum to 1 within "
-                f"{TOLERANCE}; got {got} as row {int(bad.argmax()) + 1} of {len(table)}",
-                start,
-            )
-
-    def result(self) -> nx.DiGraph:
-        graph = nx.DiGraph()
-        graph.add_nodes_from(self.states)
-        for node, states in self.states.items():
-            if node not in self.tables:
-                raise self.error(f"expected a table for every variable; got none for {node!r}")
-            graph.add_edges_from((parent, node) for parent in self.parents[node])
-            graph.nodes[node].update(
-                states=tuple(states), parents=self.parents[node], table=self.tables[node]
-            )
-        nx.set_node_attributes(graph, self.labels, "label")
-        return graph
+def _halves(header: str) -> tuple[str, str, str]:
+    """What stands before and after the first `|` that is not in quotes."""
+    if '"' not in header:
+        return header.partition("|")
+    for bar in re.finditer(r'"[^"]*"|(\|)', header):
+        if bar[1]:
+            return header[: bar.start()], "|", header[bar.end() :]
+    return header, "", ""
 
 
-def _split(text: str) -> list[str]:
-    """Names between commas; without commas, between spaces."""
-    return [_plain(w) for w in (text.split(",") if "," in text else text.split())]
+def write(graph: nx.DiGraph) -> str:
+    """The network in BIF, with labels and positions as properties.
+
+    A node without a table has an empty block. Names that are no plain words stand in quotes.
+
+    Raises:
+        GraphError: an undirected graph, a node without states, or a name with a quote in it.
+    """
+    holding.require_network(graph, "BIF")
+    holding.require_plain(graph, "BIF", lambda name: '"' not in name, " (no quotes)")
+    lines = ["network unknown {", "}"]
+    for node, data in graph.nodes(data=True):
+        states = ", ".join(map(_quoted, data["states"]))
+        lines.append(f"variable {_quoted(node)} {{")
+        lines.append(f"  type discrete [ {len(data['states'])} ] {{ {states} }};")
+        if "label" in data:
+            lines.append(f'  property label = "{_without_quotes(data["label"])}";')
+        if position := holding.position(data):
+            lines.append(f"  property position = ({position[0]!r}, {position[1]!r});")
+        lines.append("}")
+    for node in graph:
+        lines += _block(graph, node)
+    return "\n".join([*lines, ""])
 
 
-def _plain(name: str) -> str:
-    return name.strip().strip('"').strip()
+def _block(graph: nx.DiGraph, node: Node) -> list[str]:
+    above = holding.parents(graph, node)
+    given = f" | {', '.join(map(_quoted, above))}" if above else ""
+    head = f"probability ( {_quoted(node)}{given} ) {{"
+    if "table" not in graph.nodes[node]:
+        return [head, "}"]
+    rows = holding.rows(graph.nodes[node]["table"])
+    if not above:
+        return [head, f"  table {', '.join(map(repr, rows[0]))};", "}"]
+    states = [[_quoted(state) for state in graph.nodes[p]["states"]] for p in above]
+    lines = [
+        f"  ({', '.join(key)}) {', '.join(map(repr, row))};"
+        for key, row in zip(product(*states), rows, strict=True)
+    ]
+    return [head, *lines, "}"]
+
+
+def _quoted(name: object) -> str:
+    text = str(name)
+    return text if _PLAIN.fullmatch(text) else f'"{text}"'
+
+
+def _without_quotes(label: object) -> str:
+    if '"' in str(label):
+        raise GraphError(
+            f"expected labels that BIF can hold (no quotes); got {shown(label)!r}: change it, or "
+            "save the network as .json"
+        )
+    return str(label)

@@ -4,12 +4,12 @@ import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import networkx as nx
 
 from probgen.reasoning.names import GraphError, shown
-from probgen.reasoning.readers import edges
+from probgen.reasoning.readers import cpds, edges, holding, packed
 from probgen.reasoning.readers.edges import CIRCLE, HEAD, TAIL, Edge
 
 _GAP = r"(?>\s|//[^\n]*|\#[^\n]*|/\*(?s:.*?)\*/)*+"
@@ -22,7 +22,6 @@ LARGEST_EXPANSION = 100_000
 """Edges, or their attributes, that `{a b} -> {c d}` may stand for in one file."""
 DEEPEST = 64
 """Braces that may be nested."""
-TABLE_KEYS = frozenset({"states", "parents", "table"})
 
 _ENDS = {
     "forward": (False, True),
@@ -56,7 +55,7 @@ class Token(NamedTuple):
     line: int
 
 
-def read(source: str, file: str = "") -> nx.Graph:
+def read(source: str, file: str = "", tolerance: float | None = None) -> nx.Graph:
     r"""Read one graph; node and edge attributes are kept, ports are dropped.
 
     The grammar is Graphviz's (graphviz.org/doc/info/lang.html), the header `dag` and the arrow
@@ -74,7 +73,11 @@ def read(source: str, file: str = "") -> nx.Graph:
     >>> read("digraph { a -> b [dir=back] }").edges
     OutEdgeView([('b', 'a')])
     """
-    return _Parser(source, file).graph()
+    graph = _Parser(source, file).graph()
+    for data in (data for _, data in graph.nodes(data=True) if "pos" in data):
+        data["pos"] = cpds.place(data["pos"]) or data["pos"]
+    packed.unpack(graph, file, tolerance)
+    return graph
 
 
 def _tokens(source: str, where: str) -> Iterator[Token]:
@@ -156,6 +159,7 @@ class _Parser:
         self.arrow = ""
         self.strict = False
         self.expanded = 0
+        self.factors: str | None = None
 
     def error(self, expected: str, got: str = "") -> GraphError:
         got = got or repr(shown(self.now.text)[:80])
@@ -198,7 +202,10 @@ class _Parser:
 
     def result(self) -> nx.Graph:
         found = [edge for edge in map(drawn, self.edges.values()) if edge]
-        return edges.graph(self.nodes.items(), found, directed=self.arrow != "--")
+        graph = edges.graph(self.nodes.items(), found, directed=self.arrow != "--")
+        if self.factors is not None:
+            graph.graph["factors"] = self.factors
+        return graph
 
     def block(self, depth: int, scope: _Scope) -> dict[str, None]:
         """A braced list of statements; its nodes in order."""
@@ -214,9 +221,12 @@ class _Parser:
 
     def statement(self, depth: int, scope: _Scope) -> dict[str, None]:
         if self.now.kind == "name" and self.now.text.lower() in ("graph", "node", "edge"):
-            of_edges = self.take().text.lower() == "edge"
+            word = self.take().text.lower()
             found = self.attributes()
-            scope.defaults.update({k: found[k] for k in found if of_edges and k in _DRAWN})
+            if word == "edge":
+                scope.defaults.update({k: found[k] for k in found if k in _DRAWN})
+            elif word == "graph":
+                self.factors = found.get("factors", self.factors)
             return {}
         before, first = self.last, self.now
         nodes = self.operand(depth, scope)
@@ -321,25 +331,39 @@ class _Parser:
         while self.accept("["):
             while not self.accept("]"):
                 key = self.name()
-                if key in TABLE_KEYS:
-                    raise self.error("an attribute that is not reserved for tables", repr(key))
                 found[key] = self.name() if self.accept("=") else "true"
                 self.accept(";", ",")
         return found
 
 
-def write(graph: nx.Graph) -> str:
-    """The graph in DOT with quoted names and the attribute `label`."""
+def write(graph: nx.Graph, with_tables: bool = False) -> str:
+    """The graph in DOT with quoted names and the attribute `label`.
+
+    Args:
+        graph: the graph.
+        with_tables: whether states, parents, tables, factors (lists in JSON) and positions are
+            written too; graphviz ignores them but for `pos`.
+    """
     directed = graph.is_directed()
     if len(set(map(str, graph))) < len(graph):
         raise GraphError("expected names that differ as text; got two nodes of one name")
     lines = ["digraph {" if directed else "graph {"]
+    if with_tables and "factors" in graph.graph:
+        lines.append(f"  graph [factors={_quoted(packed.factors(graph))}];")
     for node, attributes in graph.nodes(data=True):
-        label = f" [label={_quoted(attributes['label'])}]" if "label" in attributes else ""
-        lines.append(f"  {_quoted(node)}{label};")
+        found = {"label": attributes["label"]} if "label" in attributes else {}
+        if with_tables:
+            found |= packed.attributes(graph, node) | _position(attributes)
+        listed = ", ".join(f"{key}={_quoted(value)}" for key, value in found.items())
+        lines.append(f"  {_quoted(node)}{f' [{listed}]' if listed else ''};")
     arrow = "->" if directed else "--"
     lines += [f"  {_quoted(u)} {arrow} {_quoted(v)};" for u, v in graph.edges]
     return "\n".join([*lines, "}"])
+
+
+def _position(attributes: dict[str, Any]) -> dict[str, str]:
+    position = holding.position(attributes)
+    return {} if position is None else {"pos": f"{position[0]!r},{position[1]!r}"}
 
 
 def _quoted(name: object) -> str:
