@@ -10,7 +10,19 @@ import sys
 import time
 
 from probgen import graph
-from probgen.reasoning.readers import bif, dot, text
+from probgen.reasoning.readers import (
+    arcs,
+    bif,
+    dne,
+    dot,
+    graphml,
+    net,
+    text,
+    uai,
+    xdsl,
+    xmlbif,
+)
+from probgen.reasoning.readers import json as node_link
 
 SEEDS = {
     text.read: [
@@ -33,6 +45,52 @@ SEEDS = {
         "probability ( A ) { table 0.2, 0.8; } /* d */\n"
         "probability ( B | A ) { (yes) 0.1, 0.9; default 1e-1 0.9; }\n",
         "variable A { type discrete [ 3 ] { a, b, c }; }\nprobability ( A ) { table .5 .25 .25; }",
+    ],
+    xmlbif.read: [
+        '<?xml version="1.0"?><!DOCTYPE BIF [<!ELEMENT BIF (NETWORK)*>]><BIF VERSION="0.3">'
+        "<NETWORK>"
+        '<VARIABLE TYPE="nature"><NAME>A</NAME><OUTCOME>&lt;1</OUTCOME><OUTCOME>b</OUTCOME>'
+        "<PROPERTY>position = (1, 2)</PROPERTY></VARIABLE><DEFINITION><FOR>A</FOR><TABLE>0.5 0.5"
+        "<!-- c --></TABLE></DEFINITION></NETWORK></BIF>",
+    ],
+    xdsl.read: [
+        '<smile version="1.0"><nodes><cpt id="A"><state id="a"/><state id="b"/><probabilities>0.5 '
+        '0.5</probabilities></cpt><deterministic id="B"><state id="a"/><state id="b"/><parents>A'
+        "</parents><resultingstates>a b</resultingstates></deterministic></nodes><extensions>"
+        '<genie><node id="A"><name>n</name><position>1 2 3 4</position></node></genie>'
+        "</extensions></smile>",
+    ],
+    graphml.read: [
+        '<graphml><key id="d" for="node" attr.name="label" attr.type="string"/>'
+        '<graph edgedefault="directed"><node id="A"><data key="d">x</data></node><node id="B"/>'
+        '<edge source="A" target="B"/></graph></graphml>',
+    ],
+    graphml.read_gml: [
+        'Creator "x"\ngraph [ directed 1 node [ id 0 label "A" ] node [ id 1 label "B&#39;" ]\n'
+        "edge [ source 0 target 1 weight 1.5 ] ]",
+    ],
+    net.read: [
+        'net { a = "b;"; } % c\nnode A { states = ("a" "b"); label = "x"; position = (1 2); }\n'
+        "node B { states = (a b); } potential (A) { data = (0.5 0.5); }\n"
+        "potential (B | A) { data = ((0.5 0.5) (0.1 0.9)); }",
+    ],
+    dne.read: [
+        '// c\nbnet x { visual V { f = font {size = 1;}; }; node A { states = (a, b); title = "t";'
+        "\nprobs = (0.5, 0.5); visual V1 { center = (1, 2); }; }; node B { discrete = FALSE; "
+        "levels = (1, 2, 3); parents = (A); functable = (#0, #1); }; };",
+    ],
+    uai.read: [
+        "BAYES\n2\n2 2\n2\n1 0\n2 0 1\n\n2\n0.5 0.5\n4\n0.1 0.9 0.2 0.8\n",
+        "MARKOV 3 2 2 2 2 2 0 1 2 1 2 4 1 2 3 4 4 1 0 0 1",
+    ],
+    node_link.read: [
+        '{"directed": true, "nodes": [{"id": "A", "states": ["a", 1], "table": [0.5, 0.5]}, {'
+        '"id": 2, "states": ["a", true], "parents": ["A"], "table": [[0.5, 0.5], [1e-1, 0.9]], '
+        '"pos": [1, 2]}], "edges": [{"source": "A", "target": 2}]}',
+    ],
+    arcs.read: [
+        '"","from","to"\n"1","A","B"\n"2","C","B"\n',
+        "# x\nsource;target;type\nA;B;Directed\n",
     ],
 }
 WORDS = [
@@ -69,17 +127,38 @@ STARTS = [
     "variable A { type discrete [ 2 ] { a, b }; } probability ( A ) { ",
     "variable A { type discrete [ 2 ] { ",
 ]  # fmt: skip
+OWN_STARTS = {
+    xmlbif.read: [
+        "",
+        "<BIF><NETWORK>",
+        "<!DOCTYPE BIF [",
+        "<!DOCTYPE BIF [<!ELEMENT a (",
+        "<?xml ",
+    ],
+    xdsl.read: ["", "<smile><nodes>", "<smile><nodes><cpt id='A'><state id='"],
+    graphml.read: ["<graphml><graph edgedefault='directed'>", "<graphml><key "],
+    graphml.read_gml: ["graph [ ", "graph [ node [ id 0 label ", 'Creator "'],
+    net.read: ["", "net { ", "node A { states = (", 'node A { a = "', "potential (", "%"],
+    dne.read: ["bnet x { ", "bnet x { node A { states = (", 'bnet x { node A { title = "', "//"],
+    uai.read: ["BAYES ", "MARKOV 2 2 2 1 2 0 1 4 ", "MARKOV 100 "],
+    node_link.read: ["", "{", '{"nodes": [', '{"directed": true, "nodes": [{"id": '],
+    arcs.read: ["", "from,to\n", 'from,to\n"', "source;target\n"],
+}
+"""Starts of texts in one format alone."""
 PIECES = [
     "a", "a ", "a;", "a-", "- ", '"\\', "/*/", "/* */", "{a", "a -> ", "(a) 1;", "a,", "<a", "<<",
-    "a=b ", "[a]", "[a|", "a:", '"+"', "property ", "\n\n", "a.b ",
+    "a=b ", "[a]", "[a|", "a:", '"+"', "property ", "\n\n", "a.b ", "<a>", "<a/>", "<!--", "&a;",
+    "a = 1; ", "a {", "1 ", "[1,", '{"a":', "<a b='", "a [ ", "2 0 1 ", "node A {", "a,b\n", "#1 ",
 ]  # fmt: skip
 
 
-def bombs(size=1 << 16):
+def bombs(reader=None, size=1 << 16):
     """Texts of 64 KiB that make careless readers slow or large."""
     for word in WORDS + PIECES:
-        for start in STARTS:
+        for start in OWN_STARTS.get(reader, STARTS):
             yield start + word * ((size - len(start)) // len(word))
+    if reader in OWN_STARTS:
+        return
     yield " -> ".join(f"v{i}" for i in [*range(7_000), 0])
     parents = [f"P{i}" for i in range(21)]
     declared = (f"variable {v} {{ type discrete [ 2 ] {{ a, b }}; }}" for v in ["X", *parents])
@@ -108,7 +187,7 @@ def bombed():
     """What bombs cost: the most seconds by reader, and the MiB by which the process grew."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     slowest = {
-        named(reader): max(attempt(reader, bomb) for bomb in bombs())
+        named(reader): max(attempt(reader, bomb) for bomb in bombs(reader))
         for reader in [*SEEDS, graph.load]
     }
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -124,7 +203,7 @@ def main(count):
         slowest = fuzz(reader, count)
         worst = max(
             (attempt(each, bomb), ascii(bomb[:40]))
-            for bomb in bombs()
+            for bomb in bombs(reader)
             for each in (reader, graph.load)
         )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
