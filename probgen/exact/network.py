@@ -20,12 +20,10 @@ from probgen.reasoning.names import (
     shown,
     suggestion,
 )
+from probgen.reasoning.readers.cpds import HAIR, TOLERANCE
 
 Array = np.ndarray[Any, np.dtype[Any]]
 State = Hashable
-
-TOLERANCE = 1e-6
-"""How far a row may be off 1; it is divided by its sum."""
 
 
 class ExactError(GraphError):
@@ -113,7 +111,7 @@ class Network:
         table = self.checked(f"the table of {shown(v)}", family, values)
         total = table.sum(-1, keepdims=True)
         off = np.abs(total - 1).max()
-        if off > TOLERANCE:
+        if off > TOLERANCE + HAIR:
             raise ExactError(
                 f"expected every row of the table of {shown(v)} to sum to 1 within {TOLERANCE}; "
                 f"got a row that is off by {off:.2g}: divide the rows by their sums"

@@ -1,18 +1,23 @@
-"""Anything that is a graph -> a networkx graph: `load` reads, `dot` and `plot` show."""
+"""Anything that is a graph -> a networkx graph: `load` reads, `save` writes, `plot` shows."""
 
+from pathlib import Path
 from typing import Any
 
 from probgen.reasoning.loading import GraphLike, load, names, read
-from probgen.reasoning.names import GraphError, UnknownNode, listed, shown
+from probgen.reasoning.names import GraphError, GraphWarning, Node, UnknownNode, listed, shown
+from probgen.reasoning.saving import save
 
 __all__ = [
     "GraphError",
     "GraphLike",
+    "GraphWarning",
     "UnknownNode",
     "dot",
+    "evidence",
     "load",
     "names",
     "plot",
+    "save",
     "shown",
     "summary",
     "to_pgmpy",
@@ -38,6 +43,29 @@ def summary(graph: GraphLike) -> str:
         edges = f"  {'<-' if directed else '-'} {listed(near)}" if near else ""
         lines.append(shown(v) + label + states + edges)
     return "\n".join(lines)
+
+
+def evidence(path: str | Path, graph: GraphLike) -> list[dict[Node, Any]]:
+    """Read a UAI evidence file (`.uai.evid`): `{node: state}` for every sample.
+
+    Variables and states are numbered in the order of the graph, as `save` writes them.
+
+    Args:
+        path: the file.
+        graph: the network, anything `load` accepts.
+
+    Raises:
+        GraphError: malformed, an unknown variable or state, or a variable twice.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.uai.evid").write_text("1 2 0 1 1 0")
+    ...     evidence(Path(folder, "a.uai.evid"), "sprinkler")
+    [{'C': 'no', 'S': 'on'}]
+    """
+    from probgen.reasoning.readers import files, uai
+
+    return uai.evidence(files.text(Path(path)), load(graph), shown(path))
 
 
 def dot(graph: GraphLike) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from itertools import chain, combinations
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import networkx as nx
 
 from probgen.reasoning.names import GraphError, Node, shown, suggestion
+from probgen.reasoning.readers import cpds
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -20,14 +21,46 @@ GraphLike: TypeAlias = "str | Path | nx.Graph | ArrayLike"
 """What describes a graph: a text, a name or a file; a library's own object; a matrix."""
 
 
+class _Options(NamedTuple):
+    """What a caller may say beside the source."""
+
+    names: Sequence[Node] | None = None
+    rows: "Rows | None" = None
+    tolerance: float | None = None
+    encoding: str | None = None
+    directed: bool | None = None
+
+    def require_none_for_a_matrix(self, kind: str) -> None:
+        """Refuse names and rows with what has its own.
+
+        Raises:
+            GraphError: one of them is given.
+        """
+        if self.names is not None or self.rows is not None:
+            what = "names" if self.names is not None else "rows"
+            raise GraphError(
+                f"expected {what} only with a matrix; got them with a {kind}, which has its own: "
+                "use networkx.relabel_nodes"
+            )
+
+
 def load(
-    source: GraphLike, names: Sequence[Node] | None = None, *, rows: "Rows | None" = None
+    source: GraphLike,
+    names: Sequence[Node] | None = None,
+    *,
+    rows: "Rows | None" = None,
+    tolerance: float | None = None,
+    encoding: str | None = None,
+    directed: bool | None = None,
 ) -> nx.Graph:
     """Read anything that describes a graph into a `DiGraph` (acyclic) or a `Graph`.
 
-    A string is text if it contains an arrow, a spaced dash or a semicolon (`"A -> B <- C; D"`,
-    `"A - B"`), a bnlearn model string if it starts with `[`, DOT or dagitty if it has braces,
-    a file if it ends with `.dot`, `.gv`, `.bif` or `.bif.gz`, otherwise a name in `graphs/`.
+    A string is a file if it ends with a suffix of one, in any case, `.gz` or not: `.bif`,
+    `.xmlbif`, `.uai`, `.net` (Hugin), `.dne` (Netica), `.xdsl` (GeNIe), `.dot`, `.gv`, `.graphml`,
+    `.gml`, `.json`, and `.csv`, `.tsv`, `.edges` for lists of edges. It is the text of such a file
+    if it begins like one; a file that begins like another format is read as that. It is a bnlearn
+    model string if it starts with `[`, text if it contains an arrow, a spaced dash or a semicolon
+    (`"A -> B <- C; D"`, `"A - B"`), otherwise a name in `graphs/`.
     A matrix has `m[i, j] = 1` for i -> j, or for j -> i with `rows="children"`; a symmetric one
     is undirected. networkx graphs are returned as they are (parallel edges merged), networks of
     pgmpy and pyAgrum with their tables; graphs of causal-learn, igraph, pydot, pygraphviz and
@@ -36,12 +69,17 @@ def load(
     Tables are node attributes `states`, `parents` (ordered) and `table`, float64 of shape
     (*parents, node); a Markov network has `graph["factors"] = [(names, array)]`, and
     an edge between each two nodes of a potential: those that are missing are added to a copy.
+    A file may have placeholders for numbers: such a node has no `table`.
 
     Args:
         source: the description.
-        names: node names for a matrix (default: 0, 1, ...).
+        names: node names for a matrix or a UAI file (default: 0, 1, ...).
         rows: what the rows of a matrix are, "parents" (the default, as in networkx, bnlearn and
             NOTEARS) or "children" (as in lingam and pcalg).
+        tolerance: how far the rows of a table may be off 1; they are divided by their sums, with
+            one warning (`GraphWarning`). None is 1e-6, and nothing is divided.
+        encoding: of a file (default: UTF-8, or what the file declares).
+        directed: whether the edges of a list are arrows, where it does not say it itself.
 
     Raises:
         GraphError: not a graph, a cycle, a self-loop, directed, undirected or bidirected edges
@@ -53,7 +91,10 @@ def load(
     >>> load("pharmacy").nodes["T"]["label"]
     'drug chosen'
     """
-    graph = read(source, names, rows)
+    cpds.check_tolerance(tolerance)
+    graph = read(
+        source, names, rows=rows, tolerance=tolerance, encoding=encoding, directed=directed
+    )
     if graph.is_directed():
         _require_acyclic(graph)
         return graph
@@ -62,29 +103,44 @@ def load(
 
 
 def read(
-    source: GraphLike, names: Sequence[Node] | None = None, rows: "Rows | None" = None
+    source: GraphLike,
+    names: Sequence[Node] | None = None,
+    *,
+    rows: "Rows | None" = None,
+    tolerance: float | None = None,
+    encoding: str | None = None,
+    directed: bool | None = None,
 ) -> nx.Graph:
     """`load` without the checks for loops and cycles, and the edges that potentials make."""
-    graph = _without_names(source)
+    options = _Options(names, rows, tolerance, encoding, directed)
+    if isinstance(source, Path):
+        return _read_file(source, options)
+    if isinstance(source, str):
+        return _read_text(source, options)
+    if encoding is not None or directed is not None:
+        raise GraphError(
+            f"expected encoding= and directed= only with a file; got a {type(source).__name__}"
+        )
+    graph = _read_object(source)
     if graph is None:
         from probgen.reasoning.readers import matrix
 
         return matrix.read(source, names, rows or "parents")
-    if names is not None or rows is not None:
-        what = "names" if names is not None else "rows"
-        raise GraphError(
-            f"expected {what} only with a matrix; got them with a {type(source).__name__}, which "
-            "has its own: use networkx.relabel_nodes"
-        )
-    return graph
+    options.require_none_for_a_matrix(type(source).__name__)
+    return _renormalised(graph, tolerance)
 
 
-def _without_names(source: GraphLike) -> nx.Graph | None:
-    """The graph of anything that names its own nodes; None for a matrix."""
-    if isinstance(source, Path):
-        return _read_file(source)
-    if isinstance(source, str):
-        return _read_text(source)
+def _renormalised(graph: nx.Graph, tolerance: float | None) -> nx.Graph:
+    """The graph, or where a tolerance is given a copy with its rows divided by their sums."""
+    if tolerance is None:
+        return graph
+    copied: nx.Graph = graph.copy()
+    cpds.check(copied, tolerance=tolerance)
+    return copied
+
+
+def _read_object(source: GraphLike) -> nx.Graph | None:
+    """The graph of a library's object; None for a matrix."""
     if isinstance(source, ModuleType):
         raise GraphError(
             f"expected a graph; got the module {source.__name__}: "
@@ -101,10 +157,7 @@ def names() -> list[str]:
     >>> "pharmacy" in names()
     True
     """
-    return sorted(p.stem for p in _library().iterdir() if p.suffix in _SUFFIXES)
-
-
-_SUFFIXES = (".dot", ".gv", ".bif", ".bif.gz")
+    return sorted(p.stem for p in _library().iterdir() if p.suffix in (".bif", ".dot"))
 
 
 def _library() -> Path:
@@ -114,40 +167,53 @@ def _library() -> Path:
     return inside if inside.is_dir() else package.parent / "graphs"
 
 
-def _read_text(source: str) -> nx.Graph:
-    from probgen.reasoning.readers import dot, text
+def _read_text(source: str, options: _Options) -> nx.Graph:
+    from probgen.reasoning.readers import formats, text
 
     start = source.strip()
-    if start.endswith(_SUFFIXES) and os.path.isfile(start):
-        return _read_file(Path(start))
+    named_file = "\n" not in start and formats.of_path(Path(start)) is not None
+    if named_file and os.path.isfile(start):
+        return _read_file(Path(start), options)
+    if options.encoding is not None and not named_file:
+        raise GraphError("expected encoding= only with a file; got it with a text")
+    if not start.startswith("[") and (format_ := formats.of_text(source)):
+        return _read_format(format_, source, "", options)
+    options.require_none_for_a_matrix("str")
     if start.startswith("["):
         return text.read_bnlearn(source)
-    if "{" in start and dot.HEADER.match(start):
-        return dot.read(source)
     if text.is_text(start):
         return text.read(source)
-    if start.endswith(_SUFFIXES):
-        return _read_file(Path(start))
-    return _read_named(start)
+    return _read_file(Path(start), options) if named_file else _read_named(start, options)
 
 
-def _read_named(name: str) -> nx.Graph:
+def _read_named(name: str, options: _Options) -> nx.Graph:
     if name in names():
-        return _read_file(next(p for p in _library().iterdir() if p.stem == name))
+        return _read_file(next(p for p in _library().iterdir() if p.stem == name), options)
     raise GraphError(
         f"expected a graph; got {shown(name)[:80]!r}, which has no ' -> ', ' - ' or ';', "
         f"is no .dot or .bif file and no name in graphs/{suggestion(name, names())}"
     )
 
 
-def _read_file(path: Path) -> nx.Graph:
-    from probgen.reasoning.readers import bif, dot, files
+def _read_file(path: Path, options: _Options) -> nx.Graph:
+    from probgen.reasoning.readers import files, formats
 
-    if path.name.endswith((".bif", ".bif.gz")):
-        return bif.read(files.text(path), shown(path))
-    if path.suffix in (".dot", ".gv"):
-        return dot.read(files.text(path), shown(path))
-    raise GraphError(f"expected a file ending with {' '.join(_SUFFIXES)}; got {shown(path)}")
+    if (format_ := formats.of_path(path)) is None:
+        raise GraphError(
+            f"expected a file ending with {' '.join(formats.SUFFIXES)}; got {shown(path)}"
+        )
+    text = files.text(path, options.encoding)
+    return _read_format(formats.of_text(text) or format_, text, shown(path), options)
+
+
+def _read_format(format_: str, text: str, file: str, options: _Options) -> nx.Graph:
+    """Read a text of a known format; only UAI has no names of its own."""
+    from probgen.reasoning.readers import formats, uai
+
+    names = options.names if format_ == "uai" else None
+    options._replace(names=None if names else options.names).require_none_for_a_matrix("file")
+    graph = formats.read(format_, text, file, options.tolerance, options.directed)
+    return graph if names is None else uai.named(graph, names)
 
 
 def _require_simple(graph: nx.Graph) -> None:
