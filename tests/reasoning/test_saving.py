@@ -307,9 +307,12 @@ def test_pgmpy_reads_what_we_write(tmp_path, suffix, reader, name):
         )
 
 
-@pytest.mark.parametrize("suffix", [".bif", ".xmlbif", ".net"])
+@pytest.mark.parametrize(
+    ("suffix", "within"), [(".bif", 6e-8), (".xmlbif", 1e-12), (".net", 6e-8)]
+)
 @pytest.mark.parametrize("name", ["asia", "pharmacy", "student"])
-def test_pyagrum_reads_what_we_write(tmp_path, suffix, name):
+def test_pyagrum_reads_what_we_write(tmp_path, suffix, within, name):
+    """pyAgrum 3.3.1 reads the numbers of BIF and NET in single precision."""
     gum = pytest.importorskip("pyagrum")
     g = graph.load(name)
     path = tmp_path / f"x{'.bifxml' if suffix == '.xmlbif' else suffix}"
@@ -321,7 +324,7 @@ def test_pyagrum_reads_what_we_write(tmp_path, suffix, name):
         axes = [table.names.index(v) for v in (*data["parents"], node)]
         values = np.asarray(table.toarray()).transpose(_array_axes(table, axes))
         assert [*theirs.variable(node).labels()] == [*data["states"]]
-        np.testing.assert_allclose(values, data["table"], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(values, data["table"], rtol=0, atol=within)
 
 
 def _array_axes(table, axes):

@@ -1,5 +1,6 @@
 """The UAI format: numbered variables with tables, Bayesian or Markov; evidence files."""
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import combinations
 from math import prod
@@ -27,21 +28,15 @@ def read(source: str, file: str = "", tolerance: float | None = None) -> nx.Grap
 
     Raises:
         GraphError: malformed (with file), a node without a table or with two, a row off 1 by more
-            than the tolerance, more than 4,194,304 entries, or a comment, with which pyAgrum
-            marks files whose tables run the other direction.
+            than the tolerance, more than 4,194,304 entries, or a node with several parents in a
+            BAYES file with comments, by pyAgrum, whose tables run the other direction.
 
     >>> g = read("BAYES 2 2 2 2 1 0 2 0 1 2 0.2 0.8 4 0.9 0.1 0.5 0.5")
     >>> g.edges, g.nodes[1]["table"].tolist()
     (OutEdgeView([(0, 1)]), [[0.9, 0.1], [0.5, 0.5]])
     """
     where = f"{file}: " if file else ""
-    if "#" in source:
-        raise GraphError(
-            f"{where}expected no comments; got '#', with which pyAgrum marks files that have the "
-            "first parent fastest instead of the last: save the network from pyAgrum as .bif (or, "
-            "if another program wrote the file, take the comments out)"
-        )
-    words = _Words(source, where)
+    words = _Words(re.sub(r"#[^\n]*", "", source), where)
     kind = next(words.words, "").upper()
     if kind not in ("BAYES", "MARKOV"):
         raise GraphError(f"{where}expected BAYES or MARKOV; got {shown(kind)[:80]!r}")
@@ -49,6 +44,12 @@ def read(source: str, file: str = "", tolerance: float | None = None) -> nx.Grap
     cards = [words.integer("states", 1, LARGEST_STATES) for _ in range(variables)]
     count = words.integer("tables", 0, words.size)
     scopes = [words.scope(len(cards)) for _ in range(count)]
+    if "#" in source and kind == "BAYES" and any(len(scope) > 2 for scope in scopes):
+        raise GraphError(
+            f"{where}expected tables with the last parent fastest; got comments ('#'), as in "
+            "files of pyAgrum, which have the first one fastest: save the network from "
+            "pyAgrum as .bif (or, if another program wrote the file, take the comments out)"
+        )
     read_ = _bayes if kind == "BAYES" else _markov
     graph = read_(words, cards, scopes, file, tolerance)
     if extra := next(words.words, ""):

@@ -113,6 +113,17 @@ def test_large_numbers_are_refused_before_they_take_memory():
         graph.load("BAYES 4000000000 2")
 
 
+def test_comments():
+    """pyAgrum writes them, and the first parent fastest: only where there are two it counts."""
+    one = BAYES.replace("3 1 0 2", "2 1 2  # C").replace("12\n", "6\n")
+    one = one.replace(" 0.5 0.25 0.25\n 0.0 0.0 1.0\n", "")
+    assert graph.load(one).nodes[2]["table"].tolist() == [[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]]
+    with pytest.raises(GraphError, match="last parent fastest; got comments"):
+        graph.load(BAYES.replace("3 1 0 2", "3 1 0 2  # C"))
+    factors = graph.load(MARKOV.replace("2 0 1", "2 1 0  # A, B")).graph["factors"]
+    assert factors[0][1].tolist() == [[4, 1], [0, 0.5]]
+
+
 def test_what_pgmpy_writes_is_refused():
     """pgmpy has the node's states slowest, against the format: no row sums to 1."""
     text = "BAYES 2 2 2 2 1 0 2 0 1 2 0.2 0.8 4 0.9 0.5 0.1 0.5"
