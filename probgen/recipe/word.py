@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from probgen import ProbgenError
 from probgen.recipe.choices import Owner
 
+RENAMED = {"k": "num_particles"}
+"""Words that earlier versions called otherwise."""
+
 
 class RecipeError(ProbgenError, ValueError):
     """Words that name no data, no network or no objective, or do not go together."""
@@ -99,6 +102,10 @@ class Word(NamedTuple):
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:
-    """Return `; did you mean X?` for the nearest known word, or nothing."""
+    """Return `; did you mean X?` for the nearest known word, or nothing.
+
+    >>> suggestion("latnet", ["latent", "hidden"])
+    "; did you mean 'latent'?"
+    """
     close = difflib.get_close_matches(str(name)[:100], known, 1)
     return f"; did you mean {close[0]!r}?" if close else ""

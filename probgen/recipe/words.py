@@ -22,7 +22,7 @@ from probgen.recipe.choices import (
     but,
     of,
 )
-from probgen.recipe.word import RecipeError, Word, suggestion
+from probgen.recipe.word import RENAMED, RecipeError, Word, suggestion
 
 LR = 1e-3
 
@@ -369,7 +369,8 @@ class Recipe:
         """Refuse unknown words, which a dataclass would refuse as a TypeError."""
         for name in words:
             if name not in WORDS:
-                near = suggestion(name, WORDS)
+                new = RENAMED.get(name)
+                near = f": it is now {new!r}" if new else suggestion(name, WORDS)
                 raise RecipeError(f"expected words of a recipe; got {name!r}{near}")
         return super().__new__(cls)
 

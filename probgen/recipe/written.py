@@ -5,11 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from probgen.recipe.word import RecipeError
+from probgen.recipe.word import RENAMED, RecipeError
 from probgen.recipe.words import Recipe
-
-RENAMED = {"k": "num_particles"}
-"""Words that earlier versions called otherwise."""
 
 
 class Written(NamedTuple):

@@ -33,6 +33,11 @@ def test_every_word_says_what_it_is(word):
     assert not word.needed or word.optional
 
 
+def test_a_word_by_its_earlier_name_is_told_the_new_one():
+    with pytest.raises(RecipeError, match="got 'k': it is now 'num_particles'"):
+        Recipe(objective="iwae", k=5)
+
+
 def test_a_misspelt_word_is_refused_by_name():
     for make in (lambda: Recipe(latnet=3), lambda: replace(Recipe(), latnet=3)):
         with pytest.raises(RecipeError, match="got 'latnet'; did you mean 'latent'"):
