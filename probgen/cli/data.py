@@ -31,7 +31,10 @@ def list_data() -> None:
 
 @data_app.command("get")
 def get_data(name: DataName) -> None:
-    """Fetch a data set if it is not here yet, check it, and say what it holds."""
+    """Fetch a data set if it is not here yet, check it, and say what it holds.
+
+    Example: `probgen data get fashion-mnist`
+    """
     for part, found in zip(("train", "test"), recipes.named(name), strict=True):
         print(f"{found.name} {part}: {len(found):,} items of shape {found.shape}")
 

@@ -64,7 +64,10 @@ def evaluate(
         typer.Option(help="Number of samples from the guide for each image, for the ELBO.", min=1),
     ] = 1,
     n: Annotated[
-        int, typer.Option("--n", help="Number of test images for nll, chosen by the seed.", min=1)
+        int,
+        typer.Option(
+            "-n", "--n", help="Number of test images for nll, chosen by the seed.", min=1
+        ),
     ] = 500,
     importance_samples: Annotated[
         int, typer.Option(help="Number of samples from the guide for each image, for nll.", min=1)
@@ -165,7 +168,7 @@ def report(
 
 def sample(
     folder: RunFolder,
-    n: Annotated[int, typer.Option("-n", help="Number of images.")] = 64,
+    n: Annotated[int, typer.Option("-n", "--n", help="Number of images.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the random samples.")] = 0,
     label: Annotated[
         int | None,

@@ -18,7 +18,9 @@ Names = Annotated[
     ),
 ]
 
-GRAPH = "Graph as text ('M -> I <- S'), a .dot or .bif file, or a name."
+GRAPH = (
+    "Graph as text ('M -> I <- S'), a .dot or .bif file, or a name: probgen graph show lists them."
+)
 GraphName = Annotated[str, typer.Argument(help=GRAPH)]
 Nodes = Annotated[str, typer.Argument(help="Node, or several nodes separated by commas.")]
 
@@ -199,6 +201,8 @@ def show(
     """Show the nodes, the edges and the factorisation of a graph.
 
     Without a graph, list the names of the graphs that come with probgen.
+
+    Example: `probgen graph show pharmacy --svg pharmacy.svg`
     """
     from probgen.reasoning import graph as graphs
     from probgen.reasoning import markov
