@@ -68,7 +68,7 @@ def sampled(run: Run, labels: Tensor, **settings: Any) -> tuple[Tensor, float]:
     return torch.cat(chunks), time.perf_counter() - start
 
 
-def judged(run: Run) -> Extractor | None:
+def network_for(run: Run) -> Extractor | None:
     """The library's classifier of the data, else Inception, fetched where it can be."""
     for name in ("auto", "inception"):
         try:
@@ -78,7 +78,7 @@ def judged(run: Run) -> Extractor | None:
     return None
 
 
-def of_samplers(run: Run, test: Set, judge: Extractor | None) -> tuple[list[study.Row], Tensor]:
+def of_samplers(run: Run, test: Set, network: Extractor | None) -> tuple[list[study.Row], Tensor]:
     """A row per sampler, steps and guidance; the samples of the first row of DPM-Solver++."""
     rows: list[study.Row] = []
     settings = [
@@ -87,12 +87,12 @@ def of_samplers(run: Run, test: Set, judge: Extractor | None) -> tuple[list[stud
     ]  # fmt: skip
     settings += [("DPM-Solver++", samplers.dpm_solver, 20, scale) for scale in GUIDANCE[1:]]
     kept = torch.empty(0)
-    real = None if judge is None else extract(judge, test)
+    real = None if network is None else extract(network, test)
     for name, sampler, steps, scale in settings:
         images, seconds = sampled(run, test.y, sampler=sampler, steps=steps, guidance=scale)
         row = {"run": name, "steps": steps, "guidance": scale, "seconds": seconds}
-        if judge is not None:
-            score = fid.score(real, extract(judge, images), level=0.95)
+        if network is not None:
+            score = fid.score(real, extract(network, images), level=0.95)
             low, high = score.interval
             row |= {"FID": score.value, "low": low, "high": high}
         else:
@@ -157,21 +157,21 @@ def by_guidance(run: Run) -> Figure:
     return figures.images(guided, run.data.classes, width=8.5)
 
 
-def neighbours(run: Run, train: Set, images: Tensor, judge: Extractor | None) -> Figure:
+def neighbours(run: Run, train: Set, images: Tensor, network: Extractor | None) -> Figure:
     """Samples above the training images nearest to them, in features or else in pixels."""
     few = images[:8]
-    if judge is None:
+    if network is None:
         flat = train.batch(slice(None))[0].flatten(1).cpu()
         _, index = memorization.nearest_rows(few.flatten(1), flat)
     else:
-        found = [extract(judge, part).values for part in (few, train)]
+        found = [extract(network, part).values for part in (few, train)]
         _, index = memorization.nearest_rows(*found)
     return figures.images({"sample": few, "nearest": train.batch(index.cpu())[0].cpu()})
 
 
 def pictured(
     run: Run, train: Set, images: Tensor, steps: time_steps.Steps, rows: list[study.Row],
-    judge: Extractor | None,
+    network: Extractor | None,
 ) -> dict[str, Figure]:  # fmt: skip
     bits = steps.steps / steps.size / math.log(2)
     each = {
@@ -187,9 +187,9 @@ def pictured(
             {"cumulative": (range(1, len(bits) + 1), bits.cumsum(0))}, "step t",
             "bits per dimension up to t",
         ),
-        "nearest-neighbours": neighbours(run, train, images, judge),
+        "nearest-neighbours": neighbours(run, train, images, network),
     }  # fmt: skip
-    if judge is not None:
+    if network is not None:
         plain = [r for r in rows if r["guidance"] == 1.0]
         series = {
             name: ([r["steps"] for r in plain if r["run"] == name],
@@ -210,17 +210,17 @@ def main(
     words = recipes(2 if quick else epochs, quick, full)
     (run,) = study.train(words, runs / NAME, device)
     parts = recipe.sets(run.recipe)
-    judge, n = judged(run), 60 if quick else 10_000 if full else 1_000
+    network, n = network_for(run), 60 if quick else 10_000 if full else 1_000
     test = run.data.draw(n)
     passes = math.ceil(run.pair.steps * 2 / len(run.data))
     steps = time_steps.decompose(run.pair, run.data.to(device_of(run.pair)), passes=passes)
-    rows, images = of_samplers(run, test, judge)
+    rows, images = of_samplers(run, test, network)
     table = [of_run(run, steps, rows)]
     floor = "no FID"
-    if judge is not None:
+    if network is not None:
         real = parts.training.draw(len(test))
-        floor = f"{float(fid.score(extract(judge, test), extract(judge, real))):.2f}"
-    features = "No features for these images are at hand" if judge is None else identity(judge)
+        floor = f"{float(fid.score(extract(network, test), extract(network, real))):.2f}"
+    features = "No features for these images are at hand" if network is None else identity(network)
     study.show(
         table, NOTE.format(data=described(run), n=len(test), floor=floor, features=features)
     )
@@ -230,7 +230,7 @@ def main(
         study.show([within])
     shown = [*table, *rows, *([within] if within else [])]
     shown += [{"run": "data", "source": described(run)}]
-    found = pictured(run, parts.training, images, steps, rows, judge)
+    found = pictured(run, parts.training, images, steps, rows, network)
     study.write(out, NAME, [run], shown, found, budget=30)
     return table
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST by class: conditional VAEs beside unconditional ones, judged by a classifier.
+"""Fashion-MNIST by class: conditional VAEs beside unconditional ones, measured by a classifier.
 
 python examples/conditional_fashion.py           # 30 minutes at most on two idle cores
 python examples/conditional_fashion.py --quick   # the same on a few digits, in seconds
@@ -77,11 +77,12 @@ def row(run: Run, seen: Inputs) -> study.Row:
     return {**study.terms(run, constant(run)), "FID": float(fid.score(seen.test, seen.samples))}
 
 
-def rebuilt(run: Run, judge: Any) -> np.ndarray:
+def rebuilt(run: Run, classifier: Any) -> np.ndarray:
     """Share of each class's test images whose reconstruction the classifier puts there."""
     with evaluation_mode(run.pair, seed=0):
         right = [
-            judge(run.pair.reconstruct(x, y).to(device_of(judge))).argmax(1).cpu() == y.cpu()
+            classifier(run.pair.reconstruct(x, y).to(device_of(classifier))).argmax(1).cpu()
+            == y.cpu()
             for x, y in batches(run.pair, run.data, 500)
         ]
     found, classes = torch.cat(right), range(len(run.data.classes))
@@ -130,17 +131,17 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
     parts = recipe.sets(trained[0].recipe)
-    judge, n = extractor("auto", parts.test.name), 200 if quick else 10_000
-    seen = [Inputs(run.pair, parts.training, run.data, judge) for run in trained]
+    classifier, n = extractor("auto", parts.test.name), 200 if quick else 10_000
+    seen = [Inputs(run.pair, parts.training, run.data, classifier) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
     floor = float(fid.score(seen[0].test, seen[0].train))
-    study.show(rows, NOTE.format(extractor=identity(judge), floor=floor))
+    study.show(rows, NOTE.format(extractor=identity(classifier), floor=floor))
     scores = {
-        run.name: evaluation.controllability.score(run.pair, judge, n=n, real=parts.test)
+        run.name: evaluation.controllability.score(run.pair, classifier, n=n, real=parts.test)
         for run in trained
         if run.name in CONDITIONAL.values()
     }
-    classes = by_class(scores, rebuilt(trained[-1], judge), parts.test.classes)
+    classes = by_class(scores, rebuilt(trained[-1], classifier), parts.test.classes)
     study.show(classes, BY_CLASS.format(n=n))
     compared = study.beside([*rows, *classes], REFERENCE, SOURCE)
     study.show(compared)

@@ -134,11 +134,11 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     words = recipes(1 if quick else epochs, quick)
     trained = study.train(words, runs / NAME, device, log_every=25)
     parts = recipe.sets(trained[0].recipe)
-    judge = extractor("auto", parts.test.name)
-    seen = [Inputs(run.pair, parts.training, run.data, judge) for run in trained]
+    network = extractor("auto", parts.test.name)
+    seen = [Inputs(run.pair, parts.training, run.data, network) for run in trained]
     rows = [row(run, one) for run, one in zip(trained, seen, strict=True)]
     floor = float(fid.score(seen[0].test, seen[0].train))
-    study.show(rows, NOTE.format(close=CLOSE, extractor=identity(judge), floor=floor))
+    study.show(rows, NOTE.format(close=CLOSE, extractor=identity(network), floor=floor))
     compared = study.beside(rows, REFERENCE, SOURCE)
     study.show(compared)
     study.write(out, NAME, trained, [*rows, *compared], drawn(trained, rows))

@@ -83,8 +83,8 @@ def main(epochs: int, quick: bool, runs: Path, out: Path | None, device: str) ->
     runs, out = study.places(runs, out, quick)
     trained = study.train(recipes(1 if quick else epochs, quick), runs / NAME, device)
     parts = recipe.sets(trained[0].recipe)
-    judge = extractor("auto", parts.test.name)
-    rows = [row(run, Inputs(run.pair, parts.training, run.data, judge)) for run in trained]
+    network = extractor("auto", parts.test.name)
+    rows = [row(run, Inputs(run.pair, parts.training, run.data, network)) for run in trained]
     study.show(rows, NOTE)
     study.write(out, NAME, trained, rows, drawn(trained))
     return rows
