@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have."""
+"""Options and arguments that several commands have; those of train are ``recipe.words``."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal

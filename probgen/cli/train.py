@@ -1,4 +1,4 @@
-"""`probgen train` and `resume`: from a recipe to a trained model and its page."""
+"""`probgen train` and `resume`: an option for each word of a recipe, then training and a page."""
 
 import inspect
 import sys

@@ -1,4 +1,4 @@
-"""The ELBO with a weight on its KL."""
+"""The ELBO with a weight on its KL, constant or annealed by a schedule of ``control``."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""What moves a weight during training: schedules and PI control, tensors in and tensors out."""
+"""What moves a weight such as beta in training: annealing schedules and PI control."""
 
 import math
 from collections.abc import Callable

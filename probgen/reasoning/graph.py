@@ -1,4 +1,4 @@
-"""Anything that is a graph -> a networkx graph: `load` reads, `save` writes, `plot` shows."""
+"""The public module `graph`: `load` reads anything that is a graph, `save` writes, `plot` shows."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Anything that describes a graph -> a networkx graph."""
+"""`load`: which reader takes a name, a text, a file, an object or a matrix; and what it checks."""
 
 import os
 from collections.abc import Sequence

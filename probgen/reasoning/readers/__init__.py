@@ -1,1 +1,1 @@
-"""Text and file formats to networkx graphs: text (arrows, bnlearn), dot (and dagitty), bif."""
+"""A reader for each format: text (arrows, bnlearn), dot (dagitty), bif, matrices, objects."""

@@ -1,4 +1,4 @@
-"""Edges by the marks at their two ends, as mixed graphs write them, and the graphs that we have.
+"""Edges by the marks at their ends, as mixed graphs write them, to one kind of graph or an error.
 
 An edge has a tail (-), an arrowhead (>) or a circle (o) at either end (Richardson and Spirtes
 2002, "Ancestral graph Markov models"; Zhang 2008 for the circle). Two tails make an undirected
