@@ -1,4 +1,4 @@
-"""The public module `graph`: `load` reads anything that is a graph, `save` writes, `plot` shows."""
+"""The module `graph`: `load` reads anything that is a graph, `save` writes it, `plot` shows it."""
 
 from pathlib import Path
 from typing import Any
