@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 import urllib.error
@@ -13,6 +14,13 @@ from probgen.data import fetching
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # small tensors gain nothing from more, and busy machines lose much
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # nor do the processes that tests start
+
+
+def pytest_collection_finish():
+    """Leave what was imported out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,6 @@
-"""The structure of the package, read from its imports: ``python tests/house.py`` prints it.
+"""The structure of the package, read from its files: ``python tests/house.py`` prints it.
+
+``python tests/house.py --tree`` writes the tree of docs/index.md anew.
 
 A *room* is what lies directly in ``probgen/``: a package or a loose module. An *arrow* goes from a
 room to another that it imports, a *circle* is a set of files that import each other, directly or
@@ -6,6 +8,7 @@ through others. Imports inside functions and those for types only count as any o
 """
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +19,14 @@ DOORS = {"__init__", "__main__"}
 ORDER = ("data", "nets", "objectives", "models", "run", "lowering", "evaluation", "training")
 ORDER += ("recipe", "report", "reasoning", "exact", "program", "cli")
 """The rooms: each imports only rooms before it."""
+BESIDE = {
+    "graphs/": "networks to reason about, one line each in graphs/README.md",
+    "examples/": "complete scripts, run by the tests",
+    "benchmarks/": "speed against peers; results/ holds measured numbers with their machine",
+    "tests/": "mirrors probgen/ (tests/README.md)",
+    "docs/": "this page and its neighbours",
+}
+COLUMN, WIDTH = 19, 110
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:
@@ -160,6 +171,70 @@ def counts(root: Path = ROOT) -> dict[str, object]:
     }
 
 
+def tree(root: Path = ROOT) -> str:
+    """Every file of the package with what its docstring says first, then the other folders."""
+    lines = ["probgen/"]
+    for name in (*sorted(DOORS), *ORDER):
+        path = root / "probgen" / name
+        if path.is_dir():
+            lines += _branch(path, 1)
+        else:
+            lines.append(_line(path.with_suffix(".py"), 1))
+    lines += [f"{name.ljust(COLUMN)}{text}" for name, text in BESIDE.items()]
+    return "\n".join(lines)
+
+
+def _branch(folder: Path, depth: int) -> list[str]:
+    """A folder's line, its files' and its folders', each in alphabetical order."""
+    files = sorted(folder.glob("[!_]*.py"))
+    column = 2 * depth + 4 + max(len(path.name) for path in files)
+    lines = [_line(folder, depth)]
+    lines += [_line(path, depth + 1, column) for path in files]
+    for path in sorted(folder.iterdir()):
+        if (path / "__init__.py").is_file():
+            lines += _branch(path, depth + 1)
+    return lines
+
+
+def _line(path: Path, depth: int, column: int = COLUMN) -> str:
+    """A file or a folder with the first sentence of its docstring, as much of it as fits."""
+    name = f"{path.name}/" if path.is_dir() else path.name
+    source = path / "__init__.py" if path.is_dir() else path
+    start = f"{'  ' * depth}{name} ".ljust(column)
+    return start + _cut(_sentence(source), WIDTH - len(start))
+
+
+def _sentence(path: Path) -> str:
+    """The first sentence of a file's docstring, on one line."""
+    said = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    first = " ".join(said.partition("\n\n")[0].split()).replace("`", "")
+    return re.split(r"\.(?= |$)", first)[0]
+
+
+def _cut(sentence: str, width: int) -> str:
+    """A sentence, or its words that fit and a sign that more follows."""
+    if len(sentence) <= width:
+        return sentence
+    return sentence[: width - 1].rpartition(" ")[0].rstrip(":;,") + " …"
+
+
+def documented(text: str) -> tuple[str, str, str]:
+    """docs/index.md before its tree, the tree, and after it."""
+    before, fence, rest = text.partition("## The tree\n\n```\n")
+    shown, end, after = rest.partition("\n```\n")
+    return before + fence, shown, end + after
+
+
+def write_tree(root: Path = ROOT) -> None:
+    """Put the tree of the files into docs/index.md."""
+    page = root / "docs" / "index.md"
+    before, _, after = documented(page.read_text("utf-8"))
+    page.write_text(before + tree(root) + after, "utf-8")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--tree"]:
+        write_tree()
+        sys.exit()
     for what, number in counts(*map(Path, sys.argv[1:])).items():
         print(f"{what}: {number}")

@@ -5,12 +5,13 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import probgen
-from probgen import checkpoint
+from probgen import checkpoint, data
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "probgen"
@@ -123,7 +124,8 @@ STUDIES |= {"mnist_manifold": 2, "cifar_diffusion": 1, "families": 5}
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_study_runs_quickly_and_writes_its_results(name, tmp_path, capsys):
+def test_a_study_runs_quickly_and_writes_its_results(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(data, "dsprites", cache(data.dsprites))  # rendered once, not for each run
     module = example(name)
     rows = module.main(epochs=9, quick=True, runs=tmp_path / "r", out=tmp_path, device="cpu")
     assert len(rows) == STUDIES[name]

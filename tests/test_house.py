@@ -73,3 +73,20 @@ def test_only_features_of_the_evaluators_touch_files():
         if house.room(module) == "evaluation" and path.parent.name != "features":
             assert not house.outside(path) & touching, module
             assert "probgen.run.checkpoint" not in house.imported(path, house.modules()), module
+
+
+def test_the_tree_in_the_documents_is_that_of_the_files():
+    shown = house.documented((house.ROOT / "docs" / "index.md").read_text("utf-8"))[1]
+    assert shown == house.tree(), "write it anew: python tests/house.py --tree"
+
+
+THEMES = {"disentanglement", "objectives_table", "priors", "signatures", "soft_evidence"}
+"""Test files of a whole room, or of something that several of its modules do together."""
+
+
+def test_the_tests_mirror_the_package():
+    tests = house.ROOT / "tests"
+    for path in tests.rglob("test_*.py"):
+        folder, theme = path.parent.relative_to(tests), path.stem.removeprefix("test_")
+        if folder.name and theme not in THEMES:
+            assert (house.ROOT / "probgen" / folder / f"{theme}.py").is_file(), path

@@ -17,7 +17,7 @@ from probgen.models.likelihoods import DiscretizedNormal
 from probgen.run import Folder
 from probgen.run.history import NonFiniteError
 
-RING = ((1800, 5e-3), (900, 7e-4), (500, 1e-4))
+RING = ((900, 5e-3), (450, 7e-4), (250, 1e-4))
 
 
 def test_the_bound_meets_the_entropy_of_gaussian_data():
