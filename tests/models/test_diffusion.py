@@ -190,12 +190,10 @@ def test_divergence_keeps_the_last_good_weights(tmp_path):
     )
     pair = labelled()
     fit(pair, steps=2, checkpoint=tmp_path / "run", lower="eager")
-    with torch.no_grad():
-        pair.net.out.bias.fill_(float("nan"))
     with pytest.raises(NonFiniteError, match="again what it was at step 0"):
-        fit(pair, steps=2, lower="eager")
+        fit(pair, steps=9, lr=1e30, lower="eager")
     kept = Folder(tmp_path / "run").read_weights(labelled())
-    assert all(weight.isfinite().all() for weight in kept.values())
+    assert all(torch.equal(weight, kept[name]) for name, weight in pair.state_dict().items())
 
 
 def test_a_ring_of_eight_gaussians_is_covered_evenly():
