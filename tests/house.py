@@ -10,6 +10,7 @@ through others. Imports inside functions and those for types only count as any o
 import ast
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -29,6 +30,11 @@ BESIDE = {
 COLUMN, WIDTH = 19, 110
 
 
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def modules(root: Path = ROOT) -> dict[str, Path]:
     """Every module of the package by its dotted name."""
     found = {}
@@ -41,7 +47,7 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
 def imported(path: Path, known: dict[str, Path]) -> set[str]:
     """The modules of the package that a file names in an import, wherever it stands."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -107,22 +113,23 @@ def _packages(module: str) -> list[str]:
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
-def outside(path: Path) -> set[str]:
+@cache
+def outside(path: Path) -> frozenset[str]:
     """The packages of others that a file imports anywhere, by their first name."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.partition(".")[0])
-    return found - {"probgen"}
+    return frozenset(found - {"probgen"})
 
 
 def borrowed(root: Path = ROOT) -> list[str]:
     """Imports of a name that is private to another file of the package."""
     found = []
     for module, path in modules(root).items():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(_parsed(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("probgen"):
                 names = [alias.name for alias in node.names]
                 private = [n for n in names if n.startswith("_") and not n.startswith("__")]
@@ -134,7 +141,7 @@ def undocumented(root: Path = ROOT) -> tuple[list[str], int]:
     """Public names without a docstring, and how many public names there are."""
     bare, total = [], 0
     for module, path in modules(root).items():
-        for name, node in _public(ast.parse(path.read_text("utf-8")), module):
+        for name, node in _public(_parsed(path), module):
             total += 1
             if not ast.get_docstring(node):
                 bare.append(name)
@@ -206,7 +213,7 @@ def _line(path: Path, depth: int, column: int = COLUMN) -> str:
 
 def _sentence(path: Path) -> str:
     """The first sentence of a file's docstring, on one line."""
-    said = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    said = ast.get_docstring(_parsed(path)) or ""
     first = " ".join(said.partition("\n\n")[0].split()).replace("`", "")
     return re.split(r"\.(?= |$)", first)[0]
 
