@@ -8,7 +8,15 @@ import networkx as nx
 import numpy as np
 
 from probgen.exact.differentiable import log_likelihoods
-from probgen.exact.network import Array, ExactError, Network, bayesian
+from probgen.exact.network import (
+    Array,
+    ExactError,
+    Network,
+    bayesian,
+    closeness,
+    generator,
+    whole,
+)
 from probgen.exact.plan import Cost, Plan, TooCostly, allowed, planned
 from probgen.exact.propagation import Evidence
 from probgen.exact.queries import calibrated, parts_of, question
@@ -112,8 +120,13 @@ def fit(
     """
     if method not in ("em", "gradient"):
         raise ExactError(f"expected method 'em' or 'gradient'; got {method!r}")
+    steps, tolerance, rng = (
+        whole(steps, "steps", 0, "steps"),
+        closeness(tolerance),
+        generator(seed),
+    )
     source = loading.load(network)
-    graph = _started(source, rows, seed, max_bytes)
+    graph = _started(source, rows, rng, max_bytes)
     known = bayesian(graph)
     prior = _prior(known, pseudo_counts, equivalent_sample_size)
     data = _Data(*weighted(known, rows))
@@ -142,6 +155,11 @@ def _prior(network: Network, pseudo_counts: Any, equivalent_sample_size: Any) ->
     """Pseudo-counts in the shapes of the tables."""
     counted = _per_node(network, pseudo_counts, "pseudo_counts")
     spread = _per_node(network, equivalent_sample_size, "equivalent_sample_size")
+    if several := [v for v, size in spread.items() if size.ndim]:
+        raise ExactError(
+            "expected one number as the equivalent_sample_size of each node; got an array for "
+            f"{listed(network.nodes[v] for v in several)}: give entries by pseudo_counts="
+        )
     if both := [v for v in counted if v in spread and np.any(counted[v]) and np.any(spread[v])]:
         raise ExactError(
             "expected pseudo_counts or an equivalent_sample_size; got both for "
@@ -190,11 +208,13 @@ def _unseen(network: Network, plan: Plan, data: _Data, learned: list[Array]) -> 
     return found
 
 
-def _started(source: nx.Graph, rows: Any, seed: int, max_bytes: int | None) -> nx.DiGraph:
+def _started(
+    source: nx.Graph, rows: Any, rng: np.random.Generator, max_bytes: int | None
+) -> nx.DiGraph:
     """A copy in which every node has states, parents and a table."""
     if not source.is_directed():
         raise ExactError("expected a directed graph to learn tables of; got an undirected one")
-    graph, rng = nx.DiGraph(source), np.random.default_rng(seed)
+    graph = nx.DiGraph(source)
     for v, data in graph.nodes(data=True):
         if "states" not in data:
             data["states"] = _column_states(rows, v)

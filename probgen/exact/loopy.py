@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,9 @@ from probgen.exact.network import (
     ImpossibleEvidence,
     Network,
     State,
+    closeness,
     network_of,
+    whole,
 )
 from probgen.exact.propagation import Evidence
 from probgen.exact.queries import Do, impossible
@@ -85,10 +88,9 @@ def belief_propagation(
     ('converged', 0.82)
     """
     known = network_of(network)
-    if steps < 1 or not 0 <= damping < 1:
-        raise ExactError(
-            f"expected at least 1 step and damping in [0, 1); got {steps!r} and {damping!r}"
-        )
+    steps, tolerance = whole(steps, "steps", 1, "step"), closeness(tolerance)
+    if not isinstance(damping, Real) or not 0 <= damping < 1:
+        raise ExactError(f"expected damping in [0, 1); got {damping!r}")
     found = evidence_of(known, evidence, do)
     if not found.single:
         raise ExactError("expected one {node: state} as evidence; got rows: ask once per row")

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from copy import copy, deepcopy
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -190,6 +191,42 @@ class Network:
             frontier = above - found
             found |= frontier
         return frozenset(found)
+
+
+def whole(number: Any, name: str, least: int, unit: str) -> int:
+    """A whole number of at least so much.
+
+    Raises:
+        ExactError: another number, or none.
+    """
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < least:
+        raise ExactError(
+            f"expected {name} as a whole number of at least {least} {unit}; got {number!r}"
+        )
+    return int(number)
+
+
+def closeness(tolerance: Any) -> float:
+    """A tolerance of at least 0.
+
+    Raises:
+        ExactError: a negative one, not-a-number, or no number.
+    """
+    if not isinstance(tolerance, Real) or not float(tolerance) >= 0:
+        raise ExactError(f"expected tolerance as a number of at least 0; got {tolerance!r}")
+    return float(tolerance)
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """Random numbers from a seed.
+
+    Raises:
+        ExactError: a seed that is none.
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise ExactError(f"expected seed as a whole number of at least 0; got {seed!r}") from None
 
 
 _known: WeakKeyDictionary[nx.Graph, tuple[list[Any], Network]] = WeakKeyDictionary()

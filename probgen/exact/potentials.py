@@ -5,7 +5,15 @@ from typing import Any, NamedTuple
 import networkx as nx
 import numpy as np
 
-from probgen.exact.network import Array, ExactError, Factor, Network, State, network_of
+from probgen.exact.network import (
+    Array,
+    ExactError,
+    Factor,
+    Network,
+    State,
+    closeness,
+    network_of,
+)
 from probgen.exact.plan import Question, planned
 from probgen.exact.propagation import beliefs
 from probgen.exact.rows import evidence_of
@@ -69,6 +77,7 @@ def same_distribution(
     ...
     probgen.exact.network.ExactError: expected a table at every node; got none at A: ...
     """
+    tolerance = closeness(tolerance)
     one, two = network_of(first), network_of(second)
     others = _aligned(two, one)
     pair = [_united(one, one.factors, others), _united(one, others, one.factors)]

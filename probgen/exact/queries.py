@@ -1,7 +1,7 @@
 """Questions to a network with tables: posteriors, probabilities, joint tables."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
@@ -50,8 +50,8 @@ def cost(
     """
     known = network_of(network)
     found = evidence_of(known, evidence, do)
-    asked = frozenset(known.number(v, "nodes of a joint table") for v in joint)
-    last = frozenset(known.number(v, "nodes to explain") for v in nodes)
+    asked = frozenset(_numbers(known, joint, "joint"))
+    last = frozenset(_numbers(known, nodes, "nodes"))
     asking = question(found, asked, bool(asked or last), last)
     return planned(known, asking, inf, found.rows).given(asking.observed)
 
@@ -122,13 +122,19 @@ def asked_for(network: Network, nodes: Any, evidence: Evidence, name: str) -> li
         UnknownNode: a node that the network does not have.
         ExactError: no list, none or one twice, or one that is known.
     """
-    if isinstance(nodes, str) or not nodes or len(set(nodes)) < len(nodes):
+    asked = _numbers(network, nodes, name)
+    if not asked or len(set(asked)) < len(asked):
         raise ExactError(f"expected {name}= as a list of different nodes; got {nodes!r}")
-    asked = [network.number(v, f"nodes in {name}=") for v in nodes]
     if both := set(asked) & evidence.picks.keys():
         names = listed(network.nodes[v] for v in both)
         raise ExactError(f"expected other nodes than the known ones; got {names} in both: drop it")
     return asked
+
+
+def _numbers(network: Network, nodes: Any, name: str) -> list[int]:
+    if isinstance(nodes, str) or not isinstance(nodes, Iterable):
+        raise ExactError(f"expected {name}= as a list of different nodes; got {nodes!r}")
+    return [network.number(v, f"nodes in {name}=") for v in nodes]
 
 
 def parts_of(plan: Plan, evidence: Evidence) -> list[Evidence]:
@@ -379,7 +385,9 @@ def query(
     else:
         values = np.moveaxis(values, -1, 0)
         _warn(known, found, np.isnan(values).any(tuple(range(1, values.ndim))))
-    return Joint(tuple(joint), tuple(known.states[v] for v in asked), values)
+    return Joint(
+        tuple(known.nodes[v] for v in asked), tuple(known.states[v] for v in asked), values
+    )
 
 
 def _root_table(network: Network, plan: Plan, evidence: Evidence, asked: list[int]) -> Array:

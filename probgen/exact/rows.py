@@ -1,6 +1,6 @@
 """Evidence and rows of data, from names to numbers and back."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,7 @@ def _columns(source: Any) -> dict[Node, Any]:
         return {v: source[v] for v in source.nodes}
     if hasattr(source, "columns") and hasattr(source, "to_numpy"):
         return {v: source[v].to_numpy(object) for v in source.columns}
-    rows = list(source) if isinstance(source, Iterable) and not isinstance(source, str) else None
+    rows = list(source) if isinstance(source, Collection) and not isinstance(source, str) else None
     if rows is None or not all(isinstance(row, Mapping) for row in rows):
         raise ExactError(
             "expected evidence {node: state}, a list of these, a data frame or Rows; got "
@@ -203,7 +203,7 @@ def _likelihoods(network: Network, v: int, given: Mapping[State, Any]) -> Array:
         )
     try:
         values = np.array([float(numbers[k]) for k in range(len(states))])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ExactError(
             f"expected numbers as likelihoods of {name}; got {list(given.values())!r}"
         ) from None

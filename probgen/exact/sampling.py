@@ -5,7 +5,15 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
-from probgen.exact.network import Array, ExactError, Network, State, network_of
+from probgen.exact.network import (
+    Array,
+    ExactError,
+    Network,
+    State,
+    generator,
+    network_of,
+    whole,
+)
 from probgen.exact.plan import planned
 from probgen.exact.queries import Do, calibrated, question
 from probgen.exact.rows import Rows, evidence_of
@@ -47,9 +55,7 @@ def sample(
     found = evidence_of(known, evidence, do)
     if not found.single:
         raise ExactError("expected one {node: state} as evidence; got rows: sample once per row")
-    if n < 0:
-        raise ExactError(f"expected n of at least 0 rows; got {n}")
-    rng = np.random.default_rng(seed)
+    n, rng = whole(n, "n", 0, "rows"), generator(seed)
     codes = {v: np.full(n, code) for v, code in found.picks.items()}
     if known.directed and not found.likely and found.picks.keys() == found.forced:
         _forwards(known, codes, n, rng)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from probgen.exact.network import Array, ExactError, Network, State, network_of
+from probgen.exact.network import Array, ExactError, Network, State, network_of, whole
 from probgen.exact.plan import Plan, TooCostly, allowed, piece, planned
 from probgen.exact.propagation import LOGS, Evidence, indicators, looking
 from probgen.exact.queries import Do, asked_for, calibrated, posteriors, question
@@ -75,10 +76,9 @@ class Sensitivity:
         >>> str(found[0]), round(found[0].low, 4), round(found[0].high, 4)
         ('P(xray = no | either = no)', 0.2707, 0.8484)
         """
-        if n < 1 or not 0 < spread <= 1:
-            raise ExactError(
-                f"expected at least 1 entry and a spread in (0, 1]; got {n} and {spread}"
-            )
+        n = whole(n, "n", 1, "entry")
+        if not isinstance(spread, Real) or not 0 < spread <= 1:
+            raise ExactError(f"expected spread in (0, 1]; got {spread!r}")
         found = []
         for v, node in enumerate(self._network.nodes):
             table = self._tables[v]
@@ -174,6 +174,11 @@ def sensitivity(
     (0.4887, [0.4327, -0.4327])
     """
     known, found, v = _one_target(network, node, evidence, do)
+    if not known.directed:
+        raise ExactError(
+            "expected a directed network, whose tables have entries that vary; got an undirected "
+            "one: compare exact.marginals before and after a change of a potential"
+        )
     code = known.code(v, state)
     plan = planned(known, question(found), max_bytes, 2)
     _require_room(plan, found, max_bytes)

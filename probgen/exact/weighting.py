@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from probgen.exact.network import Array, ExactError, Network, State, network_of
+from probgen.exact.network import (
+    Array,
+    ExactError,
+    Network,
+    State,
+    generator,
+    network_of,
+    whole,
+)
 from probgen.exact.propagation import Evidence
 from probgen.exact.queries import Do, asked_for
 from probgen.exact.rows import evidence_of
@@ -26,8 +34,9 @@ class WeightedSamples(NamedTuple):
 
     Attributes:
         marginals: {node: {state: probability}}.
-        intervals: {node: {state: (low, high)}} of 95 %; Wilson's, for as many draws as have the
-            estimate's variance.
+        intervals: {node: {state: (low, high)}} of at least 95 %; Wilson's, for as many draws as
+            have the estimate's variance, never more than the effective sample size: wider than
+            need be for a state whose draws weigh less than others.
         effective_sample_size: how many unweighted draws from the posterior are worth as much,
             (sum w)^2 / sum w^2 (Kong 1992).
         draws: how many were taken.
@@ -90,21 +99,19 @@ def likelihood_weighting(
             "expected a directed network to draw from, parents first; got an undirected one: "
             "ask exact.belief_propagation"
         )
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise ExactError(f"expected n of at least 1 draw; got {n!r}")
+    n, rng = whole(n, "n", 1, "draw"), generator(seed)
     found = evidence_of(known, evidence, do)
     if not found.single:
         raise ExactError("expected one {node: state} as evidence; got rows: ask once per row")
     asked = list(range(len(known.nodes)))
     if nodes is not None:
         asked = asked_for(known, nodes, found, "nodes")
-    return _estimated(known, found, asked, int(n), seed)
+    return _estimated(known, found, asked, n, rng)
 
 
 def _estimated(
-    network: Network, evidence: Evidence, asked: list[int], n: int, seed: int
+    network: Network, evidence: Evidence, asked: list[int], n: int, rng: np.random.Generator
 ) -> WeightedSamples:
-    rng = np.random.default_rng(seed)
     order = _order(network, evidence, asked)
     sums = _Sums(network, asked)
     size = max(1, BATCH // len(order))
