@@ -80,7 +80,14 @@ def test_the_tree_in_the_documents_is_that_of_the_files():
     assert shown == house.tree(), "write it anew: python tests/house.py --tree"
 
 
-THEMES = {"disentanglement", "objectives_table", "priors", "signatures", "soft_evidence"}
+THEMES = {
+    "bad_settings",
+    "disentanglement",
+    "objectives_table",
+    "priors",
+    "signatures",
+    "soft_evidence",
+}
 """Test files of a whole room, or of something that several of its modules do together."""
 
 
