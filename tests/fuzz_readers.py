@@ -15,6 +15,7 @@ from probgen.reasoning.readers import (
     bif,
     dne,
     dot,
+    dsc,
     graphml,
     net,
     text,
@@ -79,6 +80,11 @@ SEEDS = {
         "\nprobs = (0.5, 0.5); visual V1 { center = (1, 2); }; }; node B { discrete = FALSE; "
         "levels = (1, 2, 3); parents = (A); functable = (#0, #1); }; };",
     ],
+    dsc.read: [
+        'belief network "x" // c\nnode A { name : "l"; type : discrete [ 2 ] = { "a", "b" }; }\n'
+        'node B { type: discrete[2] { "a", "b" }; position : (1, 2); }\nprobability ( A ) { 0.5, '
+        "0.5; }\nprobability ( B | A ) { (0) : 0.5, 0.5; (1) : 1e-1, 0.9; }",
+    ],
     uai.read: [
         "BAYES\n2\n2 2\n2\n1 0\n2 0 1\n\n2\n0.5 0.5\n4\n0.1 0.9 0.2 0.8\n",
         "MARKOV 3 2 2 2 2 2 0 1 2 1 2 4 1 2 3 4 4 1 0 0 1",
@@ -140,6 +146,7 @@ OWN_STARTS = {
     graphml.read_gml: ["graph [ ", "graph [ node [ id 0 label ", 'Creator "'],
     net.read: ["", "net { ", "node A { states = (", 'node A { a = "', "potential (", "%"],
     dne.read: ["bnet x { ", "bnet x { node A { states = (", 'bnet x { node A { title = "', "//"],
+    dsc.read: ["", 'belief network "', "node A { ", "node A { type : discrete [", "probability ("],
     uai.read: ["BAYES ", "MARKOV 2 2 2 1 2 0 1 4 ", "MARKOV 100 "],
     node_link.read: ["", "{", '{"nodes": [', '{"directed": true, "nodes": [{"id": '],
     arcs.read: ["", "from,to\n", 'from,to\n"', "source;target\n"],

@@ -56,11 +56,11 @@ def load(
     """Read anything that describes a graph into a `DiGraph` (acyclic) or a `Graph`.
 
     A string is a file if it ends with a suffix of one, in any case, `.gz` or not: `.bif`,
-    `.xmlbif`, `.uai`, `.net` (Hugin), `.dne` (Netica), `.xdsl` (GeNIe), `.dot`, `.gv`, `.graphml`,
-    `.gml`, `.json`, and `.csv`, `.tsv`, `.edges` for lists of edges. It is the text of such a file
-    if it begins like one; a file that begins like another format is read as that. It is a bnlearn
-    model string if it starts with `[`, text if it contains an arrow, a spaced dash or a semicolon
-    (`"A -> B <- C; D"`, `"A - B"`), otherwise a name in `graphs/`.
+    `.xmlbif`, `.uai`, `.net` (Hugin), `.dne` (Netica), `.dsc` (MSBN), `.xdsl` (GeNIe), `.dot`,
+    `.gv`, `.graphml`, `.gml`, `.json`, and `.csv`, `.tsv`, `.edges` for lists of edges. It is the
+    text of such a file if it begins like one; a file that begins like another format is read as
+    that. It is a bnlearn model string if it starts with `[`, text if it contains an arrow, a
+    spaced dash or a semicolon (`"A -> B <- C; D"`, `"A - B"`), otherwise a name in `graphs/`.
     A matrix has `m[i, j] = 1` for i -> j, or for j -> i with `rows="children"`; a symmetric one
     is undirected. networkx graphs are returned as they are (parallel edges merged), networks of
     pgmpy and pyAgrum with their tables; graphs of causal-learn, igraph, pydot, pygraphviz and

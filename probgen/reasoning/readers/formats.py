@@ -39,7 +39,6 @@ _ROOTS = {"BIF": "xmlbif", "smile": "xdsl", "graphml": "graphml"}
 REFUSED = {
     "pajek": "a file of Pajek: write its edges as a table from,to",
     "dsl": "a DSL file of GeNIe: save it from GeNIe as .xdsl",
-    "dsc": "a DSC file of MSBN: save it from Netica as .dne",
 }
 """What is recognised and not read, and what to do."""
 
@@ -105,16 +104,7 @@ def read(
     Raises:
         GraphError: malformed, or a format that is recognised and not read.
     """
-    from probgen.reasoning.readers import (
-        bif,
-        dne,
-        graphml,
-        json,
-        net,
-        uai,
-        xdsl,
-        xmlbif,
-    )
+    from probgen.reasoning.readers import bif, dne, dsc, graphml, json, net, uai, xdsl, xmlbif
 
     where = f"{file}: " if file else ""
     if format_ in REFUSED:
@@ -130,7 +120,7 @@ def read(
     readers = {
         "bif": bif.read, "xmlbif": xmlbif.read, "uai": uai.read, "net": net.read,
         "dne": dne.read, "xdsl": xdsl.read, "graphml": graphml.read, "gml": graphml.read_gml,
-        "dot": dot.read,
+        "dot": dot.read, "dsc": dsc.read,
     }  # fmt: skip
     if format_ not in readers:
         raise GraphError(

@@ -129,9 +129,3 @@ def test_bad_files(tmp_path, old, new, message):
     (tmp_path / "x.dne").write_text(TEXT.replace(old, new, 1))
     with pytest.raises(GraphError, match=message):
         graph.load(tmp_path / "x.dne")
-
-
-def test_msbns_files_are_named(tmp_path):
-    (tmp_path / "x.dsc").write_text('belief network "x"\nnode A { type: discrete[2] = {"a"} }')
-    with pytest.raises(GraphError, match="MSBN: save it from Netica as .dne"):
-        graph.load(tmp_path / "x.dsc")
