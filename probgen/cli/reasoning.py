@@ -19,7 +19,7 @@ Names = Annotated[
 ]
 
 GRAPH = (
-    "Graph as text ('M -> I <- S'), a .dot or .bif file, or a name: probgen graph show lists them."
+    "Graph as text ('M -> I <- S'), a file (.bif, .dot), or a name: probgen graph show lists them."
 )
 GraphName = Annotated[str, typer.Argument(help=GRAPH)]
 Nodes = Annotated[str, typer.Argument(help="Node, or several nodes separated by commas.")]
@@ -118,7 +118,7 @@ def infer(
     network: Annotated[
         str,
         typer.Argument(
-            help="A .bif file, or the name of a network: `probgen graph show` lists them."
+            help="A file (.bif, .net), or the name of a network: `probgen graph show` lists them."
         ),
     ],
     nodes: Annotated[

@@ -1,1 +1,1 @@
-"""A reader for each format: text (arrows, bnlearn), dot (dagitty), bif, matrices, objects."""
+"""A module for each format, with `read` and, where it is written, `write`; objects, matrices."""
