@@ -8,6 +8,7 @@ import random
 import resource
 import sys
 import time
+import warnings
 
 from probgen import graph
 from probgen.reasoning.readers import (
@@ -177,7 +178,9 @@ def attempt(reader, source):
     """Read; anything but a graph or a GraphError is raised. The seconds of the processor."""
     started = time.process_time()
     try:
-        reader(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", graph.GraphWarning)
+            reader(source)
     except graph.GraphError as error:
         if not str(error).isprintable():
             raise AssertionError(ascii(str(error))) from error

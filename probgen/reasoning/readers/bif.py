@@ -153,7 +153,9 @@ class _Reader:
         if not header.endswith(")"):
             self.at = start
             raise self.unexpected("( name | parents ) {")
-        node, *parents = self.names(header[1:-1], start)
+        if not (names := self.names(header[1:-1], start)):
+            raise self.error("expected ( name | parents ); got no name", start)
+        node, *parents = names
         if later is not None and not self.net.states.keys() >= {node, *parents}:
             later.append(start)
             self.match(_BODY, "}")
