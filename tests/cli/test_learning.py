@@ -154,7 +154,8 @@ def test_the_protocol_of_an_nll_holds_its_images_samples_and_seed(probgen, run):
     for words in (("--n", 0), ("--importance-samples", 0)):
         status, _, err = probgen("evaluate", run, "--metrics", "nll", *words)
         assert status == 2
-        assert f"Invalid value for '{words[0]}'" in err
+        assert "Invalid value for" in err
+        assert f"'{words[0]}'" in err
 
 
 def test_metrics_of_other_weights_are_dropped(probgen, run):
