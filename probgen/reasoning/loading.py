@@ -21,6 +21,10 @@ GraphLike: TypeAlias = "str | Path | nx.Graph | ArrayLike"
 """What describes a graph: a text, a name or a file; a library's own object; a matrix."""
 
 
+LONGEST_NAME = 1 << 14
+"""Characters of a string that may be the name of a file."""
+
+
 class _Options(NamedTuple):
     """What a caller may say beside the source."""
 
@@ -171,7 +175,8 @@ def _read_text(source: str, options: _Options) -> nx.Graph:
     from probgen.reasoning.readers import formats, text
 
     start = source.strip()
-    named_file = "\n" not in start and formats.of_path(Path(start)) is not None
+    one_line = len(start) <= LONGEST_NAME and "\n" not in start
+    named_file = one_line and formats.of_path(Path(start)) is not None
     if named_file and os.path.isfile(start):
         return _read_file(Path(start), options)
     if options.encoding is not None and not named_file:

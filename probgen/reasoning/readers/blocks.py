@@ -15,6 +15,8 @@ _CLOSE = re.compile(r"\s*\}(?:\s*;)?")
 _GAP = re.compile(r"[\s;]*")
 DEEPEST = 64
 """Blocks inside each other."""
+LARGEST = 1 << 20
+"""Blocks of one file."""
 
 
 class Field(NamedTuple):
@@ -55,7 +57,7 @@ class Blocks:
     def __init__(self, source: str, file: str, comment: str) -> None:
         self.where = f"{file}: " if file else ""
         self.text = re.sub(rf'("{_INSIDE}(?:"|\\?\Z))|{comment}', self._kept, source)
-        self.at, self.lines, self.counted = 0, 1, 0
+        self.at, self.lines, self.counted, self.count = 0, 1, 0, 0
         self.all = self._blocks(0)
 
     def error(self, message: str, line: int | None = None) -> GraphError:
@@ -86,11 +88,12 @@ class Blocks:
 
     def _block(self, depth: int) -> Block:
         line, start = self._line(), _OPEN.match(self.text, self.at)
-        if not start or depth == DEEPEST:
+        self.count += 1
+        if not start or depth == DEEPEST or self.count > LARGEST:
             got = self.text[self.at : self.at + 80].split(maxsplit=1)[:1]
             token = repr(shown(got[0])) if got else "the end"
             raise self.error(
-                f"expected at most {DEEPEST} nested blocks; got more"
+                f"expected at most {LARGEST:,} blocks, {DEEPEST} inside each other; got more"
                 if start
                 else f"expected a field or a block; got {token}"
             )

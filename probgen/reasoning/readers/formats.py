@@ -20,6 +20,9 @@ SUFFIXES = {
 }  # fmt: skip
 """The format of each suffix; `.gz` may follow."""
 
+LARGEST = 1 << 25
+"""Characters of DOT, GraphML and GML, for which a minute is not enough if there are more."""
+
 _STARTS = {
     name: re.compile(start)
     for name, start in {
@@ -107,6 +110,8 @@ def read(
     from probgen.reasoning.readers import bif, dne, dsc, graphml, json, net, uai, xdsl, xmlbif
 
     where = f"{file}: " if file else ""
+    if len(text) > LARGEST and format_ in ("dot", "graphml", "gml"):
+        raise GraphError(f"{where}expected at most {LARGEST:,} characters; got {len(text):,}")
     if format_ in REFUSED:
         raise GraphError(f"{where}got {REFUSED[format_]}")
     if format_ == "edges":

@@ -7,9 +7,6 @@ import networkx as nx
 from probgen.reasoning.names import GraphError, shown
 from probgen.reasoning.readers import holding, markup, packed
 
-LARGEST = 1 << 25
-"""Characters of one file; networkx takes a minute for more."""
-
 
 def read(source: str, file: str = "", tolerance: float | None = None) -> nx.Graph:
     """Read GraphML by networkx; nodes go by their `id`.
@@ -19,14 +16,13 @@ def read(source: str, file: str = "", tolerance: float | None = None) -> nx.Grap
     are lists in JSON, as `graph.save` writes them; `x` and `y` become `pos`.
 
     Raises:
-        GraphError: malformed, entities, hyperedges, graphs inside nodes, several graphs, edges of
-            both kinds, or more than 33,554,432 characters.
+        GraphError: malformed, entities, hyperedges, graphs inside nodes, several graphs, or edges
+            of both kinds.
 
     >>> read('''<graphml><graph edgedefault="directed"><node id="A"/><node id="B"/>
     ... <edge source="A" target="B"/></graph></graphml>''').edges
     OutEdgeView([('A', 'B')])
     """
-    _require_size(source, file)
     tree = markup.Tree(source, file)
     local = [element.tag.rpartition(":")[2] for element in tree.root.iter()]
     if local[0] != "graphml" or local.count("graph") != 1 or "hyperedge" in local:
@@ -56,13 +52,12 @@ def read_gml(source: str, file: str = "", tolerance: float | None = None) -> nx.
     """Read GML by networkx; nodes go by their `label`, or by their `id` where one has none.
 
     Raises:
-        GraphError: malformed, a label twice, or more than 33,554,432 characters.
+        GraphError: malformed, or a label twice.
 
     >>> read_gml('graph [ directed 1 node [ id 0 label "A" ] node [ id 1 label "B" ] '
     ...          'edge [ source 0 target 1 ] ]').edges
     OutEdgeView([('A', 'B')])
     """
-    _require_size(source, file)
     for label in ("label", "id"):
         try:
             graph = _simple(nx.parse_gml(source, label=label))
@@ -73,12 +68,6 @@ def read_gml(source: str, file: str = "", tolerance: float | None = None) -> nx.
         packed.unpack(graph, file, tolerance)
         return graph
     raise AssertionError("unreachable")
-
-
-def _require_size(source: str, file: str) -> None:
-    if len(source) > LARGEST:
-        where = f"{file}: " if file else ""
-        raise GraphError(f"{where}expected at most {LARGEST:,} characters; got {len(source):,}")
 
 
 def _refused(file: str, error: Exception) -> GraphError:

@@ -6,10 +6,12 @@ from xml.parsers import expat
 
 from probgen.reasoning.names import GraphError, shown
 
-LARGEST = 1 << 20
+LARGEST = 1 << 21
 """Elements of one file."""
 DEEPEST = 64
 """Elements inside each other."""
+_PIECE = 1 << 16
+"""Characters that are parsed at once, so that a refusal comes before the rest."""
 
 
 class Tree:
@@ -34,12 +36,16 @@ class Tree:
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self.builder.data
         try:
-            self.parser.Parse(source.lstrip(), True)
+            for at in range(len(source) - len(source.lstrip()), len(source), _PIECE):
+                self.parser.Parse(source[at : at + _PIECE], False)
+            self.parser.Parse("", True)
         except expat.ExpatError as error:
             raise GraphError(
                 f"{self.where}line {error.lineno}: expected well-formed XML; got "
                 f"{expat.ErrorString(error.code)}"
             ) from None
+        except GraphError:
+            raise
         except ValueError as error:
             raise GraphError(f"{self.where}expected XML; got {error}") from None
         self.root = self.builder.close()

@@ -12,6 +12,8 @@ from probgen.reasoning.names import GraphError, shown
 from probgen.reasoning.readers import holding
 from probgen.reasoning.readers.cpds import LARGEST, Tables
 
+LARGEST_VARIABLES = 1 << 20
+"""Variables of one file."""
 LARGEST_STATES = 1 << 16
 """States of one variable."""
 WIDEST = 64
@@ -40,9 +42,11 @@ def read(source: str, file: str = "", tolerance: float | None = None) -> nx.Grap
     kind = next(words.words, "").upper()
     if kind not in ("BAYES", "MARKOV"):
         raise GraphError(f"{where}expected BAYES or MARKOV; got {shown(kind)[:80]!r}")
-    variables = words.integer("variables", 1, words.size)
+    variables = words.integer("variables", 1, min(words.size, LARGEST_VARIABLES))
     cards = [words.integer("states", 1, LARGEST_STATES) for _ in range(variables)]
-    count = words.integer("tables", 0, words.size)
+    if sum(cards) > LARGEST:
+        raise GraphError(f"{where}expected at most {LARGEST:,} states; got {sum(cards):,}")
+    count = words.integer("tables", 0, min(words.size, LARGEST))
     scopes = [words.scope(len(cards)) for _ in range(count)]
     if "#" in source and kind == "BAYES" and any(len(scope) > 2 for scope in scopes):
         raise GraphError(
@@ -63,7 +67,7 @@ class _Words:
     def __init__(self, source: str, where: str) -> None:
         self.where = where
         self.size = len(source)
-        self.words: Iterator[str] = iter(source.split())
+        self.words: Iterator[str] = (word[0] for word in re.finditer(r"\S+", source))
 
     def integer(self, what: str, least: int, most: int) -> int:
         word = next(self.words, "the end")

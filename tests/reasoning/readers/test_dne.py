@@ -121,7 +121,7 @@ def test_placeholders():
             "an equation",
         ),
         ("whenchanged = 1170884075;", "whenchanged 1170884075;", "expected a field or a block"),
-        ("bnet Toy {", "bnet Toy { " + "visual x { " * 70, "at most 64 nested blocks"),
+        ("bnet Toy {", "bnet Toy { " + "visual x { " * 70, "64 inside each other"),
     ],
 )
 def test_bad_files(tmp_path, old, new, message):
